@@ -1,0 +1,100 @@
+// src/journal: append-only truth. Two sides: the *server thread* writes lines (sync, nothing awaited),
+// the *deriver thread* writes the order log and reads history. Nothing here knows FUSE or paths of the mount.
+import type { JournalFile } from '../abi/session-files.ts';
+
+/** Where the bytes of a journal lie: sealed segments in order, then the active one. */
+export interface SegmentRef {
+  readonly path: string;
+  /** Bytes of this segment that belong to this session (a fork may see a prefix of a shared segment). */
+  readonly sizeBytes: number;
+}
+
+export interface CommitNote {
+  readonly file: JournalFile;
+  /** Journal-wide offset after the commit. */
+  readonly endBytes: number;
+  readonly lines: number;
+  readonly timeMs: number;
+}
+
+/** An owner of staged bytes: (open file, lock owner). */
+export type StageKey = string;
+
+/** One journal on the server thread. All calls are synchronous; failures are CtxError with the errno to report. */
+export interface JournalWriter {
+  readonly file: JournalFile;
+  /** Acknowledged bytes (whole lines only), over all segments. */
+  readonly sizeBytes: number;
+  readonly modifiedMs: number;
+  /** Accepts bytes of one WRITE; returns how many were taken (a short count ends before the first bad line). */
+  write(stage: StageKey, bytes: Buffer): number;
+  /** FLUSH: completes this owner's stage when it is one whole valid line without its newline. */
+  flush(stage: StageKey): void;
+  /** RELEASE of the open file: every stage whose key starts with `openFile + ':'` ends; a remainder becomes an `error` event. */
+  release(openFile: string): void;
+  /** Reads acknowledged bytes into `into`; returns the count (0 at the end). */
+  read(positionBytes: number, into: Buffer): number;
+  /** Durable up to the current size. A failed fsync is sticky. */
+  fsync(): void;
+  segments(): readonly SegmentRef[];
+  close(): void;
+}
+
+/** The two journals of a session on the server thread. Opening sets torn tails aside. */
+export interface SessionJournals {
+  readonly messages: JournalWriter;
+  readonly events: JournalWriter;
+  /** Appends one event of ours (stored as one line, `time` added). */
+  appendEvent(event: Record<string, unknown>): void;
+  /** Seals the active segments (fsync, digest) and gives `child` the same history up to `atLine` of messages (default: all). */
+  forkInto(childDirectory: string, atLine?: number): void;
+  close(): void;
+}
+
+/** One record of the order log: what happened, in the one order that everything derived follows. */
+export type OrderRecord =
+  | { readonly kind: 'messages' | 'events'; readonly timeMs: number; readonly messagesEnd: number; readonly eventsEnd: number; readonly messageLines: number; readonly eventLines: number }
+  | { readonly kind: 'input'; readonly timeMs: number; readonly messagesEnd: number; readonly eventsEnd: number; readonly messageLines: number; readonly eventLines: number;
+      /** Path below the session directory; digest undefined means the file is gone. */
+      readonly path: string; readonly digest: string | undefined };
+
+/** The order log and recorded inputs on the deriver thread (the only writer of both). */
+export interface OrderLog {
+  readonly length: number;
+  at(index: number): OrderRecord;
+  last(): OrderRecord | undefined;
+  /** Appends records for commits; fills in what the log trails behind (bytes without a record get one). */
+  commit(notes: readonly CommitNote[]): void;
+  /** Gives every byte up to these sizes a record. */
+  catchUp(messagesBytes: number, eventsBytes: number): void;
+  /** Stores the bytes durably by digest, then the record. No record when the digest is unchanged. */
+  recordInput(path: string, bytes: Buffer | undefined, timeMs: number): boolean;
+  inputBytes(digest: string): Buffer;
+  /** Latest recorded digest of each input as of record `index` (exclusive; default: now). */
+  inputsAsOf(index?: number): ReadonlyMap<string, string>;
+  /** First record index whose messagesEnd is past `bytes`. Binary search. */
+  indexOfMessagesOffset(bytes: number): number;
+  /** Chained digest over everything up to the last record. */
+  revision(): string;
+  close(): void;
+}
+
+/** Reads history as lines, on the deriver thread or in the pool. */
+export interface HistoryReader {
+  readonly sizeBytes: number;
+  /** Number of whole lines. */
+  readonly lines: number;
+  /** Byte offset of line n (1-based); `lines + 1` gives the end. */
+  offsetOfLine(line: number): number;
+  /** 1-based line that contains the byte offset. */
+  lineOfOffset(offset: number): number;
+  readRange(startBytes: number, endBytes: number): Buffer;
+  /** Where bytes lie in segment files. */
+  extents(startBytes: number, endBytes: number): readonly Extent[];
+}
+
+export interface Extent {
+  readonly path: string;
+  readonly offsetBytes: number;
+  readonly sizeBytes: number;
+}
