@@ -1,0 +1,21 @@
+// The control channel: `<mount>/.control` (answers by name, not listed). One open is one transaction:
+// write one JSON request line, then read the JSON reply until end of file. The kernel tells who asks.
+
+export type ControlRequest =
+  | { readonly verb: 'status' }
+  | { readonly verb: 'explain'; readonly session: string; readonly file: string }
+  | { readonly verb: 'search'; readonly session: string; readonly query: string; readonly limit: number }
+  | { readonly verb: 'pack-at'; readonly session: string; readonly at: string }
+  | { readonly verb: 'gc'; readonly session: string; readonly dryRun: boolean }
+  | { readonly verb: 'fork'; readonly from: string; readonly to: string; readonly at?: number }
+  /** Moves the session to `<store>/archive/…` (still readable there). */
+  | { readonly verb: 'archive'; readonly session: string }
+  /** Deletes history for good; refused unless gc.policy has keep_messages=0 and keep_events=0, or force. */
+  | { readonly verb: 'rm'; readonly session: string; readonly force: boolean };
+
+/** Sessions are named by their path below the mount: `home/0/agent/coder/session/default`. */
+export type ControlReply =
+  | { readonly ok: true; readonly result: unknown }
+  | { readonly ok: false; readonly error: { readonly code: string; readonly errno: string; readonly message: string; readonly where?: string; readonly next?: string } };
+
+export const CONTROL_FILE = '.control';
