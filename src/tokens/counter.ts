@@ -1,0 +1,136 @@
+// Exact token counts, equal to tiktoken's encode_ordinary on every text (abi-spec/tokens.md), with bounded memory and
+// in linear time.
+import { CtxError } from '../abi/errors.ts';
+import { classTable, codePointAt, widthAt } from './classes.ts';
+import { LinearEncoder } from './linear.ts';
+import { SHORT_PIECE_BYTES, mergeShort } from './merge.ts';
+import { CACHED_UNITS, PieceCache, hashUnits } from './piece-cache.ts';
+import { splitCl100k, splitO200k, type Split } from './split.ts';
+import type { TokenCounter } from './types.ts';
+import { loadVocabulary, type Vocabulary } from './vocabulary.ts';
+
+export const TOKENIZERS = ['o200k_base', 'cl100k_base'] as const;
+export type TokenizerName = (typeof TOKENIZERS)[number];
+export const DEFAULT_TOKENIZER: TokenizerName = 'o200k_base';
+
+const SPLITS: Readonly<Record<TokenizerName, Split>> = { o200k_base: splitO200k, cl100k_base: splitCl100k };
+const open = new Map<TokenizerName, PieceCounter>();
+
+/**
+ * The counter of a tokenizer, one a thread; the first call loads it (about 100 ms, 8 MB).
+ * TOK-4: errors `tokens.unknown` (EINVAL), `tokens.unavailable` (ENOENT); never another tokenizer.
+ */
+export function openCounter(name: string = DEFAULT_TOKENIZER): TokenCounter {
+  if (!isTokenizerName(name)) {
+    throw new CtxError('tokens.unknown', 'EINVAL', `there is no tokenizer ${JSON.stringify(name)}`, { next: `use one of ${TOKENIZERS.join(', ')}` });
+  }
+  let counter = open.get(name);
+  if (counter === undefined) {
+    counter = new PieceCounter(name, SPLITS[name], loadVocabulary(name));
+    open.set(name, counter);
+  }
+  return counter;
+}
+
+export function isTokenizerName(name: string): name is TokenizerName {
+  return (TOKENIZERS as readonly string[]).includes(name);
+}
+
+/** Kept between calls; longer texts get buffers of their own. */
+const KEPT_UNITS = 1 << 19;
+
+class PieceCounter implements TokenCounter {
+  readonly name: string;
+  readonly #split: Split;
+  readonly #vocabulary: Vocabulary;
+  readonly #cache: PieceCache = new PieceCache();
+  readonly #table: Uint8Array = classTable();
+  readonly #units: Uint16Array = new Uint16Array(KEPT_UNITS);
+  readonly #short: Uint8Array = new Uint8Array(SHORT_PIECE_BYTES * 4);
+  #linear: LinearEncoder | undefined;
+
+  constructor(name: string, split: Split, vocabulary: Vocabulary) {
+    this.name = name;
+    this.#split = split;
+    this.#vocabulary = vocabulary;
+  }
+
+  count(text: string): number {
+    const units = this.#load(text);
+    const end = text.length;
+    let total = 0;
+    for (let at = 0; at < end; ) {
+      const next = this.#split(this.#table, units, at, end);
+      total += this.#piece(units, at, next);
+      at = next;
+    }
+    return total;
+  }
+
+  encode(text: string): Uint32Array {
+    const units = this.#load(text);
+    const tokens: number[] = [];
+    for (let at = 0; at < text.length; ) {
+      const next = this.#split(this.#table, units, at, text.length);
+      this.#encodePiece(units, at, next, tokens);
+      at = next;
+    }
+    return Uint32Array.from(tokens);
+  }
+
+  #load(text: string): Uint16Array {
+    const units = text.length <= KEPT_UNITS ? this.#units : new Uint16Array(text.length);
+    Buffer.from(units.buffer, 0, text.length * 2).write(text, 'utf16le');
+    return units;
+  }
+
+  #piece(units: Uint16Array, start: number, end: number): number {
+    if (end - start > CACHED_UNITS) return this.#encodePiece(units, start, end);
+    const hash = hashUnits(units, start, end);
+    const known = this.#cache.find(units, start, end, hash);
+    if (known > 0) return known;
+    const count = this.#encodePiece(units, start, end);
+    this.#cache.add(units, start, end, hash, count);
+    return count;
+  }
+
+  /** A piece that is a token is that token; anything else is merged. */
+  #encodePiece(units: Uint16Array, start: number, end: number, into?: number[]): number {
+    const bytes = (end - start) * 3 <= this.#short.length ? this.#short : new Uint8Array((end - start) * 3);
+    const length = encodeUtf8(units, start, end, bytes);
+    const whole = this.#vocabulary.find(bytes, 0, length);
+    if (whole >= 0) {
+      into?.push(whole);
+      return 1;
+    }
+    if (length <= SHORT_PIECE_BYTES) return mergeShort(this.#vocabulary, bytes, length, into);
+    this.#linear ??= new LinearEncoder(this.#vocabulary);
+    return this.#linear.encode(bytes, length, into);
+  }
+}
+
+/** Writes UTF-8; a lone surrogate becomes U+FFFD. Returns the length. */
+function encodeUtf8(units: Uint16Array, start: number, end: number, bytes: Uint8Array): number {
+  let length = 0;
+  for (let i = start; i < end; ) {
+    const unit = units[i] as number;
+    if (unit < 0x80) {
+      bytes[length++] = unit;
+      i += 1;
+      continue;
+    }
+    const point = codePointAt(units, i, end);
+    i += widthAt(units, i, end);
+    if (point < 0x800) bytes[length++] = 0xc0 | (point >> 6);
+    else {
+      if (point < 0x10000) bytes[length++] = 0xe0 | (point >> 12);
+      else {
+        bytes[length++] = 0xf0 | (point >> 18);
+        bytes[length++] = 0x80 | ((point >> 12) & 0x3f);
+      }
+      bytes[length++] = 0x80 | ((point >> 6) & 0x3f);
+    }
+    bytes[length++] = 0x80 | (point & 0x3f);
+  }
+  return length;
+}

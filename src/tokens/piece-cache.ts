@@ -1,0 +1,64 @@
+// Counts of short pieces already seen, in flat arrays (about 5 MB). When it is full it starts again empty: a count
+// never depends on what was counted before.
+
+/** Longer pieces are not kept. */
+export const CACHED_UNITS = 48;
+
+const SLOTS = 1 << 17;
+const ENTRIES = 1 << 16;
+const POOL_UNITS = 1 << 20;
+
+export class PieceCache {
+  // A slot holds an entry number + 1.
+  readonly #slots: Int32Array = new Int32Array(SLOTS);
+  readonly #hashes: Int32Array = new Int32Array(ENTRIES);
+  readonly #starts: Int32Array = new Int32Array(ENTRIES + 1);
+  readonly #counts: Uint8Array = new Uint8Array(ENTRIES);
+  readonly #pool: Uint16Array = new Uint16Array(POOL_UNITS);
+  #entries = 0;
+
+  /** The stored count, or 0. */
+  find(units: Uint16Array, start: number, end: number, hash: number): number {
+    let slot = hash & (SLOTS - 1);
+    for (;;) {
+      const entry = (this.#slots[slot] as number) - 1;
+      if (entry < 0) return 0;
+      if (this.#hashes[entry] === hash) {
+        const at = this.#starts[entry] as number;
+        const length = end - start;
+        if ((this.#starts[entry + 1] as number) - at === length) {
+          let i = 0;
+          while (i < length && this.#pool[at + i] === units[start + i]) i += 1;
+          if (i === length) return this.#counts[entry] as number;
+        }
+      }
+      slot = (slot + 1) & (SLOTS - 1);
+    }
+  }
+
+  /** Keeps a count of 1 to 255. The piece must not be in the cache. */
+  add(units: Uint16Array, start: number, end: number, hash: number, count: number): void {
+    let at = this.#starts[this.#entries] as number;
+    if (this.#entries === ENTRIES || at + end - start > POOL_UNITS) {
+      this.#slots.fill(0);
+      this.#entries = 0;
+      at = 0;
+    }
+    for (let i = start; i < end; i += 1) this.#pool[at++] = units[i] as number;
+    let slot = hash & (SLOTS - 1);
+    while (this.#slots[slot] !== 0) slot = (slot + 1) & (SLOTS - 1);
+    this.#hashes[this.#entries] = hash;
+    this.#counts[this.#entries] = count;
+    this.#entries += 1;
+    this.#slots[slot] = this.#entries;
+    this.#starts[this.#entries] = at;
+  }
+}
+
+/** A 32-bit hash of UTF-16 units. */
+export function hashUnits(units: Uint16Array, start: number, end: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = start; i < end; i += 1) hash = Math.imul(hash ^ (units[i] as number), 0x01000193);
+  hash ^= hash >>> 15;
+  return hash | 0;
+}
