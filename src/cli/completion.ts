@@ -1,0 +1,98 @@
+// ctx completion: a script for bash, zsh or fish, made from the commands themselves.
+import type { Command } from 'commander';
+
+import { usageError } from './errors.ts';
+import { examples, type Shell } from './shell.ts';
+
+interface VerbShape {
+  readonly name: string;
+  readonly about: string;
+  readonly options: readonly { readonly long: string; readonly about: string }[];
+  /** Verbs whose first argument is a session complete to references. */
+  readonly takesSession: boolean;
+}
+
+const SHELLS: Readonly<Record<string, (verbs: readonly VerbShape[]) => string>> = { bash, zsh, fish };
+
+export function registerCompletion(program: Command, shell: Shell): void {
+  program
+    .command('completion')
+    .description('print a completion script for a shell')
+    .argument('<shell>', Object.keys(SHELLS).join(', '))
+    .addHelpText('after', examples(['source <(ctx completion bash)', 'this shell'], ['ctx completion fish > ~/.config/fish/completions/ctx.fish', 'for good']))
+    .action((name: string) => {
+      const script = Object.hasOwn(SHELLS, name) ? SHELLS[name] : undefined;
+      if (script === undefined) throw usageError(`${name} is not a shell that can be completed`, `use ${Object.keys(SHELLS).join(', ')}`);
+      shell.terminal.line(script(shapes(program)));
+    });
+}
+
+function shapes(program: Command): readonly VerbShape[] {
+  return program.commands.map((command) => ({
+    name: command.name(),
+    about: command.description(),
+    options: [...command.options.map((option) => ({ long: option.long ?? option.flags, about: option.description })), { long: '--help', about: 'show help' }],
+    takesSession: ['session', 'from'].includes(command.registeredArguments[0]?.name() ?? ''),
+  }));
+}
+
+function sessionVerbs(verbs: readonly VerbShape[]): readonly string[] {
+  return verbs.filter((verb) => verb.takesSession).map((verb) => verb.name);
+}
+
+function bash(verbs: readonly VerbShape[]): string {
+  const cases = verbs.map((verb) => `    ${verb.name}) options='${verb.options.map(({ long }) => long).join(' ')}' ;;`);
+  return `_ctx() {
+  local word="\${COMP_WORDS[COMP_CWORD]}" verb="\${COMP_WORDS[1]}" options=
+  COMPREPLY=()
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    COMPREPLY=($(compgen -W '${verbs.map((verb) => verb.name).join(' ')}' -- "$word"))
+    return
+  fi
+  case "$verb" in
+${cases.join('\n')}
+  esac
+  if [[ "$word" == -* ]]; then
+    COMPREPLY=($(compgen -W "$options" -- "$word"))
+  elif [ "$COMP_CWORD" -eq 2 ] && [[ ' ${sessionVerbs(verbs).join(' ')} ' == *" $verb "* ]]; then
+    COMPREPLY=($(compgen -W "$(ctx ls --names 2>/dev/null)" -- "$word") $(compgen -f -- "$word"))
+  else
+    COMPREPLY=($(compgen -f -- "$word"))
+  fi
+}
+complete -o filenames -F _ctx ctx`;
+}
+
+function zsh(verbs: readonly VerbShape[]): string {
+  const quote = (text: string): string => text.replaceAll("'", "'\\''").replaceAll('[', '(').replaceAll(']', ')').replaceAll(':', ' -');
+  const names = verbs.map((verb) => `    '${verb.name}:${quote(verb.about)}'`);
+  const cases = verbs.map(
+    (verb) => `    ${verb.name}) _arguments ${verb.options.map(({ long, about }) => `'${long}[${quote(about)}]'`).join(' ')} ${verb.takesSession ? "'1:session:_ctx_sessions' " : ''}'*:file:_files' ;;`,
+  );
+  return `#compdef ctx
+_ctx_sessions() { compadd -- \${(f)"$(ctx ls --names 2>/dev/null)"}; _files }
+_ctx() {
+  local -a verbs=(
+${names.join('\n')}
+  )
+  if (( CURRENT == 2 )); then _describe verb verbs; return; fi
+  local verb="$words[2]"
+  shift words; (( CURRENT-- ))
+  case "$verb" in
+${cases.join('\n')}
+  esac
+}
+compdef _ctx ctx`;
+}
+
+function fish(verbs: readonly VerbShape[]): string {
+  const quote = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll("'", "\\'");
+  const lines = ['complete -c ctx -f -n __fish_use_subcommand'];
+  for (const verb of verbs) {
+    lines.push(`complete -c ctx -n __fish_use_subcommand -a ${verb.name} -d '${quote(verb.about)}'`);
+    const inside = `-n '__fish_seen_subcommand_from ${verb.name}'`;
+    for (const { long, about } of verb.options) lines.push(`complete -c ctx ${inside} -l ${long.replace(/^--/, '')} -d '${quote(about)}'`);
+    if (verb.takesSession) lines.push(`complete -c ctx ${inside} -a '(ctx ls --names 2>/dev/null)'`);
+  }
+  return lines.join('\n');
+}

@@ -1,0 +1,50 @@
+// ctx explain: why a derived file was rebuilt, from which inputs, and what it cost.
+import type { Command } from 'commander';
+
+import { ask } from './control-client.ts';
+import { usageError } from './errors.ts';
+import { requireSession } from './mounted.ts';
+import { examples, type Shell } from './shell.ts';
+
+export function registerExplain(program: Command, shell: Shell): void {
+  program
+    .command('explain')
+    .description('say why a derived file was rebuilt, from what, and at what cost')
+    .argument('<session>', 'AGENT/SESSION, or the path of a derived file on the mount')
+    .argument('[file]', 'path below context/, such as pack.json')
+    .option('--json', 'print the record')
+    .addHelpText('after', examples(['ctx explain coder/default pack.json', 'the newest rebuild'], ['ctx explain ./context/summary.md', 'inside a session']))
+    .action(async (reference: string, file: string | undefined, options: { json?: boolean }) => {
+      const { path, rest, mounted } = await requireSession(shell, reference);
+      const named = (file ?? rest).replace(/^(\.\/)?(context\/)?/, '');
+      if (named === '') throw usageError('which file?', 'name a derived file, such as pack.json');
+      const record = await ask(mounted.root, { verb: 'explain', session: path, file: named });
+      if (options.json === true) shell.terminal.json(record);
+      else for (const line of outline(record)) shell.terminal.line(line);
+    });
+}
+
+/** A record as indented `key: value` lines; lists of plain values on one line. Pure. */
+export function outline(value: unknown, indent = ''): readonly string[] {
+  if (typeof value !== 'object' || value === null) return [`${indent}${String(value)}`];
+  const entries = Array.isArray(value) ? value.map((item) => ['-', item] as const) : Object.entries(value);
+  const lines: string[] = [];
+  for (const [key, item] of entries) {
+    const head = Array.isArray(value) ? '-' : `${key}:`;
+    if (typeof item !== 'object' || item === null) lines.push(`${indent}${head} ${String(item)}`);
+    else if (isPlainList(item)) lines.push(`${indent}${head} ${item.length === 0 ? '(none)' : item.join(', ')}`);
+    else if (Array.isArray(value)) lines.push(`${indent}- ${oneLine(item)}`);
+    else lines.push(`${indent}${head}`, ...outline(item, `${indent}  `));
+  }
+  return lines;
+}
+
+function isPlainList(value: unknown): value is readonly (string | number | boolean | null)[] {
+  return Array.isArray(value) && value.every((item) => typeof item !== 'object' || item === null);
+}
+
+function oneLine(value: object): string {
+  return Object.entries(value)
+    .map(([key, item]) => `${key}=${typeof item === 'object' && item !== null ? JSON.stringify(item) : String(item)}`)
+    .join(' ');
+}

@@ -1,0 +1,60 @@
+// The composition root: every verb, in the order that help shows them.
+import { Command } from 'commander';
+
+import { registerAppend } from './append.ts';
+import { registerArchive } from './archive.ts';
+import { registerCat } from './cat.ts';
+import { registerCompletion } from './completion.ts';
+import { registerDoctor } from './doctor.ts';
+import { registerExplain } from './explain.ts';
+import { registerFork } from './fork.ts';
+import { registerGc } from './gc.ts';
+import { registerLs } from './ls.ts';
+import { registerMount } from './mount.ts';
+import { registerNew } from './new.ts';
+import { registerPack } from './pack.ts';
+import { registerRm } from './rm.ts';
+import { registerSearch } from './search.ts';
+import { examples, type RegisterVerb, type Shell } from './shell.ts';
+import { registerStatus } from './status.ts';
+import { registerUmount } from './umount.ts';
+
+const VERBS: readonly RegisterVerb[] = [
+  registerMount,
+  registerUmount,
+  registerStatus,
+  registerLs,
+  registerNew,
+  registerAppend,
+  registerCat,
+  registerPack,
+  registerExplain,
+  registerSearch,
+  registerFork,
+  registerArchive,
+  registerRm,
+  registerGc,
+  registerDoctor,
+  registerCompletion,
+];
+
+export function createProgram(shell: Shell, version: string): Command {
+  const program = new Command('ctx')
+    .description('A filesystem in which a conversation is source and its context is a build product.')
+    .version(version, '-V, --version')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand(false)
+    .showHelpAfterError('(ctx --help shows what there is)')
+    .configureHelp({ showGlobalOptions: false })
+    .addHelpText(
+      'after',
+      examples(['ctx mount', 'mount the store'], ['ctx new coder/default', 'make a session'], ['ctx append coder/default "hello"', 'add a message'], ['ctx pack coder/default', 'see what fills the context']) +
+        `
+Sessions are named AGENT/SESSION, session:AGENT/SESSION, by their path on the mount, or . inside one.
+Environment: CTX_ROOT (mount point), CTX_STORE (backing directory), NO_COLOR.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not mounted, 4 not found, 5 problems found (fsck, doctor).
+`,
+    );
+  for (const register of VERBS) register(program, shell);
+  return program;
+}
