@@ -1,0 +1,82 @@
+// Scores with integers only: the sum over terms of weight x idf x length norm (BM25 with each term counted once a
+// passage). Pure function of the rows at or before `throughLine` and the query.
+import type { Segment } from './segment.ts';
+import type { SearchHit } from './types.ts';
+
+export interface WeightedTerm {
+  /** As made by `terms`. */
+  readonly term: string;
+  /** 1 to 64; an ordinary query term has 16. */
+  readonly weight: number;
+}
+
+export interface RankOptions {
+  /** Only lines up to this one, as if no later line had been indexed. */
+  readonly throughLine?: number;
+}
+
+/** A segment with fewer ordinary terms than this also looks for rows that have all its hot terms. */
+const LEAST_TERMS = 2;
+
+/** norm[length] = 256 x (k1 + 1) / (1 + k1 x (1 - b + b x length / pivot)), k1 = 1.2, b = 0.5, pivot 40. */
+const NORM: Int32Array = Int32Array.from({ length: 256 }, (_, length) => Math.round((256 * 2.2) / (1 + 1.2 * (0.5 + (0.5 * length) / 40))));
+
+interface Found {
+  readonly segment: Segment;
+  readonly through: number;
+  readonly rows: readonly (readonly number[])[];
+}
+
+/** The best lines, higher score first, later line first among equals. */
+export function rank(segments: readonly Segment[], query: readonly WeightedTerm[], limit: number, options: RankOptions): readonly SearchHit[] {
+  const throughLine = options.throughLine ?? Number.MAX_SAFE_INTEGER;
+  const found: Found[] = [];
+  const frequency = new Array<number>(query.length).fill(0);
+  let total = 0;
+  for (const segment of segments) {
+    const through = segment.lastRowThrough(throughLine);
+    if (through === 0) continue;
+    total += through;
+    found.push({ segment, through, rows: gather(segment, through, query, frequency) });
+  }
+  const value = query.map(({ weight }, i) => weight * idf(frequency[i] as number, total));
+  const best = new Map<number, SearchHit>();
+  for (const { segment, through, rows } of found) {
+    const scores = new Int32Array(through + 1);
+    const touched: number[] = [];
+    rows.forEach((list, i) => {
+      for (const row of list) {
+        if (scores[row] === 0) touched.push(row);
+        scores[row] = (scores[row] as number) + (value[i] as number);
+      }
+    });
+    for (const row of touched) {
+      const line = segment.lineOf(row);
+      const score = Math.floor(((scores[row] as number) * (NORM[segment.lengthOf(row)] as number)) / 256);
+      if ((best.get(line)?.score ?? -1) < score) best.set(line, { line, score });
+    }
+  }
+  return [...best.values()].sort((a, b) => b.score - a.score || b.line - a.line).slice(0, limit);
+}
+
+function gather(segment: Segment, through: number, query: readonly WeightedTerm[], frequency: number[]): readonly (readonly number[])[] {
+  const hot: number[] = [];
+  let ordinary = 0;
+  const rows = query.map(({ term }, i) => {
+    const postings = segment.postings(term, through);
+    frequency[i] = (frequency[i] as number) + (postings.hot ? through : postings.rows.length);
+    if (postings.hot) hot.push(i);
+    else if (postings.rows.length > 0) ordinary += 1;
+    return postings.rows;
+  });
+  if (hot.length > 0 && ordinary < LEAST_TERMS) {
+    const common = segment.common(hot.map((i) => (query[i] as WeightedTerm).term), through);
+    for (const i of hot) rows[i] = common;
+  }
+  return rows;
+}
+
+/** round(64 x ln(1 + (n - df + 0.5) / (df + 0.5))), at least 1. */
+function idf(df: number, n: number): number {
+  return Math.max(1, Math.round(64 * Math.log(1 + (n - df + 0.5) / (df + 0.5))));
+}

@@ -1,0 +1,129 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { buildSegment, openRecallIndex } from '../../src/search/recall-index.ts';
+import { SEGMENT_LINES } from '../../src/search/segment.ts';
+import type { SearchDoc } from '../../src/search/types.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'ctx-search-'));
+});
+afterEach(() => {
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const WORDS = ['river', 'bank', 'loan', 'boat', 'rowing', 'interest', 'the', 'rate', 'parseLine', '2024', '銀行', 'Ärger', 'café'];
+
+function doc(line: number, text: string): SearchDoc {
+  return { line, role: 'user', text };
+}
+
+function sentence(seed: number, length = 6): string {
+  let state = seed * 2654435761 + 1;
+  const words: string[] = [];
+  for (let i = 0; i < length; i += 1) {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    words.push(WORDS[(state >>> 8) % WORDS.length] as string);
+  }
+  return words.join(' ');
+}
+
+describe('recall index', () => {
+  test('SRC-1 a query finds other forms of its words, parts of identifiers, unspaced scripts and accents', () => {
+    const index = openRecallIndex(directory);
+    index.add([
+      doc(1, 'She bought three bicycles'), doc(2, 'call parseMessageLine(buffer) first'), doc(4, '東京銀行で口座を開く'), doc(5, 'a naïve Café'),
+    ], 6);
+    const line = (text: string): number | undefined => index.query(text, 5)[0]?.line;
+    expect(line('buying a bicycle')).toBe(1);
+    expect(line('message lines')).toBe(2);
+    expect(line('銀行')).toBe(4);
+    expect(line('naive cafe')).toBe(5);
+    expect(index.query('the of and', 5)).toEqual([]);
+    expect(index.lastLine).toBe(6);
+    index.close();
+  });
+
+  test('SRC-2 answers do not depend on how documents were batched, flushed or reopened', () => {
+    let round = 0;
+    fc.assert(fc.property(fc.array(fc.nat(500), { minLength: 1, maxLength: 30 }), fc.array(fc.nat(2), { maxLength: 30 }), fc.nat(500), (seeds, cuts, asked) => {
+      const docs = seeds.map((seed, i) => doc(i * 2 + 1, sentence(seed)));
+      const last = docs.length * 2;
+      const whole = openRecallIndex(join(directory, `whole-${round}`));
+      whole.add(docs, last);
+      let parts = openRecallIndex(join(directory, `parts-${round}`));
+      docs.forEach((one, i) => {
+        parts.add([one], one.line + 1);
+        if (cuts[i] === 1) parts.flush();
+        if (cuts[i] === 2) {
+          parts.close();
+          parts = openRecallIndex(join(directory, `parts-${round}`));
+        }
+      });
+      round += 1;
+      const question = sentence(asked, 3);
+      expect(parts.query(question, 50)).toEqual(whole.query(question, 50));
+      whole.close();
+      parts.close();
+    }), { numRuns: 15 });
+  });
+
+  test('SRC-3 a query through a line answers as if nothing later were indexed', () => {
+    const docs = Array.from({ length: 300 }, (_, i) => doc(i + 1, sentence(i)));
+    const long = openRecallIndex(join(directory, 'long'));
+    const short = openRecallIndex(join(directory, 'short'));
+    long.add(docs, 300);
+    short.add(docs.slice(0, 120), 120);
+    const query = [{ term: 'river', weight: 16 }, { term: 'loan', weight: 16 }];
+    expect(long.rank(query, 40, { throughLine: 120 })).toEqual(short.rank(query, 40));
+    expect(long.rank(query, 40)).not.toEqual(short.rank(query, 40));
+    long.close();
+    short.close();
+  });
+
+  test('SRC-4 segments built apart answer like one index that grew, across segment borders', () => {
+    const lines = SEGMENT_LINES + 2000;
+    const docs = Array.from({ length: lines }, (_, i) => doc(i + 1, sentence(i, 3)));
+    const grown = openRecallIndex(join(directory, 'grown'));
+    for (let at = 0; at < lines; at += 5000) grown.add(docs.slice(at, at + 5000), Math.min(lines, at + 5000));
+    buildSegment(join(directory, 'built'), 0, docs.slice(0, SEGMENT_LINES));
+    const built = openRecallIndex(join(directory, 'built'));
+    expect(built.lastLine).toBe(SEGMENT_LINES);
+    built.add(docs.slice(SEGMENT_LINES), lines);
+    for (const question of ['river', 'loan river', 'parse line', 'rowing the boat at a rate']) {
+      const hits = grown.query(question, 30);
+      expect(hits.length).toBe(30);
+      expect(built.query(question, 30)).toEqual(hits);
+    }
+    const query = [{ term: 'boat', weight: 16 }, { term: 'rate', weight: 16 }];
+    const short = openRecallIndex(join(directory, 'short'));
+    short.add(docs.slice(0, 9000), 9000);
+    expect(grown.rank(query, 30, { throughLine: 9000 })).toEqual(short.rank(query, 30));
+    grown.close();
+    built.close();
+    short.close();
+  });
+
+  test('SRC-5 a damaged or foreign file is dropped and indexing goes on from there', () => {
+    const index = openRecallIndex(directory);
+    index.add([doc(1, 'river')], 1);
+    index.close();
+    for (const name of readdirSync(directory)) writeFileSync(join(directory, name), 'not a database, by far not one, certainly not'.repeat(200));
+    const again = openRecallIndex(directory);
+    expect(again.lastLine).toBe(0);
+    again.add([doc(1, 'river')], 1);
+    expect(again.query('rivers', 3)).toEqual([{ line: 1, score: expect.any(Number) as number }]);
+    again.close();
+  });
+
+  test('SRC-6 lines out of order are refused', () => {
+    const index = openRecallIndex(directory);
+    index.add([doc(3, 'river')], 4);
+    expect(() => index.add([doc(4, 'bank')], 5)).toThrow(/does not follow/);
+    expect(() => index.add([doc(6, 'bank'), doc(5, 'loan')], 6)).toThrow(/does not follow/);
+    index.close();
+  });
+});
