@@ -1,12 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
+// Two projects: what runs the built program (and mounts) needs dist and leaves nothing mounted; the rest needs neither.
+const BUILT = ['test/mount/**/*.test.ts', 'test/cli/**/*.test.ts', 'test/conformance/**/*.test.ts'];
+const common = { pool: 'forks', testTimeout: 60_000, hookTimeout: 60_000 } as const;
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/bench/**', 'node_modules/**', 'dist/**'],
-    pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    projects: [
+      { test: { ...common, name: 'rooms', include: ['test/**/*.test.ts'], exclude: [...BUILT, 'test/bench/**'] } },
+      { test: { ...common, name: 'built', include: BUILT, exclude: ['test/bench/**'], globalSetup: 'test/global-setup.ts' } },
+    ],
   },
 });

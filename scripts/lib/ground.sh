@@ -1,0 +1,69 @@
+# What the scripts share: what a machine needs, and how it gets it. Sourced, never run.
+# Everything here says what it does, waits for no input, and has a time limit.
+
+say() { printf '%s\n' "$*"; }
+fail() { printf '%s\n' "$*" >&2; exit 1; }
+
+# Node is the one thing that must be there.
+need_node() {
+  command -v node >/dev/null || fail "node is missing; install Node 20.19 or newer (with npm), then run this again"
+  node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
+    fail "Node $(node --version) is too old; install Node 20.19 or newer, then run this again"
+  command -v npm >/dev/null || fail "npm is missing; install it, then run this again"
+}
+
+# need_commands COMMAND:PACKAGE… installs the packages of the commands that are missing.
+need_commands() {
+  local pair missing=() as_root=()
+  for pair in "$@"; do
+    command -v "${pair%%:*}" >/dev/null || [ -x "/usr/sbin/${pair%%:*}" ] || missing+=("${pair#*:}")
+  done
+  [ "${#missing[@]}" -gt 0 ] || return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+      as_root=(sudo -n)
+    else
+      fail "missing: ${missing[*]}; ask an administrator for: apt-get install ${missing[*]}"
+    fi
+  fi
+  command -v apt-get >/dev/null || fail "missing: ${missing[*]}; install them with this system's package manager, then run this again"
+  say "installing packages: ${missing[*]}"
+  local log
+  log=$(mktemp)
+  if ! apt_install "$log" "${missing[@]}"; then
+    tail -n 20 "$log" >&2
+    fail "apt-get could not install: ${missing[*]}; install them by hand, then run this again"
+  fi
+  rm -f "$log"
+}
+
+apt_install() {
+  local log=$1
+  shift
+  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive timeout -k 10 300 apt-get -q -y -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3)
+  "${apt[@]}" install --no-install-recommends "$@" >"$log" 2>&1 </dev/null && return 0
+  "${apt[@]}" update >>"$log" 2>&1 </dev/null || true
+  "${apt[@]}" install --no-install-recommends "$@" >>"$log" 2>&1 </dev/null
+}
+
+# npm ci, unless what package-lock.json names is installed already.
+need_modules() {
+  if [ -f node_modules/.package-lock.json ] && [ ! package-lock.json -nt node_modules/.package-lock.json ]; then return 0; fi
+  say "installing npm packages (npm ci)"
+  local try
+  for try in 1 2; do
+    timeout -k 10 400 npm ci --no-audit --no-fund --loglevel=error </dev/null && break
+    [ "$try" -eq 1 ] || fail "npm ci failed; check the network and run this again"
+    say "npm ci failed; trying once more"
+  done
+  # npm keeps the time of an unchanged file: this is what the check above compares.
+  touch node_modules/.package-lock.json
+}
+
+# dist, unless no source is newer.
+need_build() {
+  if [ -f dist/src/cli/main.js ] && [ -z "$(find src mount package-lock.json tsconfig.json tsconfig.build.json -newer dist/.built -print -quit 2>/dev/null || echo stale)" ]; then return 0; fi
+  say "building (npm run build)"
+  timeout -k 10 300 npm run --silent build </dev/null || fail "the build failed"
+  touch dist/.built
+}
