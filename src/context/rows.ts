@@ -1,0 +1,158 @@
+// Rows of facts.jsonl, decisions.jsonl and refs.jsonl: what was extracted and what was contributed, merged by id.
+// CTX-5: a contribution wins over an extracted row of its id or text; a retraction removes the row of its id.
+// Ids name places in history (f12: message 12; f12-2: its second; fe3: event 3), so every rebuild gives the same ids,
+// whatever the order in which blocks and contributions were folded.
+import { clipLine } from './sentences.ts';
+import { MAX_EXTRACTED_ITEMS } from './types.ts';
+import type { Contribution } from './types.ts';
+
+export interface Row {
+  readonly id: string;
+  /** Message line that orders the row: where it was stated, or the last message before the contribution. */
+  readonly line: number;
+  /** Last message line that states it: rows that were stated last matter most. */
+  readonly lastLine: number;
+  /** Line in events.jsonl; 0 for an extracted row. */
+  readonly event: number;
+  /** Same key, same statement. */
+  readonly key: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** Plain JSON. */
+export interface RowState {
+  /** Extracted rows in order. */
+  items: Row[];
+  /** Key to index in `items`, counted from the first item ever (so that eviction needs no renumbering). */
+  places: Record<string, number>;
+  evicted: number;
+  contributed: Record<string, Row>;
+  retracted: Record<string, 1>;
+}
+
+export function initialRows(): RowState {
+  return { items: [], places: {}, evicted: 0, contributed: {}, retracted: {} };
+}
+
+/** Adds an extracted row unless its key is known; `merge` may then update the known one. */
+export function addExtracted(state: RowState, row: Row, merge?: (known: Row, again: Row) => Row): void {
+  const place = state.places[row.key];
+  if (place !== undefined) {
+    const index = place - state.evicted;
+    if (merge !== undefined) state.items[index] = merge(state.items[index] as Row, row);
+    return;
+  }
+  state.places[row.key] = state.evicted + state.items.length;
+  state.items.push(row);
+  if (state.items.length > MAX_EXTRACTED_ITEMS) {
+    const oldest = state.items.shift() as Row;
+    state.evicted += 1;
+    delete state.places[oldest.key];
+  }
+}
+
+export function addContributed(state: RowState, row: Row): void {
+  delete state.retracted[row.id];
+  // Deleted first, so that the newest contribution of an id takes the newest place.
+  delete state.contributed[row.id];
+  state.contributed[row.id] = row;
+}
+
+/** Handles `context.retract`; true when the event was one. */
+export function retract(state: RowState, contribution: Contribution, file: string): boolean {
+  if (contribution.type !== 'context.retract') return false;
+  const { target, file: about } = contribution.event;
+  if (typeof target !== 'string' || (typeof about === 'string' && about !== file)) return true;
+  delete state.contributed[target];
+  state.retracted[target] = 1;
+  return true;
+}
+
+/** JSONL in stream order; under a limit contributions first, then what was stated last. */
+export function rowsText(state: RowState, limitBytes?: number): string {
+  const rows: Row[] = [];
+  const keys = new Set<string>();
+  for (const row of Object.values(state.contributed)) {
+    rows.push(row);
+    keys.add(row.key);
+  }
+  for (const row of state.items) {
+    if (state.retracted[row.id] === undefined && state.contributed[row.id] === undefined && !keys.has(row.key)) rows.push(row);
+  }
+  rows.sort(inStream);
+  const lines = rows.map((row) => `${JSON.stringify({ id: row.id, ...row.fields })}\n`);
+  return limitBytes === undefined ? lines.join('') : chooseLines(lines, limitBytes, (a, b) => byWeight(rows[a] as Row, rows[b] as Row));
+}
+
+/** As many lines as fit, taken in the order of `weight`, given in their own order. */
+export function chooseLines(lines: readonly string[], limitBytes: number, weight: (a: number, b: number) => number): string {
+  const sizes = lines.map((line) => Buffer.byteLength(line));
+  if (sizes.reduce((sum, size) => sum + size, 0) <= limitBytes) return lines.join('');
+  const keep = new Set<number>();
+  let left = limitBytes;
+  for (const index of lines.map((_, i) => i).sort(weight)) {
+    const size = sizes[index] as number;
+    if (size > left) continue;
+    keep.add(index);
+    left -= size;
+  }
+  return lines.filter((_, index) => keep.has(index)).join('');
+}
+
+/** Lower case, inner blanks and end marks dropped; long texts by a 53-bit hash (a collision merges two rows, the same way each time). */
+export function statementKey(text: string): string {
+  const plain = text.toLowerCase().replace(/[\s"'`*_]+/g, ' ').replace(/[\s.!;,:]+$/, '').trim();
+  return plain.length <= 24 ? `=${plain}` : hash53(plain);
+}
+
+/** `f12`, and `f12-2` for the second of the same line. `counts` lives for one block. */
+export function placeId(letter: string, line: number, counts: Map<number, number>): string {
+  const count = (counts.get(line) ?? 0) + 1;
+  counts.set(line, count);
+  return count === 1 ? `${letter}${line}` : `${letter}${line}-${count}`;
+}
+
+/** The contributed id, else one that names the event. */
+export function contributedId(letter: string, contribution: Contribution): string {
+  const id = contribution.event['id'];
+  return typeof id === 'string' && ITEM_ID.test(id) ? id : `${letter}e${contribution.eventLine}`;
+}
+
+/** The contributed source, else the event itself. */
+export function contributedSource(contribution: Contribution): string {
+  const source = contribution.event['source'];
+  return typeof source === 'string' && SOURCE.test(source) ? source : `ev-${contribution.eventLine}`;
+}
+
+/** Text of a contributed field, bounded: events may have been written past the contribution check. */
+export function statedText(value: unknown): string | undefined {
+  return typeof value !== 'string' || value === '' ? undefined : value.length <= MOST_STATED_UNITS ? value : clipLine(value, MOST_STATED_UNITS);
+}
+
+/** Most UTF-16 units of one fact, decision, todo or ref summary. */
+export const MOST_STATED_UNITS = 4096;
+export const ITEM_ID: RegExp = /^[A-Za-z0-9][A-Za-z0-9._:+-]{0,95}$/;
+/** One printable line; its grammar is abi/ranges. */
+export const SOURCE: RegExp = /^[^\u0000-\u001f\u007f]{1,1024}$/;
+
+function inStream(a: Row, b: Row): number {
+  return a.line - b.line || a.event - b.event || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+}
+
+function byWeight(a: Row, b: Row): number {
+  return Number(b.event > 0) - Number(a.event > 0) || b.lastLine - a.lastLine || b.event - a.event || (a.id < b.id ? -1 : 1);
+}
+
+/** cyrb53: two mixed 32-bit lanes. */
+function hash53(text: string): string {
+  let a = 0xdeadbeef;
+  let b = 0x41c6ce57;
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    a = Math.imul(a ^ code, 0x9e3779b1);
+    b = Math.imul(b ^ code, 0x5f356495);
+  }
+  a = Math.imul(a ^ (a >>> 16), 0x85ebca6b) ^ Math.imul(b ^ (b >>> 13), 0xc2b2ae35);
+  b = Math.imul(b ^ (b >>> 16), 0x85ebca6b) ^ Math.imul(a ^ (a >>> 13), 0xc2b2ae35);
+  return (4294967296 * (2097151 & b) + (a >>> 0)).toString(36);
+}
