@@ -1,0 +1,98 @@
+// What a session already holds of its sources, read back from its own journal lines: no side file, so a
+// copied, forked or restored session remembers its imports.
+import { shortId, splitLine } from './origin.ts';
+import type { ImportState, SourceMark } from './types.ts';
+
+const SEQ_SPACE = 2 ** 32;
+
+/** Reads the state from the lines of both journals, in any order. About 160 bytes of memory a record. */
+export async function readImportState(...journals: readonly (AsyncIterable<string> | Iterable<string>)[]): Promise<JournalImportState> {
+  const state = new JournalImportState();
+  for (const lines of journals) for await (const line of lines) state.observe(line);
+  return state;
+}
+
+export class JournalImportState implements ImportState {
+  readonly #names: string[] = [];
+  readonly #sources = new Map<string, { index: number; count: number; generation: number; mark: SourceMark | undefined }>();
+  readonly #records = new Map<string, number>();
+  // Positions that a later version of the source, or a reference to another source's record, took over.
+  readonly #overrides = new Map<string, { id: string; generation: number }>();
+  readonly #bodies = new Set<string>();
+
+  /** Sources of this session, in the order they were first seen. */
+  get sources(): readonly string[] {
+    return this.#names;
+  }
+
+  mark(source: string): SourceMark | undefined {
+    return this.#sources.get(source)?.mark;
+  }
+
+  count(source: string): number {
+    return this.#sources.get(source)?.count ?? 0;
+  }
+
+  generation(source: string): number {
+    return this.#sources.get(source)?.generation ?? 1;
+  }
+
+  has(importId: string): boolean {
+    return this.#records.has(importId);
+  }
+
+  placed(importId: string, source: string, seq: number): boolean {
+    const override = this.#overrides.get(`${source}#${seq}`);
+    if (override !== undefined) return override.id === importId;
+    return this.#records.get(importId) === (this.#sources.get(source)?.index ?? -1) * SEQ_SPACE + seq;
+  }
+
+  hasBody(key: string, body: string): boolean {
+    return this.#bodies.has(shortId(key, body));
+  }
+
+  observe(line: string): void {
+    if (line.startsWith('{"type":"import.source"')) return this.#observeMark(line);
+    const parts = splitLine(line);
+    if (parts === undefined) return;
+    const { origin, body } = parts;
+    const entry = this.#entry(origin.source);
+    entry.count = Math.max(entry.count, origin.seq + 1);
+    entry.generation = Math.max(entry.generation, origin.gen ?? 1);
+    const reference = body.startsWith('{"type":"import.ref"');
+    const generation = origin.gen ?? 1;
+    if (reference || generation > 1) {
+      const place = `${origin.source}#${origin.seq}`;
+      const before = this.#overrides.get(place);
+      if (before === undefined || before.generation <= generation) this.#overrides.set(place, { id: origin.import_id, generation });
+    }
+    if (!reference && !this.#records.has(origin.import_id)) this.#records.set(origin.import_id, entry.index * SEQ_SPACE + origin.seq);
+    if (origin.key !== undefined) this.#bodies.add(shortId(origin.key, body));
+  }
+
+  #observeMark(line: string): void {
+    let event: Record<string, unknown>;
+    try {
+      event = JSON.parse(line) as Record<string, unknown>;
+    } catch {
+      return;
+    }
+    const { source, bytes, digest, records } = event;
+    if (typeof source !== 'string' || typeof bytes !== 'number' || typeof digest !== 'string' || typeof records !== 'number') return;
+    const tail = typeof event['tail_base64'] === 'string' ? event['tail_base64'] : '';
+    const entry = this.#entry(source);
+    entry.mark = { bytes, digest, records, eol: event['eol'] !== false, tail };
+    entry.count = Math.max(entry.count, records);
+    if (typeof event['gen'] === 'number') entry.generation = Math.max(entry.generation, event['gen']);
+  }
+
+  #entry(source: string): { index: number; count: number; generation: number; mark: SourceMark | undefined } {
+    let entry = this.#sources.get(source);
+    if (entry === undefined) {
+      entry = { index: this.#names.length, count: 0, generation: 1, mark: undefined };
+      this.#names.push(source);
+      this.#sources.set(source, entry);
+    }
+    return entry;
+  }
+}

@@ -1,0 +1,116 @@
+// planImport: bytes of a transcript in, journal lines out, only what the session does not hold yet.
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { DEFAULT_MAX_LINE_BYTES } from '../abi/session-files.ts';
+import { detectFormat, HEAD_BYTES, headRecords } from './detect.ts';
+import type { Detected } from './detect.ts';
+import { CONVERTERS } from './formats/index.ts';
+import { DocumentImporter } from './plan-document.ts';
+import { LinesImporter } from './plan-lines.ts';
+import { TextImporter } from './plan-text.ts';
+import { RecordWriter } from './record-writer.ts';
+import { SourceMeter } from './source-mark.ts';
+import type { Format, ImportLine, ImportState, SourceFacts, SourceImporter, SourceMark, TranscriptSource } from './types.ts';
+
+export interface ImportOptions {
+  /** Overrides detection. */
+  readonly from?: Format;
+  /** Only this conversation of a file that holds many (from 0). */
+  readonly episode?: number;
+  readonly maxLineBytes?: number;
+}
+
+/** What the head of a transcript tells. */
+export interface SourceDescription extends Detected {
+  /** Identity that imports are remembered by. */
+  readonly source: string;
+  readonly facts: SourceFacts;
+}
+
+export function fileSource(path: string): TranscriptSource {
+  return { path, open: (startBytes = 0) => createReadStream(path, { start: startBytes, highWaterMark: 256 * 1024 }) };
+}
+
+export function bytesSource(path: string, bytes: Uint8Array): TranscriptSource {
+  return {
+    path,
+    async *open(startBytes = 0) {
+      await Promise.resolve();
+      if (startBytes < bytes.length) yield bytes.subarray(startBytes);
+    },
+  };
+}
+
+/**
+ * Plans the journal lines that bring the session up to the source, in source order, without their newlines.
+ * `known` is asked what is there already and is told each planned line, so one state serves many imports.
+ * JSONL and text are streamed; JSON documents are read whole.
+ */
+export async function* planImport(source: TranscriptSource, known: ImportState, options: ImportOptions = {}): AsyncGenerator<ImportLine> {
+  const head = await readHead(source);
+  const about = describeSource(head.bytes, source.path, { ...options, complete: head.complete });
+  const start = about.layout === 'document' ? undefined : await resume(source, known.mark(about.source));
+  const importer = createImporter(about, source.path, known, head.bytes, options, start);
+  for await (const chunk of source.open(start?.bytes ?? 0)) yield* importer.push(chunk);
+  yield* importer.finish();
+}
+
+/** Format, layout, identity and facts, from the head of a source. */
+export function describeSource(head: Uint8Array, path: string, options: ImportOptions & { complete?: boolean } = {}): SourceDescription {
+  const detected = detectFormat(head, path, options);
+  const facts = detected.format === 'text' ? {} : CONVERTERS[detected.format].facts(headRecords(Buffer.from(head).toString('utf8')));
+  return { ...detected, facts, source: facts.session === undefined ? `path:${path}` : `${detected.format}:${facts.session}` };
+}
+
+/** Where an import may start: after bytes whose digest shows that they were imported before. */
+export interface ResumePoint extends SourceMark {
+  readonly hash: ReturnType<typeof createHash>;
+}
+
+export function createImporter(about: SourceDescription, path: string, known: ImportState, head: Uint8Array, options: ImportOptions, start?: ResumePoint): SourceImporter {
+  const converter = about.format === 'text' ? undefined : CONVERTERS[about.format];
+  const writer = new RecordWriter({
+    format: about.format, source: about.source, facts: about.facts, known, converter, maxLineBytes: options.maxLineBytes ?? DEFAULT_MAX_LINE_BYTES,
+  }, start?.records ?? 0);
+  const meter = new SourceMeter(start);
+  const parts = { writer, meter, known, about: { format: about.format, layout: about.layout, source: about.source, path, facts: about.facts } };
+  if (about.layout === 'text') return new TextImporter(parts, head);
+  return about.layout === 'lines' ? new LinesImporter(parts, start !== undefined && !start.eol) : new DocumentImporter(parts, options.episode);
+}
+
+/** At least 256 KiB and one whole line, or everything. */
+export async function readHead(source: TranscriptSource): Promise<{ readonly bytes: Buffer; readonly complete: boolean }> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  let newline = false;
+  for await (const chunk of source.open()) {
+    const bytes = Buffer.from(chunk);
+    chunks.push(bytes);
+    size += bytes.length;
+    newline ||= bytes.includes(10);
+    if (size >= HEAD_BYTES && (newline || !startsObject(chunks[0]))) return { bytes: Buffer.concat(chunks), complete: false };
+  }
+  return { bytes: Buffer.concat(chunks), complete: true };
+}
+
+function startsObject(bytes: Buffer | undefined): boolean {
+  return bytes !== undefined && /^[\s\ufeff]*\{/.test(bytes.subarray(0, 64).toString('utf8'));
+}
+
+/** INT-5: one pass of hashing (no parsing) proves that the source still begins with what was imported. */
+async function resume(source: TranscriptSource, mark: SourceMark | undefined): Promise<ResumePoint | undefined> {
+  if (mark === undefined || mark.bytes === 0) return undefined;
+  const hash = createHash('sha256');
+  let left = mark.bytes;
+  let next: number | undefined;
+  for await (const chunk of source.open()) {
+    hash.update(chunk.subarray(0, left));
+    if (chunk.length > left) next = chunk[left];
+    left -= Math.min(left, chunk.length);
+    if (left === 0 && next !== undefined) break;
+  }
+  if (left > 0 || `sha256:${hash.copy().digest('hex')}` !== mark.digest) return undefined;
+  // The last record had no newline: only a newline may follow it.
+  if (!mark.eol && next !== undefined && next !== 10) return undefined;
+  return { ...mark, hash };
+}
