@@ -20,7 +20,11 @@ console.log(`   ${requirements.length} requirements, ${evidence}; ${schemas.size
 process.exitCode = faults.length > 0 ? 1 : 0;
 
 function list(directory, extension) {
-  return existsSync(directory) ? readdirSync(directory).filter((name) => name.endsWith(extension)).sort() : [];
+  return existsSync(directory)
+    ? readdirSync(directory)
+        .filter((name) => name.endsWith(extension))
+        .sort()
+    : [];
 }
 
 function parse(path) {
@@ -46,8 +50,10 @@ function readRequirements() {
       const { id, level, text, source, tests } = entry;
       if (!/^[A-Z][A-Z0-9]{1,7}-[0-9]+[a-z]?$/.test(id ?? '')) faults.push(`${path}: ${JSON.stringify(id)} is not an id such as JRN-1`);
       if (!['MUST', 'SHOULD', 'MAY'].includes(level)) faults.push(`${path}: ${id}: level is not MUST, SHOULD or MAY`);
-      for (const [key, value] of Object.entries({ text, source })) if (typeof value !== 'string' || value === '') faults.push(`${path}: ${id}: no ${key}`);
-      if (!Array.isArray(tests) || tests.some((test) => typeof test !== 'string' || test === '')) faults.push(`${path}: ${id}: tests is not a list of names`);
+      for (const [key, value] of Object.entries({ text, source }))
+        if (typeof value !== 'string' || value === '') faults.push(`${path}: ${id}: no ${key}`);
+      if (!Array.isArray(tests) || tests.some((test) => typeof test !== 'string' || test === ''))
+        faults.push(`${path}: ${id}: tests is not a list of names`);
       if (seen.has(id)) faults.push(`${path}: ${id} is taken by ${seen.get(id)}`);
       seen.set(id, path);
       all.push({ path, ...entry, tests: Array.isArray(tests) ? tests : [] });
@@ -60,7 +66,9 @@ function readSchemas() {
   const validators = new Map();
   const modern = new Ajv2020({ allErrors: true, strict: true, validateFormats: false, allowUnionTypes: true });
   const draft7 = new Ajv({ allErrors: true, strict: true, validateFormats: false, allowUnionTypes: true });
-  const found = list(join(SPEC, 'schema'), '.json').map((name) => [name, parse(join(SPEC, 'schema', name))]).filter(([, schema]) => schema !== undefined);
+  const found = list(join(SPEC, 'schema'), '.json')
+    .map((name) => [name, parse(join(SPEC, 'schema', name))])
+    .filter(([, schema]) => schema !== undefined);
   const ajvOf = (schema) => (String(schema.$schema ?? '').includes('draft-07') ? draft7 : modern);
   // All are added before any is compiled: schemas refer to each other.
   for (const [name, schema] of found) ajvOf(schema).addSchema(schema, name);
@@ -87,7 +95,8 @@ function checkExamples() {
       for (const text of language === 'jsonl' ? body.trim().split('\n') : [body]) {
         count += 1;
         try {
-          if (!validate(JSON.parse(text))) faults.push(`${name}: an example of ${tag}: ${validate.errors.map((e) => `${e.instancePath || '/'} ${e.message}`).join('; ')}`);
+          if (!validate(JSON.parse(text)))
+            faults.push(`${name}: an example of ${tag}: ${validate.errors.map((e) => `${e.instancePath || '/'} ${e.message}`).join('; ')}`);
         } catch (error) {
           faults.push(`${name}: an example of ${tag}: ${error.message}`);
         }

@@ -51,7 +51,8 @@ export function registerAppend(program: Command, shell: Shell): void {
     .action(async (reference: string, text: readonly string[], options: Options) => {
       const lines = options.lines === true || options.events === true;
       if (lines && text.length > 0) throw usageError('--lines and --events read stdin; give no text');
-      if (!(ROLES as readonly string[]).includes(options.role)) throw usageError(`${options.role} is not a role`, `use one of ${ROLES.join(', ')}`);
+      if (!(ROLES as readonly string[]).includes(options.role))
+        throw usageError(`${options.role} is not a role`, `use one of ${ROLES.join(', ')}`);
       if (text.length === 0 && process.stdin.isTTY === true) throw usageError('nothing to append', 'give the text, or pipe it in');
       const { directory } = await requireSession(shell, reference);
       const journal = options.events === true ? 'events' : 'messages';
@@ -82,7 +83,12 @@ async function appendOne(file: FileHandle, role: string, words: readonly string[
 }
 
 /** Good lines go in runs; a line that cannot be stored goes alone, so that the mount keeps it and reports it. */
-export async function appendLines(shell: Shell, file: FileHandle, journal: 'messages' | 'events', source: AsyncIterable<Buffer>): Promise<Counts> {
+export async function appendLines(
+  shell: Shell,
+  file: FileHandle,
+  journal: 'messages' | 'events',
+  source: AsyncIterable<Buffer>,
+): Promise<Counts> {
   const progress = shell.terminal.progress();
   let stored = 0;
   let refused = 0;
@@ -96,7 +102,9 @@ export async function appendLines(shell: Shell, file: FileHandle, journal: 'mess
       if (batch.lines !== 1 || (code !== 'EINVAL' && code !== 'EFBIG')) throw error;
       refused += 1;
       const fault = code === 'EFBIG' ? 'too_long' : lineFault(journal, batch.bytes.subarray(0, -1));
-      shell.terminal.note(`ctx: append.refused: line ${first} ${fault === undefined ? 'was refused' : FAULT_WORDS[fault]}; the session keeps it and an error event tells where`);
+      shell.terminal.note(
+        `ctx: append.refused: line ${first} ${fault === undefined ? 'was refused' : FAULT_WORDS[fault]}; the session keeps it and an error event tells where`,
+      );
     }
     progress.update(`${stored} lines stored, ${refused} refused`);
   }
@@ -105,7 +113,7 @@ export async function appendLines(shell: Shell, file: FileHandle, journal: 'mess
 }
 
 async function writeWhole(file: FileHandle, bytes: Buffer): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const { bytesWritten } = await file.write(bytes, at, bytes.length - at);
     if (bytesWritten === 0) throw new CtxError('append.short', 'EIO', 'took no bytes', { next: 'run: ctx doctor' });
     at += bytesWritten;

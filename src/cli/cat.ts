@@ -33,11 +33,15 @@ export function registerCat(program: Command, shell: Shell): void {
     )
     .action(async (reference: string, file: string | undefined, options: Options) => {
       if (file !== undefined && options.events === true) throw usageError('--events and a file name exclude each other');
-      const pieces = options.store === undefined ? await onMount(shell, reference, file, options) : await inStore(shell, reference, file, options, options.store);
+      const pieces =
+        options.store === undefined
+          ? await onMount(shell, reference, file, options)
+          : await inStore(shell, reference, file, options, options.store);
       for (const { path, sizeBytes } of pieces) {
         const range = sizeBytes === undefined ? {} : { end: sizeBytes - 1 };
         if (sizeBytes === 0) continue;
-        for await (const bytes of createReadStream(path, { highWaterMark: 1024 * 1024, ...range }) as AsyncIterable<Buffer>) await shell.terminal.write(bytes);
+        for await (const bytes of createReadStream(path, { highWaterMark: 1024 * 1024, ...range }) as AsyncIterable<Buffer>)
+          await shell.terminal.write(bytes);
       }
     });
 }
@@ -54,7 +58,13 @@ async function onMount(shell: Shell, reference: string, file: string | undefined
   return [{ path: join(mounted.root, target.path, name) }];
 }
 
-async function inStore(shell: Shell, reference: string, file: string | undefined, options: Options, store: string): Promise<readonly Piece[]> {
+async function inStore(
+  shell: Shell,
+  reference: string,
+  file: string | undefined,
+  options: Options,
+  store: string,
+): Promise<readonly Piece[]> {
   const root = resolve(store);
   const target = parseReference(reference, { root, cwd: process.cwd(), uid: shell.uid });
   const directory = join(root, target.path);
@@ -77,7 +87,7 @@ async function wholeLineBytes(path: string, sizeBytes: number): Promise<number> 
   const file = await open(path);
   try {
     const piece = Buffer.alloc(64 * 1024);
-    for (let end = sizeBytes; end > 0; ) {
+    for (let end = sizeBytes; end > 0;) {
       const start = Math.max(0, end - piece.length);
       const { bytesRead } = await file.read(piece, 0, end - start, start);
       const newline = piece.subarray(0, bytesRead).lastIndexOf(0x0a);

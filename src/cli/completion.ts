@@ -19,7 +19,10 @@ export function registerCompletion(program: Command, shell: Shell): void {
     .command('completion')
     .description('print a completion script for a shell')
     .argument('<shell>', Object.keys(SHELLS).join(', '))
-    .addHelpText('after', examples(['source <(ctx completion bash)', 'this shell'], ['ctx completion fish > ~/.config/fish/completions/ctx.fish', 'for good']))
+    .addHelpText(
+      'after',
+      examples(['source <(ctx completion bash)', 'this shell'], ['ctx completion fish > ~/.config/fish/completions/ctx.fish', 'for good']),
+    )
     .action((name: string) => {
       const script = Object.hasOwn(SHELLS, name) ? SHELLS[name] : undefined;
       if (script === undefined) throw usageError(`${name} is not a shell that can be completed`, `use ${Object.keys(SHELLS).join(', ')}`);
@@ -31,7 +34,10 @@ function shapes(program: Command): readonly VerbShape[] {
   return program.commands.map((command) => ({
     name: command.name(),
     about: command.description(),
-    options: [...command.options.map((option) => ({ long: option.long ?? option.flags, about: option.description })), { long: '--help', about: 'show help' }],
+    options: [
+      ...command.options.map((option) => ({ long: option.long ?? option.flags, about: option.description })),
+      { long: '--help', about: 'show help' },
+    ],
     takesSession: ['session', 'from'].includes(command.registeredArguments[0]?.name() ?? ''),
   }));
 }
@@ -67,7 +73,8 @@ function zsh(verbs: readonly VerbShape[]): string {
   const quote = (text: string): string => text.replaceAll("'", "'\\''").replaceAll('[', '(').replaceAll(']', ')').replaceAll(':', ' -');
   const names = verbs.map((verb) => `    '${verb.name}:${quote(verb.about)}'`);
   const cases = verbs.map(
-    (verb) => `    ${verb.name}) _arguments ${verb.options.map(({ long, about }) => `'${long}[${quote(about)}]'`).join(' ')} ${verb.takesSession ? "'1:session:_ctx_sessions' " : ''}'*:file:_files' ;;`,
+    (verb) =>
+      `    ${verb.name}) _arguments ${verb.options.map(({ long, about }) => `'${long}[${quote(about)}]'`).join(' ')} ${verb.takesSession ? "'1:session:_ctx_sessions' " : ''}'*:file:_files' ;;`,
   );
   return `#compdef ctx
 _ctx_sessions() { compadd -- \${(f)"$(ctx ls --names 2>/dev/null)"}; _files }

@@ -27,7 +27,7 @@ export async function ask(mountRoot: string, request: ControlRequest): Promise<u
 // The file has no size (it answers what was asked), so it is read until a read gives nothing.
 async function readToEnd(file: Awaited<ReturnType<typeof open>>): Promise<string> {
   const pieces: Buffer[] = [];
-  for (let position = 0; ; ) {
+  for (let position = 0; ;) {
     const piece = Buffer.allocUnsafe(256 * 1024);
     const { bytesRead } = await file.read(piece, 0, piece.length, position);
     if (bytesRead === 0) return Buffer.concat(pieces).toString('utf8');

@@ -26,7 +26,8 @@ export async function startDaemon(daemon: DaemonArguments, logFile: string): Pro
   const child = spawn(program, args, { detached: true, cwd: '/', stdio: ['ignore', 'pipe', log] });
   closeSync(log);
   const stdout = child.stdout as Readable;
-  const failure = (what: string): CtxError => new CtxError('mount.daemon', 'EIO', what, { where: daemon.mountpoint, next: `see ${logFile}, then run: ctx doctor` });
+  const failure = (what: string): CtxError =>
+    new CtxError('mount.daemon', 'EIO', what, { where: daemon.mountpoint, next: `see ${logFile}, then run: ctx doctor` });
   const said = await new Promise<string>((settle, fail) => {
     let text = '';
     const timer = setTimeout(() => {
@@ -39,7 +40,9 @@ export async function startDaemon(daemon: DaemonArguments, logFile: string): Pro
       if (text.includes('\n')) settle(text.slice(0, text.indexOf('\n')));
     });
     child.on('error', (error) => fail(failure(`the daemon did not start: ${error.message}`)));
-    child.on('exit', (code, signal) => fail(failure(`the daemon ended at once (${signal ?? `exit ${code ?? '?'}`})${text === '' ? '' : `: ${text.trim()}`}`)));
+    child.on('exit', (code, signal) =>
+      fail(failure(`the daemon ended at once (${signal ?? `exit ${code ?? '?'}`})${text === '' ? '' : `: ${text.trim()}`}`)),
+    );
     child.once('exit', () => clearTimeout(timer));
     stdout.once('data', () => clearTimeout(timer));
   });

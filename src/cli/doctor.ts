@@ -56,10 +56,14 @@ function nodeVersion(): readonly Finding[] {
 async function fuseDevice(shell: Shell): Promise<readonly Finding[]> {
   const check = '/dev/fuse';
   const device = await stat(check).catch(() => undefined);
-  if (device === undefined) return [fail(check, 'does not exist', 'load the module (modprobe fuse), or give the container --device /dev/fuse')];
+  if (device === undefined)
+    return [fail(check, 'does not exist', 'load the module (modprobe fuse), or give the container --device /dev/fuse')];
   // fusermount3 is setuid and opens the device itself; root opens it here.
   if (shell.uid !== 0) return [ok(check, 'exists')];
-  const usable = await access(check, constants.R_OK | constants.W_OK).then(() => true, () => false);
+  const usable = await access(check, constants.R_OK | constants.W_OK).then(
+    () => true,
+    () => false,
+  );
   return [usable ? ok(check, 'usable') : fail(check, 'cannot be opened', 'give the container --device /dev/fuse and CAP_SYS_ADMIN')];
 }
 
@@ -75,7 +79,10 @@ async function storeAccess(shell: Shell): Promise<readonly Finding[]> {
   const store = storeRoot(shell);
   let place = store;
   while (place !== '/' && (await stat(place).catch(() => undefined)) === undefined) place = dirname(place);
-  const writable = await access(place, constants.W_OK).then(() => true, () => false);
+  const writable = await access(place, constants.W_OK).then(
+    () => true,
+    () => false,
+  );
   if (!writable) return [fail('store', `${store} cannot be written (${place})`, 'name another with CTX_STORE, or fix its owner')];
   const { bavail, bsize } = await statfs(place);
   const free = Number(bavail) * Number(bsize);
@@ -93,8 +100,15 @@ async function mounts(shell: Shell): Promise<readonly Finding[]> {
     const pids = daemons.length === 0 ? '' : ` (daemon ${daemons.join(', ')})`;
     if (state === 'live') findings.push(ok('mount', `${place} is live${pids}`));
     else if (state === 'dead') findings.push(fail('mount', `${place} is dead${pids}`, `run: ctx mount ${place}, or ctx umount ${place}`));
-    else if (state === 'other') findings.push({ check: 'mount', level: 'warn', found: `${place} holds another filesystem`, next: 'name another mount point with CTX_ROOT' });
-    else if (daemons.length > 0) findings.push(fail('mount', `${place} is not mounted, yet a daemon runs${pids}`, `run: ctx umount ${place}`));
+    else if (state === 'other')
+      findings.push({
+        check: 'mount',
+        level: 'warn',
+        found: `${place} holds another filesystem`,
+        next: 'name another mount point with CTX_ROOT',
+      });
+    else if (daemons.length > 0)
+      findings.push(fail('mount', `${place} is not mounted, yet a daemon runs${pids}`, `run: ctx umount ${place}`));
     else findings.push(ok('mount', `${place} is free`));
   }
   return findings;

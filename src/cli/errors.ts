@@ -47,6 +47,7 @@ export function asCtxError(error: unknown, where?: string): unknown {
 export function describeFailure(error: unknown, debug: boolean): string {
   const known = asCtxError(error);
   if (known instanceof CtxError) return debug ? `${known.describe()}\n${known.stack ?? ''}` : known.describe().replaceAll('\n', ' ');
-  if (known instanceof Error) return debug ? (known.stack ?? known.message) : `cli.unexpected: ${known.message}; run it again with CTX_DEBUG=1 for the stack`;
+  if (known instanceof Error)
+    return debug ? (known.stack ?? known.message) : `cli.unexpected: ${known.message}; run it again with CTX_DEBUG=1 for the stack`;
   return `cli.unexpected: ${String(known)}`;
 }

@@ -13,7 +13,10 @@ export function registerExplain(program: Command, shell: Shell): void {
     .argument('<session>', 'AGENT/SESSION, or the path of a derived file on the mount')
     .argument('[file]', 'path below context/, such as pack.json')
     .option('--json', 'print the record')
-    .addHelpText('after', examples(['ctx explain coder/default pack.json', 'the newest rebuild'], ['ctx explain ./context/summary.md', 'inside a session']))
+    .addHelpText(
+      'after',
+      examples(['ctx explain coder/default pack.json', 'the newest rebuild'], ['ctx explain ./context/summary.md', 'inside a session']),
+    )
     .action(async (reference: string, file: string | undefined, options: { json?: boolean }) => {
       const { path, rest, mounted } = await requireSession(shell, reference);
       const named = (file ?? rest).replace(/^(\.\/)?(context\/)?/, '');

@@ -16,10 +16,17 @@ export function registerFork(program: Command, shell: Shell): void {
     .argument('<to>', 'the new session')
     .option('--at <line>', 'share history up to this line of messages.jsonl (default: all)')
     .option('--json', 'print the new session')
-    .addHelpText('after', examples(['ctx fork coder/default coder/try', 'both go on separately'], ['ctx fork coder/default coder/back --at 120', 'from an earlier message']))
+    .addHelpText(
+      'after',
+      examples(
+        ['ctx fork coder/default coder/try', 'both go on separately'],
+        ['ctx fork coder/default coder/back --at 120', 'from an earlier message'],
+      ),
+    )
     .action(async (from: string, to: string, options: { at?: string; json?: boolean }) => {
       const at = options.at === undefined ? undefined : Number(options.at.replace(/^messages:/, ''));
-      if (at !== undefined && (!Number.isInteger(at) || at < 0)) throw usageError(`--at ${options.at ?? ''} is not a line number`, 'use a line of messages.jsonl, such as 120');
+      if (at !== undefined && (!Number.isInteger(at) || at < 0))
+        throw usageError(`--at ${options.at ?? ''} is not a line number`, 'use a line of messages.jsonl, such as 120');
       const { path, mounted } = await requireSession(shell, from);
       const target = parseReference(to, mounted);
       await ask(mounted.root, { verb: 'fork', from: path, to: target.path, ...(at === undefined ? {} : { at }) });

@@ -30,7 +30,7 @@ export async function* lineBatches(source: AsyncIterable<Buffer>, alone: (line: 
 function* runs(bytes: Buffer, alone: (line: Buffer) => boolean): Generator<LineBatch> {
   let start = 0;
   let lines = 0;
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const next = bytes.indexOf(0x0a, at) + 1;
     const single = next - at > RUN_BYTES || alone(bytes.subarray(at, next - 1));
     if (lines > 0 && (single || next - start > RUN_BYTES)) {

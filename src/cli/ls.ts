@@ -25,7 +25,14 @@ export function registerLs(program: Command, shell: Shell): void {
     .argument('[agent]', 'only this agent')
     .option('--names', 'print references only')
     .option('--json', 'print an array')
-    .addHelpText('after', examples(['ctx ls', 'all sessions of this user and the shared ones'], ['ctx ls coder', 'one agent'], ['ctx ls --names | head -1', 'the newest']))
+    .addHelpText(
+      'after',
+      examples(
+        ['ctx ls', 'all sessions of this user and the shared ones'],
+        ['ctx ls coder', 'one agent'],
+        ['ctx ls --names | head -1', 'the newest'],
+      ),
+    )
     .action(async (agent: string | undefined, options: { names?: boolean; json?: boolean }) => {
       if (agent !== undefined && !isObjectName(agent)) throw usageError(`${JSON.stringify(agent)} is not an agent name`, 'run: ctx ls');
       const mounted = await requireMount(shell);
@@ -60,7 +67,13 @@ async function describe(session: SessionPath, mounted: Mounted): Promise<Row | u
   const directory = join(mounted.root, path);
   try {
     const [messages, state] = await Promise.all([stat(join(directory, 'messages.jsonl')), readFile(join(directory, 'state'), 'utf8')]);
-    return { reference: referenceOf(session, mounted.uid), path, state: state.trim(), updatedMs: Math.trunc(messages.mtimeMs), historyBytes: messages.size };
+    return {
+      reference: referenceOf(session, mounted.uid),
+      path,
+      state: state.trim(),
+      updatedMs: Math.trunc(messages.mtimeMs),
+      historyBytes: messages.size,
+    };
   } catch (error) {
     // A session that goes away while it is listed is not an error.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
@@ -89,6 +102,8 @@ function table(shell: Shell, rows: readonly Row[]): void {
   for (const row of rows) {
     const state = row.state.padEnd(9);
     const shown = row.state === 'active' ? terminal.style('green', state) : row.state === 'error' ? terminal.style('red', state) : state;
-    terminal.line(`${row.reference.padEnd(width)}  ${shown}  ${sizeWords(row.historyBytes).padStart(8)}  ${agoWords(Date.now() - row.updatedMs)}`);
+    terminal.line(
+      `${row.reference.padEnd(width)}  ${shown}  ${sizeWords(row.historyBytes).padStart(8)}  ${agoWords(Date.now() - row.updatedMs)}`,
+    );
   }
 }

@@ -36,7 +36,14 @@ export function registerMount(program: Command, shell: Shell): void {
     .option('--foreground', 'stay in the foreground (for services)')
     .option('--driver <name>', `mount driver: ${DRIVERS.join(', ')}`, 'kernel')
     .option('--json', 'print mount point, store and pid')
-    .addHelpText('after', examples(['ctx mount', 'the default places'], ['ctx mount ./ctx --store ./store', 'somewhere else'], ['ctx mount --foreground', 'under a service manager']))
+    .addHelpText(
+      'after',
+      examples(
+        ['ctx mount', 'the default places'],
+        ['ctx mount ./ctx --store ./store', 'somewhere else'],
+        ['ctx mount --foreground', 'under a service manager'],
+      ),
+    )
     .action(async (mountpoint: string | undefined, options: Options) => {
       const daemon = await plan(shell, mountpoint, options);
       if (await standsAlready(daemon)) return report(shell, daemon, options, 'already mounted');
@@ -59,7 +66,10 @@ async function plan(shell: Shell, mountpoint: string | undefined, options: Optio
   if (driver === undefined) throw usageError(`${options.driver} is not a driver`, `use ${DRIVERS.join(' or ')}`);
   const target = await resolveMountpoint(mountRoot(shell, mountpoint));
   const store = storeRoot(shell, options.store);
-  for (const [outer, inner] of [[target, store], [store, target]] as const) {
+  for (const [outer, inner] of [
+    [target, store],
+    [store, target],
+  ] as const) {
     const below = relative(outer, inner);
     if (!below.startsWith('..')) throw usageError(`${inner} lies in ${outer}`, 'keep mount point and store apart');
   }
@@ -76,25 +86,36 @@ async function standsAlready(daemon: DaemonArguments): Promise<boolean> {
   }
   if (state === 'none') return false;
   const where = { where: daemon.mountpoint };
-  if (state === 'other') throw new CtxError('mount.busy', 'EBUSY', 'another filesystem is mounted here', { ...where, next: 'choose another mount point' });
-  if (state === 'dead') throw new CtxError('mount.dead', 'EBUSY', 'a dead mount could not be taken away', { ...where, next: 'run as root: umount -l' });
+  if (state === 'other')
+    throw new CtxError('mount.busy', 'EBUSY', 'another filesystem is mounted here', { ...where, next: 'choose another mount point' });
+  if (state === 'dead')
+    throw new CtxError('mount.dead', 'EBUSY', 'a dead mount could not be taken away', { ...where, next: 'run as root: umount -l' });
   const status = parseStatus((await readGuarded(join(daemon.mountpoint, 'status'))) ?? '');
   const serves = status.get('store');
   if (serves === daemon.store) return true;
-  throw new CtxError('mount.busy', 'EBUSY', `serves another store (${serves ?? 'unknown'})`, { ...where, next: 'choose another mount point, or run: ctx umount' });
+  throw new CtxError('mount.busy', 'EBUSY', `serves another store (${serves ?? 'unknown'})`, {
+    ...where,
+    next: 'choose another mount point, or run: ctx umount',
+  });
 }
 
 async function untilItAnswers(daemon: DaemonArguments, logFile: string): Promise<void> {
   for (const startedMs = Date.now(); Date.now() - startedMs < ANSWER_LIMIT_MS; await sleep(50)) {
     if (((await readGuarded(join(daemon.mountpoint, 'status'))) ?? '').includes('abi=')) return;
   }
-  throw new CtxError('mount.silent', 'ETIMEDOUT', `does not answer after ${ANSWER_LIMIT_MS / 1000} s`, { where: daemon.mountpoint, next: `see ${logFile}, then run: ctx umount` });
+  throw new CtxError('mount.silent', 'ETIMEDOUT', `does not answer after ${ANSWER_LIMIT_MS / 1000} s`, {
+    where: daemon.mountpoint,
+    next: `see ${logFile}, then run: ctx umount`,
+  });
 }
 
 /** The log lies in the store, one older one beside it. */
 async function prepareLog(store: string): Promise<string> {
   const logFile = join(store, 'daemon.log');
-  const size = await stat(logFile).then(({ size: bytes }) => bytes, () => 0);
+  const size = await stat(logFile).then(
+    ({ size: bytes }) => bytes,
+    () => 0,
+  );
   if (size > LOG_LIMIT_BYTES) await rename(logFile, `${logFile}.1`);
   return logFile;
 }
@@ -113,6 +134,13 @@ async function stayInForeground(daemon: DaemonArguments): Promise<number> {
 async function report(shell: Shell, daemon: DaemonArguments, options: Options, what: string): Promise<void> {
   const status = parseStatus((await readGuarded(join(daemon.mountpoint, 'status'))) ?? '');
   const { mountpoint, store } = daemon;
-  if (options.json === true) shell.terminal.json({ mountpoint, store, driver: status.get('driver') ?? daemon.driver, pid: Number(status.get('pid')), fresh: what === 'mounted' });
+  if (options.json === true)
+    shell.terminal.json({
+      mountpoint,
+      store,
+      driver: status.get('driver') ?? daemon.driver,
+      pid: Number(status.get('pid')),
+      fresh: what === 'mounted',
+    });
   else shell.terminal.line(`${what}: ${store} on ${mountpoint}`);
 }

@@ -31,12 +31,19 @@ export function registerNew(program: Command, shell: Shell): void {
     .option('--tools <file>', 'context/tools.json: tool schemas')
     .option('--meta <json>', 'meta.json: an object')
     .option('--json', 'print the session and its path')
-    .addHelpText('after', examples(['ctx new coder/default', 'an empty session'], ['ctx new coder/fix --budget 8000 --pin AGENTS.md', 'a budget, and a file that is always packed']))
+    .addHelpText(
+      'after',
+      examples(
+        ['ctx new coder/default', 'an empty session'],
+        ['ctx new coder/fix --budget 8000 --pin AGENTS.md', 'a budget, and a file that is always packed'],
+      ),
+    )
     .action(async (reference: string, options: Options) => {
       const mounted = await requireMount(shell);
       const { path, rest } = parseReference(reference, mounted);
       const directory = join(mounted.root, path);
-      if (rest !== '') throw new CtxError('cli.reference', 'EINVAL', 'names a file inside a session', { where: reference, next: 'name a session' });
+      if (rest !== '')
+        throw new CtxError('cli.reference', 'EINVAL', 'names a file inside a session', { where: reference, next: 'name a session' });
       await mkdir(dirname(directory), { recursive: true });
       await mkdir(directory).catch((error: unknown) => {
         throw asCtxError(error, reference);

@@ -58,7 +58,13 @@ function heading(pack: PackRecord, used: number, budget: number, terminal: Pick<
   return `${name}  ${countWords(used)} tokens${of}`;
 }
 
-function bars(items: readonly PackItem[], used: number, budget: number, whole: number, terminal: Pick<Terminal, 'style' | 'columns'>): readonly string[] {
+function bars(
+  items: readonly PackItem[],
+  used: number,
+  budget: number,
+  whole: number,
+  terminal: Pick<Terminal, 'style' | 'columns'>,
+): readonly string[] {
   const kinds = new Map<string, { count: number; tokens: number }>();
   for (const { kind, tokens = 0 } of items) {
     const sum = kinds.get(kind) ?? { count: 0, tokens: 0 };
@@ -70,7 +76,9 @@ function bars(items: readonly PackItem[], used: number, budget: number, whole: n
     const drawn = bar(whole === 0 ? 0 : tokens / whole, columns);
     return `${kind.padEnd(width)}  ${terminal.style(style, drawn)}${' '.repeat(columns - drawn.length)}  ${countWords(tokens).padStart(9)}  ${shareWords(tokens, whole).padStart(7)}  ${count}`;
   };
-  const lines = [...kinds].map(([kind, { count, tokens }], index) => row(kind, tokens, `${count} item${count === 1 ? '' : 's'}`, COLOURS[index % COLOURS.length] ?? 'blue'));
+  const lines = [...kinds].map(([kind, { count, tokens }], index) =>
+    row(kind, tokens, `${count} item${count === 1 ? '' : 's'}`, COLOURS[index % COLOURS.length] ?? 'blue'),
+  );
   if (budget > used) lines.push(row('free', budget - used, '', 'dim'));
   return lines;
 }
@@ -94,5 +102,8 @@ function leftOut(rows: readonly LeftOut[], terminal: Pick<Terminal, 'style'>): r
 }
 
 function itemList(items: readonly PackItem[], terminal: Pick<Terminal, 'style'>): readonly string[] {
-  return items.map(({ kind, source = '', range, tokens = 0 }) => `${countWords(tokens).padStart(8)}  ${kind.padEnd(16)}  ${source}${range === undefined ? '' : terminal.style('dim', ` ${range}`)}`);
+  return items.map(
+    ({ kind, source = '', range, tokens = 0 }) =>
+      `${countWords(tokens).padStart(8)}  ${kind.padEnd(16)}  ${source}${range === undefined ? '' : terminal.style('dim', ` ${range}`)}`,
+  );
 }

@@ -28,13 +28,23 @@ export function registerPack(program: Command, shell: Shell): void {
     .option('--at <where>', 'the pack as it was at a message line or a pack digest')
     .option('--text', 'print pack.md instead')
     .option('--json', 'print pack.json instead')
-    .addHelpText('after', examples(['ctx pack coder/default', 'bars by kind, and what was left out'], ['ctx pack . --items', 'every item'], ['ctx pack coder/default --at 120 --json', 'what was sent then']))
+    .addHelpText(
+      'after',
+      examples(
+        ['ctx pack coder/default', 'bars by kind, and what was left out'],
+        ['ctx pack . --items', 'every item'],
+        ['ctx pack coder/default --at 120 --json', 'what was sent then'],
+      ),
+    )
     .action(async (reference: string, options: Options) => {
       const { path, directory, mounted } = await requireSession(shell, reference);
       const { terminal } = shell;
-      if (options.text === true && options.at === undefined) return terminal.write(await rebuilt(shell, join(directory, 'context/pack.md')));
+      if (options.text === true && options.at === undefined)
+        return terminal.write(await rebuilt(shell, join(directory, 'context/pack.md')));
       const record = (
-        options.at === undefined ? JSON.parse(await rebuilt(shell, join(directory, 'context/pack.json'))) : await ask(mounted.root, { verb: 'pack-at', session: path, at: options.at })
+        options.at === undefined
+          ? JSON.parse(await rebuilt(shell, join(directory, 'context/pack.json')))
+          : await ask(mounted.root, { verb: 'pack-at', session: path, at: options.at })
       ) as PackRecord;
       if (options.json === true) terminal.json(record);
       else for (const line of drawPack(record, terminal, options.items === true)) terminal.line(line);
@@ -51,7 +61,8 @@ async function rebuilt(shell: Shell, path: string): Promise<string> {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code !== 'ETIMEDOUT' && code !== 'EAGAIN') throw error;
-      if (Date.now() - startedMs > REBUILD_LIMIT_MS) throw new CtxError('pack.slow', 'ETIMEDOUT', 'is still being built', { where: path, next: 'watch: ctx status', cause: error });
+      if (Date.now() - startedMs > REBUILD_LIMIT_MS)
+        throw new CtxError('pack.slow', 'ETIMEDOUT', 'is still being built', { where: path, next: 'watch: ctx status', cause: error });
       progress.update(`building ${path} … ${Math.round((Date.now() - startedMs) / 1000)} s`);
       await sleep(100);
     } finally {

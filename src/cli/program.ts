@@ -48,7 +48,12 @@ export function createProgram(shell: Shell, version: string): Command {
     .configureHelp({ showGlobalOptions: false })
     .addHelpText(
       'after',
-      examples(['ctx mount', 'mount the store'], ['ctx new coder/default', 'make a session'], ['ctx append coder/default "hello"', 'add a message'], ['ctx pack coder/default', 'see what fills the context']) +
+      examples(
+        ['ctx mount', 'mount the store'],
+        ['ctx new coder/default', 'make a session'],
+        ['ctx append coder/default "hello"', 'add a message'],
+        ['ctx pack coder/default', 'see what fills the context'],
+      ) +
         `
 Sessions are named AGENT/SESSION, session:AGENT/SESSION, by their path on the mount, or . inside one.
 Environment: CTX_ROOT (mount point), CTX_STORE (backing directory), NO_COLOR.

@@ -22,7 +22,13 @@ export function registerSearch(program: Command, shell: Shell): void {
     .argument('<query...>', 'words')
     .option('-n, --limit <count>', 'hits at most', '10')
     .option('--json', 'print an array')
-    .addHelpText('after', examples(['ctx search coder/default which port does the server use', 'best lines first'], ['ctx search . NATS --json | jq .[0].line', 'inside a session']))
+    .addHelpText(
+      'after',
+      examples(
+        ['ctx search coder/default which port does the server use', 'best lines first'],
+        ['ctx search . NATS --json | jq .[0].line', 'inside a session'],
+      ),
+    )
     .action(async (reference: string, words: readonly string[], options: { limit: string; json?: boolean }) => {
       const limit = Number(options.limit);
       if (!Number.isInteger(limit) || limit < 1 || limit > 1000) throw usageError('--limit is a whole number from 1 to 1000');
@@ -30,7 +36,11 @@ export function registerSearch(program: Command, shell: Shell): void {
       const hits = (await ask(mounted.root, { verb: 'search', session: path, query: words.join(' '), limit })) as readonly Hit[];
       const { terminal } = shell;
       if (options.json === true) terminal.json(hits);
-      else for (const hit of hits) terminal.line(`${terminal.style('cyan', `messages:${hit.line}`)} ${terminal.style('dim', hit.role)} ${hit.excerpt.replace(/\s+/g, ' ')}`);
+      else
+        for (const hit of hits)
+          terminal.line(
+            `${terminal.style('cyan', `messages:${hit.line}`)} ${terminal.style('dim', hit.role)} ${hit.excerpt.replace(/\s+/g, ' ')}`,
+          );
       // As grep: finding nothing is told by the exit code.
       if (hits.length === 0) shell.exit(EXIT.failed);
     });

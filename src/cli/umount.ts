@@ -40,7 +40,8 @@ async function take(target: string, lazy: boolean): Promise<string> {
   // After a lazy unmount the daemon serves on until the last file closes; it is told to end now.
   const grace = lazy || state !== 'live' ? 1_000 : GRACE_MS;
   for (const pid of pids) {
-    if (!(await endDaemon(pid, grace))) throw new CtxError('umount.daemon', 'EBUSY', `the daemon (pid ${pid}) does not end`, { where: target, next: 'run: ctx doctor' });
+    if (!(await endDaemon(pid, grace)))
+      throw new CtxError('umount.daemon', 'EBUSY', `the daemon (pid ${pid}) does not end`, { where: target, next: 'run: ctx doctor' });
   }
   if ((await mountState(target)) === 'dead') await recover(target);
   if (state === 'none') return 'not mounted';
