@@ -1,0 +1,210 @@
+// The start of an epoch: pinned, sections, the newest user message, the tail. Within an epoch the pack then only grows.
+// PCK-2: the cut goes to the low-water mark. PCK-7: whatever does not fit is given up step by step, in the order of STEPS.
+import type { LineLimits } from './pack-line.ts';
+import { isSilent, renderLine } from './pack-line.ts';
+import { findCut } from './pack-cut.ts';
+import { leadingItems } from './pack-lead.ts';
+import { PackText } from './pack-text.ts';
+import type { Addition, Plan } from './pack-text.ts';
+import { recallAdditions } from './pack-recall.ts';
+import type { PackSource, StreamPosition } from './pack-source.ts';
+
+export interface LeftOut {
+  readonly source: string;
+  readonly range?: string;
+  readonly reason: string;
+  readonly score?: number;
+}
+
+export interface Epoch {
+  readonly text: PackText;
+  readonly start: StreamPosition;
+  /** First line of the tail; everything below is in swap and in the summary. */
+  readonly cut: number;
+  readonly reason: string;
+  readonly leftOut: LeftOut[];
+  /** Tokens of the leading pinned items: they survive from epoch to epoch. */
+  readonly pinnedTokens: number;
+  /** Tokens of pack.md at the epoch's start. */
+  readonly startTokens: number;
+  /** Recalled lines that are in this pack. */
+  readonly recalled: Set<number>;
+}
+
+interface Step {
+  readonly recall: boolean;
+  /** Scale of the section shares. */
+  readonly sections: number;
+  /** Scale of the tail; 0 keeps the newest call group alone. */
+  readonly tail: number;
+  /** Scale of the limit of one message. */
+  readonly message: number;
+  readonly pinned: number;
+  /** Part of the budget that the newest user message may take. */
+  readonly user: number;
+}
+
+const FULL: Step = { recall: true, sections: 1, tail: 1, message: 1, pinned: Infinity, user: Infinity };
+/** What is given up first comes first. The newest user message goes last, and is cut only when it alone is too large. */
+const STEPS: readonly Step[] = [
+  FULL,
+  { ...FULL, recall: false },
+  { ...FULL, recall: false, sections: 0.25 },
+  { ...FULL, recall: false, sections: 0.25, tail: 0.5 },
+  { ...FULL, recall: false, sections: 0, tail: 0 },
+  { ...FULL, recall: false, sections: 0, tail: 0, message: 0.25 },
+  { ...FULL, recall: false, sections: 0, tail: 0, message: 0.0625, pinned: 1 },
+  { ...FULL, recall: false, sections: 0, tail: 0, message: 0.0625, pinned: 0.25 },
+  { ...FULL, recall: false, sections: 0, tail: 0, message: 0.01, pinned: 0 },
+  // It alone exceeds the budget: from here on its head and tail, beside as much of the rest as is usual.
+  { ...FULL, user: 0.5 },
+  { ...FULL, recall: false, sections: 0.25, tail: 0, message: 0.25, user: 0.375 },
+  { ...FULL, recall: false, sections: 0, tail: 0, message: 0.0625, pinned: 0.5, user: 0.25 },
+];
+
+/** Deterministic in (source as of `position`, position). */
+export function startEpoch(source: PackSource, position: StreamPosition, reason: string): Epoch {
+  for (const step of STEPS) {
+    const epoch = tryStep(source, position, reason, step);
+    if (epoch !== undefined) return epoch;
+  }
+  return lastResort(source, position, reason);
+}
+
+export function lineLimits(source: PackSource, scale: number): LineLimits {
+  const { messageTokens, outputTokens } = source.policy;
+  return { messageTokens: Math.max(16, Math.floor(messageTokens * scale)), outputTokens: Math.max(16, Math.floor(outputTokens * scale)) };
+}
+
+/** How the line reads as an item; undefined when nothing of it is said. */
+export function lineAddition(source: PackSource, text: PackText, line: number, limits: LineLimits): Addition | undefined {
+  const message = source.message(line);
+  if (isSilent(message)) return undefined;
+  const packed = renderLine(message, limits, source.counter, text.repeats);
+  return text.addition({
+    kind: 'recent_messages', source: 'messages.jsonl', range: `${line}`, role: packed.role,
+    ...(packed.form === 'verbatim' ? {} : { form: packed.form }), ...(packed.bases.length === 0 ? {} : { bases: [...new Set(packed.bases)] }), digest: packed.digest,
+  }, packed.md, { line: packed });
+}
+
+function tryStep(source: PackSource, position: StreamPosition, reason: string, step: Step): Epoch | undefined {
+  const { policy } = source;
+  const budget = policy.budgetTokens;
+  const user = source.lastUserLine(position.line);
+  const limits = lineLimits(source, step.message);
+  const userLimits: LineLimits = { messageTokens: step.user === Infinity ? Infinity : Math.floor(budget * step.user), outputTokens: limits.outputTokens };
+  const limitsOf = (line: number): LineLimits => (line === user ? userLimits : limits);
+  // Longer than any tokenizer can pack: not even worth counting.
+  if (step.user === Infinity && user > 0 && source.message(user).view.text.length > budget * 16) return undefined;
+
+  const probe = new PackText(source.counter, source.toolsJson);
+  const pinned = leadingItems.pinned(source, probe, step.pinned);
+  const pinnedTokens = sum(pinned);
+  const want = step.tail === 0 ? 1 : (tokens: number): number => Math.floor(tokens * step.tail);
+  const wanted = (sectionTokens: number): number =>
+    budget === Infinity ? Infinity : typeof want === 'number' ? want : want(Math.max(policy.tailTokens, policy.lowWaterTokens - pinnedTokens - sectionTokens));
+  // The sections' size is not known before the cut, nor the cut before it: with no sections counted first, then with those.
+  let cut = findCut(source, position.line, wanted(0), limits);
+  let sections = leadingItems.sections(source, probe, cut, position, step.sections);
+  if (cut > 1 && typeof want !== 'number') {
+    const shorter = findCut(source, position.line, wanted(sum(sections)), limits);
+    if (shorter > cut) {
+      const again = leadingItems.sections(source, probe, shorter, position, step.sections);
+      if (sum(again) >= sum(sections)) {
+        cut = shorter;
+        sections = again;
+      }
+    }
+  }
+
+  const text = probe;
+  text.lead([...pinned, ...sections]);
+  const before: Addition[] = [];
+  const tail: Addition[] = [];
+  const leftOut: LeftOut[] = [];
+  if (user > 0 && user < cut) push(before, lineAddition(source, text, user, limitsOf(user)));
+  if (before[0] !== undefined) remember(text, before[0]);
+  let userAt = -1;
+  if (budget === Infinity) {
+    for (let line = cut; line <= position.line; line++) {
+      const addition = lineAddition(source, text, line, limits);
+      if (addition === undefined) leftOut.push(silent(line));
+      else text.commit(text.plan([addition]));
+    }
+  } else {
+    for (let line = cut; line <= position.line; line++) {
+      const addition = lineAddition(source, text, line, limitsOf(line));
+      if (line === user) userAt = tail.length;
+      if (addition === undefined) { leftOut.push(silent(line)); continue; }
+      remember(text, addition);
+      tail.push(addition);
+    }
+  }
+  const recalled = new Set<number>();
+  let plan: Plan = text.plan([...before, ...tail]);
+  if (step.recall && user > 0 && cut > 1) {
+    const room = Math.min(policy.recallTokens, budget - Math.max(plan.packTokens, plan.promptTokens));
+    const recall = recallAdditions(source, text, source.message(user), cut, room, new Set([user]));
+    if (recall.additions.length > 0) {
+      const withRecall = user < cut ? [...recall.additions, ...before, ...tail] : [...tail.slice(0, userAt), ...recall.additions, ...tail.slice(userAt)];
+      const planned = text.plan(withRecall);
+      if (withinBudget(planned, budget)) {
+        plan = planned;
+        for (const line of recall.lines) recalled.add(line);
+      }
+    }
+    leftOut.push(...recall.leftOut);
+  }
+  if (!withinBudget(plan, budget) || !withinBudget(text.totals, budget)) return undefined;
+  text.commit(plan);
+  if (cut > 1) leftOut.unshift(...swapped(cut, user));
+  return { text, start: position, cut, reason, leftOut, pinnedTokens, startTokens: text.totals.packTokens, recalled };
+}
+
+/** Not even the least pack fits: the newest user message's head and tail in what there is, else an empty pack. */
+function lastResort(source: PackSource, position: StreamPosition, reason: string): Epoch {
+  const budget = source.policy.budgetTokens;
+  const text = new PackText(source.counter, source.toolsJson);
+  const user = source.lastUserLine(position.line);
+  const cut = position.line + 1;
+  const leftOut: LeftOut[] = swapped(cut, user).slice();
+  const said = user > 0 ? user : position.line;
+  for (let room = budget; said > 0 && room >= 8; room = Math.floor(room * 0.8)) {
+    const addition = lineAddition(source, text, said, { messageTokens: room, outputTokens: room });
+    if (addition === undefined) break;
+    const plan = text.plan([addition]);
+    if (!withinBudget(plan, budget)) continue;
+    text.commit(plan);
+    break;
+  }
+  if (text.itemCount === 0 && said > 0) leftOut.push({ source: 'messages.jsonl', range: `${said}`, reason: 'the budget holds no item' });
+  return { text, start: position, cut, reason, leftOut, pinnedTokens: 0, startTokens: text.totals.packTokens, recalled: new Set() };
+}
+
+export function withinBudget(totals: { readonly packTokens: number; readonly promptTokens: number }, budget: number): boolean {
+  return totals.packTokens <= budget && totals.promptTokens <= budget;
+}
+
+export function silent(line: number): LeftOut {
+  return { source: 'messages.jsonl', range: `${line}`, reason: 'only reasoning or no text' };
+}
+
+function swapped(cut: number, user: number): readonly LeftOut[] {
+  const reason = 'before the cut: in summary and swap';
+  const range = (first: number, last: number): LeftOut => ({ source: 'messages.jsonl', range: first === last ? `${first}` : `${first}-${last}`, reason });
+  if (cut <= 1) return [];
+  if (user <= 0 || user >= cut) return [range(1, cut - 1)];
+  return [...(user > 1 ? [range(1, user - 1)] : []), ...(user < cut - 1 ? [range(user + 1, cut - 1)] : [])];
+}
+
+function remember(text: PackText, addition: Addition): void {
+  if ('line' in addition.prompt) for (const [label, whole] of addition.prompt.line.whole) text.repeats.remember(label, whole);
+}
+
+function sum(additions: readonly Addition[]): number {
+  return additions.reduce((total, addition) => total + addition.mdTokens, 0);
+}
+
+function push(list: Addition[], addition: Addition | undefined): void {
+  if (addition !== undefined) list.push(addition);
+}

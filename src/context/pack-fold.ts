@@ -1,0 +1,130 @@
+// The pack as a fold over the ordered stream: one message, contribution or child result at a time, inside one grid cell.
+// PCK-2: within an epoch nothing that was said changes; what does not fit starts the next epoch at that very place.
+import { lineAddition, lineLimits, silent, startEpoch, withinBudget } from './pack-epoch.ts';
+import type { Epoch } from './pack-epoch.ts';
+import { childAddition } from './pack-lead.ts';
+import { isSilent, isUserMessage, renderLine } from './pack-line.ts';
+import { recallAdditions } from './pack-recall.ts';
+import type { ChildResult, PackSource, StreamPosition } from './pack-source.ts';
+import { renderBlock } from './render.ts';
+import type { Addition, PackText } from './pack-text.ts';
+import type { Contribution, ContributionType } from './types.ts';
+import type { ItemKind } from './pack-text.ts';
+
+/** Told at each epoch's start, before anything of it is asked for: the session moves its folds and its index up to the cut. */
+export type OnEpoch = (epoch: Epoch) => void;
+
+export class PackFold {
+  readonly source: PackSource;
+  readonly #onEpoch: OnEpoch;
+  #epoch: Epoch;
+  #position: StreamPosition;
+  /** Tokens of pack.md before the newest message's items: the prefix that the pack of the message before had too. */
+  #stableTokens: number;
+
+  constructor(source: PackSource, start: StreamPosition, reason: string, onEpoch: OnEpoch) {
+    this.source = source;
+    this.#onEpoch = onEpoch;
+    this.#position = start;
+    this.#epoch = startEpoch(source, start, reason);
+    this.#stableTokens = this.#epoch.pinnedTokens;
+    onEpoch(this.#epoch);
+  }
+
+  get epoch(): Epoch {
+    return this.#epoch;
+  }
+
+  get position(): StreamPosition {
+    return this.#position;
+  }
+
+  get stableTokens(): number {
+    return this.#stableTokens;
+  }
+
+  message(position: StreamPosition): void {
+    const { source } = this;
+    const { line } = position;
+    this.#position = position;
+    const message = source.message(line);
+    if (isSilent(message)) {
+      this.#epoch.leftOut.push(silent(line));
+      this.#stableTokens = this.#epoch.text.totals.packTokens;
+      return;
+    }
+    const { text, cut, recalled } = this.#epoch;
+    const budget = source.policy.budgetTokens;
+    const additions: Addition[] = [];
+    let addition: Addition | undefined;
+    if (isUserMessage(message)) {
+      if (message.view.text.length > budget * 16) return this.#next('a message larger than the budget');
+      const packed = renderLine(message, { ...lineLimits(source, 1), messageTokens: Infinity }, source.counter, text.repeats);
+      addition = text.addition({ kind: 'recent_messages', source: 'messages.jsonl', range: `${line}`, role: packed.role, ...(packed.form === 'verbatim' ? {} : { form: packed.form }), digest: packed.digest }, packed.md, { line: packed });
+      const recall = recallAdditions(source, text, message, cut, source.policy.recallTokens, new Set([...recalled, line]));
+      additions.push(...recall.additions, addition);
+      const plan = text.plan(additions);
+      if (!withinBudget(plan, budget)) return this.#next('the budget is used up');
+      for (const at of recall.lines) recalled.add(at);
+      this.#epoch.leftOut.push(...recall.leftOut);
+      this.#stableTokens = text.totals.packTokens;
+      text.commit(plan);
+      return;
+    }
+    addition = lineAddition(source, text, line, lineLimits(source, 1));
+    if (addition === undefined) return;
+    this.#append(text, [addition], true);
+  }
+
+  contribution(position: StreamPosition, contribution: Contribution): void {
+    this.#position = position;
+    const { text } = this.#epoch;
+    const { type: _type, time: _time, ...said } = contribution.event;
+    const md = renderBlock(CONTRIBUTION_KIND[contribution.type], `events:${contribution.eventLine}`, clip(JSON.stringify(said)));
+    this.#append(text, [text.addition({
+      kind: CONTRIBUTION_KIND[contribution.type], source: 'events.jsonl', range: `${contribution.eventLine}`, digest: this.source.eventDigest(contribution.eventLine),
+    }, md, { note: md, role: 'system' })], false);
+  }
+
+  child(position: StreamPosition, child: ChildResult): void {
+    this.#position = position;
+    const { text } = this.#epoch;
+    const addition = childAddition(this.source, text, child, this.source.policy.sections.child);
+    if (addition === undefined) this.#epoch.leftOut.push({ source: child.path, reason: 'no room in the share of child results' });
+    else this.#append(text, [addition], false);
+  }
+
+  /** The stream moved on without anything that the pack shows. */
+  skip(position: StreamPosition): void {
+    this.#position = position;
+  }
+
+  /** A grid cell or a recorded input begins an epoch here. */
+  restart(position: StreamPosition, reason: string): void {
+    this.#position = position;
+    this.#next(reason);
+  }
+
+  #append(text: PackText, additions: readonly Addition[], moves: boolean): void {
+    const plan = text.plan(additions);
+    if (!withinBudget(plan, this.source.policy.budgetTokens)) return this.#next('the budget is used up');
+    if (moves) this.#stableTokens = text.totals.packTokens;
+    text.commit(plan);
+  }
+
+  #next(reason: string): void {
+    this.#epoch = startEpoch(this.source, this.#position, reason);
+    this.#stableTokens = this.#epoch.pinnedTokens;
+    this.#onEpoch(this.#epoch);
+  }
+}
+
+const CONTRIBUTION_KIND: Readonly<Record<ContributionType, ItemKind>> = {
+  'context.fact': 'facts', 'context.decision': 'decisions', 'context.todo': 'todo', 'context.ref': 'refs', 'context.summary': 'summary', 'context.retract': 'facts',
+};
+
+const CLIP_CHARS = 4096;
+
+function clip(text: string): string {
+  return text.length <= CLIP_CHARS ? text : `${text.slice(0, CLIP_CHARS)} [...]`;
+}
