@@ -16,6 +16,7 @@ export const RUN_BYTES: number = 128 * 1024;
 export async function* lineBatches(source: AsyncIterable<Buffer>, alone: (line: Buffer) => boolean): AsyncGenerator<LineBatch> {
   let pending: Buffer[] = [];
   for await (const piece of source) {
+    if (piece.length === 0) continue;
     const end = piece.lastIndexOf(0x0a) + 1;
     if (end === 0) {
       pending.push(piece);
