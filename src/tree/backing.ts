@@ -1,0 +1,59 @@
+// Paths below the store and stat(2) of them. Names are latin1 strings of their raw bytes, so that any
+// byte sequence the kernel allows survives; a path goes to the system as a string when it is ASCII.
+import * as fs from 'node:fs';
+import { fail } from './types.ts';
+import type { Attr } from './types.ts';
+
+// eslint-disable-next-line no-control-regex
+const NON_ASCII = /[^\x00-\x7f]/;
+
+/** A latin1-encoded byte path as `fs` wants it. */
+export function native(path: string): string | Buffer {
+  return NON_ASCII.test(path) ? Buffer.from(path, 'latin1') : path;
+}
+
+/** The path as a UTF-8 string for calls that take no bytes; undefined when it is not UTF-8. */
+export function nativeUtf8(path: string): string | undefined {
+  if (!NON_ASCII.test(path)) return path;
+  const text = Buffer.from(path, 'latin1').toString('utf8');
+  return text.includes('\ufffd') ? undefined : text;
+}
+
+const BILLION = 1_000_000_000n;
+
+export function toAttr(stat: fs.BigIntStats): Attr {
+  return {
+    ino: Number(stat.ino), mode: Number(stat.mode), nlink: Number(stat.nlink), uid: Number(stat.uid), gid: Number(stat.gid),
+    rdev: Number(stat.rdev), sizeBytes: Number(stat.size), blocks: Number(stat.blocks),
+    atime: Number(stat.atimeNs / BILLION), atimeNsec: Number(stat.atimeNs % BILLION),
+    mtime: Number(stat.mtimeNs / BILLION), mtimeNsec: Number(stat.mtimeNs % BILLION),
+    ctime: Number(stat.ctimeNs / BILLION), ctimeNsec: Number(stat.ctimeNs % BILLION),
+  };
+}
+
+/** lstat(2), or undefined when there is no such name. */
+export function lstat(path: string): fs.BigIntStats | undefined {
+  return fs.lstatSync(native(path), { bigint: true, throwIfNoEntry: false });
+}
+
+export function lstatOrFail(path: string): fs.BigIntStats {
+  const stat = lstat(path);
+  if (stat === undefined) throw fail('ENOENT', 'no such file');
+  return stat;
+}
+
+/** Attributes of a file that exists only here. `atMs`: its times. */
+export function syntheticAttr(ino: number, mode: number, sizeBytes: number, owner: { uid: number; gid: number }, atMs: number): Attr {
+  const seconds = Math.floor(atMs / 1000);
+  const nsec = Math.floor((atMs - seconds * 1000) * 1e6);
+  return {
+    ino, mode, nlink: (mode & 0o170000) === 0o040000 ? 2 : 1, uid: owner.uid, gid: owner.gid, rdev: 0, sizeBytes,
+    blocks: Math.ceil(sizeBytes / 512), atime: seconds, atimeNsec: nsec, mtime: seconds, mtimeNsec: nsec, ctime: seconds, ctimeNsec: nsec,
+  };
+}
+
+/** Inode numbers of nodes without a backing file: above every real one, exact in a double. */
+let nextSynthetic = 2 ** 52;
+export function syntheticIno(): number {
+  return nextSynthetic++;
+}

@@ -1,0 +1,173 @@
+// `context/`: control files, derived files, contributions, pinned/ and child/.
+import { CONTEXT_CONTROLS, CONTEXT_DERIVED } from '../abi/session-files.ts';
+import { lstat, lstatOrFail, toAttr } from './backing.ts';
+import type { Owner } from './bytes-node.ts';
+import { contributeWhole, takesContributions } from './contribution.ts';
+import { ControlNode } from './control-node.ts';
+import { DerivedDirectory, readAll, VersionNode } from './derived-node.ts';
+import { OrdinaryArea } from './ordinary.ts';
+import type { PathParent } from './ordinary.ts';
+import type { Session } from './sessions.ts';
+import { TemporaryNames } from './temporary.ts';
+import { DirectoryHandle, fail, S_IFDIR, S_IFREG, Slow, TreeNode } from './types.ts';
+import type { Attr, Caller, Created, DirectoryEntry } from './types.ts';
+
+const CONTROLS: ReadonlySet<string> = new Set(CONTEXT_CONTROLS);
+const DERIVED: ReadonlySet<string> = new Set(CONTEXT_DERIVED);
+const ORDINARY = ['pinned', 'child'];
+
+export class ContextDirectory extends TreeNode implements PathParent {
+  readonly session: Session;
+  readonly #areas: Map<string, OrdinaryArea> = new Map();
+  readonly #temporary: TemporaryNames;
+  readonly #derived: Map<string, DerivedDirectory> = new Map();
+
+  constructor(session: Session) {
+    super();
+    this.session = session;
+    this.#temporary = new TemporaryNames(`${session.directory}/.tmp/context`);
+  }
+
+  path(): string {
+    return `${this.session.directory}/context`;
+  }
+  /** Something in pinned/ or child/ changed: a recorded input. */
+  changed(relative: string): void {
+    this.session.inputChanged(`context/${relative}`);
+  }
+  attr(): Attr {
+    return toAttr(lstatOrFail(this.path()));
+  }
+  #owner(): Owner {
+    const attr = this.attr();
+    return { uid: attr.uid, gid: attr.gid };
+  }
+
+  override lookup(name: string): TreeNode | Slow<TreeNode> {
+    if (DERIVED.has(name)) return this.#fetch(name);
+    if (CONTROLS.has(name)) return this.#control(name);
+    if (ORDINARY.includes(name)) return this.#ordinary(name);
+    if (name === 'swap' || name === 'dedup') return this.#derivedDirectory(name);
+    const temporary = this.#temporary.directory(false);
+    if (temporary === undefined) throw fail('ENOENT', 'no such file');
+    return temporary.lookup(name);
+  }
+
+  #control(name: string): TreeNode {
+    const key = `context/${name}`;
+    let node = this.session.fixed.get(key);
+    if (node === undefined) this.session.fixed.set(key, (node = new ControlNode(this.session, key)));
+    return node;
+  }
+
+  #ordinary(name: string): TreeNode {
+    const stat = lstat(`${this.path()}/${name}`);
+    if (stat === undefined) throw fail('ENOENT', 'no such directory');
+    let area = this.#areas.get(name);
+    if (area === undefined) this.#areas.set(name, (area = new OrdinaryArea()));
+    return area.nodeAt(this, name, stat);
+  }
+
+  #derivedDirectory(name: 'swap' | 'dedup'): TreeNode {
+    let node = this.#derived.get(name);
+    if (node === undefined) this.#derived.set(name, (node = new DerivedDirectory(this.session, this.#owner(), name, (file) => this.#fetch(file))));
+    return node;
+  }
+
+  /** The node of the current version: at once when nothing changed, else when the deriver has it. */
+  #fetch(name: string): TreeNode | Slow<TreeNode> {
+    const session = this.session;
+    const at = session.at();
+    const fresh = session.fresh.get(name);
+    if (fresh !== undefined && fresh.revision === session.revision) return fresh.node;
+    const revision = session.revision;
+    return session.ask({ kind: 'fetch', name, revision: at }, (content) => {
+      const last = session.fresh.get(name)?.node;
+      const same = last instanceof VersionNode && last.content.digest === content.digest;
+      const node = same ? last : new VersionNode(session, name, content, this.#owner());
+      session.fresh.set(name, { revision, node });
+      return node;
+    });
+  }
+
+  override opendir(): DirectoryHandle {
+    return new DirectoryHandle(this);
+  }
+
+  // READDIRPLUS never rebuilds: derived names are given without attributes.
+  override readdir(): readonly DirectoryEntry[] {
+    const entry = (name: string, type: number): DirectoryEntry => ({ name, type, ino: 0xffff_ffff });
+    return [
+      ...CONTEXT_CONTROLS.map((name) => ({ ...entry(name, S_IFREG), node: () => this.#control(name) })),
+      ...CONTEXT_DERIVED.map((name) => entry(name, S_IFREG)),
+      ...[...ORDINARY, 'swap', 'dedup'].map((name) => entry(name, S_IFDIR)),
+    ];
+  }
+
+  #isFixed(name: string): boolean {
+    return CONTROLS.has(name) || DERIVED.has(name) || ORDINARY.includes(name) || name === 'swap' || name === 'dedup';
+  }
+
+  #temporaryFor(name: string): NonNullable<ReturnType<TemporaryNames['directory']>> {
+    if (this.#isFixed(name)) throw fail('EPERM', 'this name belongs to the session');
+    const directory = this.#temporary.directory(true);
+    if (directory === undefined) throw fail('EIO', 'temporary names are not available');
+    return directory;
+  }
+
+  override create(name: string, mode: number, flags: number, caller: Caller): Created {
+    if (this.#isFixed(name)) throw fail('EEXIST', 'exists');
+    return this.#temporaryFor(name).create(name, mode, flags, caller);
+  }
+  override symlink(name: string, target: string, caller: Caller): TreeNode {
+    return this.#temporaryFor(name).symlink(name, target, caller);
+  }
+
+  override unlink(name: string): void {
+    if (DERIVED.has(name)) {
+      this.session.ask({ kind: 'drop', name }, () => null).start(() => {});
+      this.session.fresh.delete(name);
+      return;
+    }
+    if (this.#isFixed(name)) throw fail('EPERM', 'a control file belongs to its session');
+    this.#temporaryFor(name).unlink(name);
+  }
+
+  override rmdir(name: string): void {
+    // Derived directories come back at the next look; pinned/ and child/ belong to the session.
+    if (name !== 'swap' && name !== 'dedup') throw fail('EPERM', 'this directory belongs to the session');
+  }
+
+  override rename(name: string, parent: TreeNode, newName: string, flags: number, caller: Caller): void {
+    if (parent !== this) throw fail('EXDEV', 'renames stay inside context/');
+    if (this.#isFixed(name)) return this.#copyOut(name, newName, flags, caller);
+    const directory = this.#temporaryFor(name);
+    if (!this.#isFixed(newName)) return directory.rename(name, directory, newName, flags);
+    if (flags !== 0) throw fail('EINVAL', 'this name can only be replaced');
+    const bytes = this.#temporary.read(name);
+    if (CONTROLS.has(newName)) (this.#control(newName) as ControlNode).replace(bytes);
+    else if (takesContributions(newName)) contributeWhole(this.session, newName, bytes);
+    else throw fail('EPERM', 'this file is derived');
+    directory.unlink(name);
+  }
+
+  /** An editor moves the old version aside before it writes the new one: a copy goes there, the name stays. */
+  #copyOut(name: string, newName: string, flags: number, caller: Caller): void {
+    if (this.#isFixed(newName) || flags !== 0) throw fail('EPERM', 'this name belongs to the session');
+    let bytes: Buffer;
+    if (CONTROLS.has(name)) {
+      const handle = this.#control(name).open(0, caller);
+      if (handle instanceof Slow) throw fail('EBUSY', 'try again');
+      bytes = Buffer.alloc(this.#control(name).attr().sizeBytes);
+      const count = handle.read(0, bytes);
+      bytes = bytes.subarray(0, typeof count === 'number' ? count : 0);
+    } else {
+      const node = this.session.fresh.get(name)?.node;
+      if (!takesContributions(name) || !(node instanceof VersionNode)) throw fail('EPERM', 'this file is derived');
+      bytes = readAll(node.content);
+    }
+    const { handle } = this.#temporaryFor(newName).create(newName, 0o644, 0o1, caller);
+    handle.write(0, bytes, '', 0);
+    handle.release();
+  }
+}

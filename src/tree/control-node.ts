@@ -1,0 +1,143 @@
+// Small control files: replaced as a whole, validated when written; a refused value leaves the old one (CTL).
+import * as fs from 'node:fs';
+import { constants } from 'node:fs';
+import { isControlFile, MAX_CONTROL_BYTES, validateControl } from '../session/controls.ts';
+import { lstatOrFail, toAttr } from './backing.ts';
+import type { Session } from './sessions.ts';
+import { fail, Handle, TreeNode } from './types.ts';
+import type { Attr, AttrChange } from './types.ts';
+
+/** Files whose every write must be valid by itself; the structured ones may arrive in pieces. */
+const STRUCTURED = new Set(['meta.json', 'context/tools.json', 'context/policy.yaml', 'context/gc.policy']);
+
+export class ControlNode extends TreeNode {
+  override readonly attrTtlMs = 0;
+  override readonly entryTtlMs = 0;
+  readonly session: Session;
+  /** Below the session directory. */
+  readonly relative: string;
+
+  constructor(session: Session, relative: string) {
+    super();
+    if (!isControlFile(relative)) throw fail('ENOENT', 'not a control file');
+    this.session = session;
+    this.relative = relative;
+  }
+
+  get path(): string {
+    return `${this.session.directory}/${this.relative}`;
+  }
+
+  attr(): Attr {
+    return toAttr(lstatOrFail(this.path));
+  }
+
+  override setattr(change: AttrChange): Attr {
+    if (change.uid !== undefined || change.gid !== undefined) throw fail('EPERM', 'a control file belongs to its session');
+    if (change.sizeBytes !== undefined) {
+      const bytes = Buffer.alloc(Math.min(change.sizeBytes, MAX_CONTROL_BYTES));
+      fs.readFileSync(this.path).copy(bytes);
+      this.replace(bytes);
+    }
+    if (change.mode !== undefined) fs.chmodSync(this.path, change.mode & 0o777);
+    return this.attr();
+  }
+
+  override open(flags: number): Handle {
+    return new ControlHandle(this, flags);
+  }
+
+  /** Validates, then replaces by rename; the recorded input follows. */
+  replace(bytes: Buffer): void {
+    validateControl(this.relative, bytes);
+    const old = fs.lstatSync(this.path);
+    if (old.size === bytes.length && fs.readFileSync(this.path).equals(bytes)) return;
+    const temporary = `${this.path}.new`;
+    fs.writeFileSync(temporary, bytes, { mode: old.mode & 0o777 });
+    if (process.getuid?.() === 0) fs.chownSync(temporary, old.uid, old.gid);
+    fs.renameSync(temporary, this.path);
+    this.session.inputChanged(this.relative);
+  }
+}
+
+class ControlHandle extends Handle {
+  override readonly mode = { directIo: true };
+  readonly node: ControlNode;
+  readonly #append: boolean;
+  #bytes: Buffer;
+  #dirty: boolean;
+
+  constructor(node: ControlNode, flags: number) {
+    super();
+    this.node = node;
+    this.#append = (flags & constants.O_APPEND) !== 0;
+    const truncate = (flags & constants.O_TRUNC) !== 0;
+    this.#bytes = truncate ? Buffer.alloc(0) : fs.readFileSync(node.path);
+    this.#dirty = truncate;
+  }
+
+  override read(offset: number, into: Buffer): number {
+    return offset >= this.#bytes.length ? 0 : this.#bytes.copy(into, 0, offset, Math.min(this.#bytes.length, offset + into.length));
+  }
+
+  override write(offset: number, bytes: Buffer): number {
+    const start = this.#append ? this.#bytes.length : offset;
+    if (start + bytes.length > MAX_CONTROL_BYTES) throw fail('EFBIG', 'a control file is at most 1 MiB');
+    const next = Buffer.alloc(Math.max(this.#bytes.length, start + bytes.length));
+    this.#bytes.copy(next);
+    bytes.copy(next, start);
+    if (STRUCTURED.has(this.node.relative) && !this.#endsHere(bytes)) {
+      this.#bytes = next;
+      this.#dirty = true;
+      return bytes.length;
+    }
+    try {
+      this.node.replace(next);
+      this.#dirty = false;
+    } catch (error) {
+      if (!this.node.relative.endsWith('.json') || !isUnfinishedJson(next)) throw error;
+      this.#dirty = true;
+    }
+    this.#bytes = next;
+    return bytes.length;
+  }
+
+  /** stdio sends full 4 KiB blocks while more is to come; anything else that ends a line is taken as whole. */
+  #endsHere(bytes: Buffer): boolean {
+    return bytes.length % 4096 !== 0 && bytes[bytes.length - 1] === 0x0a;
+  }
+
+  override flush(): void {
+    if (!this.#dirty) return;
+    this.#dirty = false;
+    this.node.replace(this.#bytes);
+  }
+
+  override release(): void {
+    try {
+      this.flush();
+    } catch {
+      // The last close has no one to report to; FLUSH has reported already where there was a caller.
+    }
+  }
+
+  override fsync(): void {
+    this.flush();
+    const fd = fs.openSync(this.node.path, 'r');
+    try {
+      fs.fsyncSync(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+}
+
+/** JSON that only lacks its end: more may come before the close, which validates the whole. */
+function isUnfinishedJson(bytes: Buffer): boolean {
+  try {
+    JSON.parse(bytes.toString('utf8'));
+    return false;
+  } catch (error) {
+    return /Unexpected end|Unterminated/.test((error as Error).message);
+  }
+}

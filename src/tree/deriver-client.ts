@@ -1,0 +1,40 @@
+// What the serving thread asks of the deriver thread. Requests are answered later, on the serving thread.
+import type { CommitNote } from '../journal/types.ts';
+import type { Content } from '../derive/types.ts';
+import type { Revision } from '../session/types.ts';
+
+export type DeriverRequest =
+  | { readonly kind: 'fetch'; readonly name: string; readonly revision: Revision }
+  | { readonly kind: 'list'; readonly directory: 'swap/chunk' | 'dedup/blob'; readonly revision: Revision }
+  | { readonly kind: 'explain'; readonly name: string; readonly revision: Revision }
+  | { readonly kind: 'search'; readonly query: string; readonly limit: number; readonly revision: Revision }
+  | { readonly kind: 'pack-at'; readonly at: string; readonly revision: Revision }
+  | { readonly kind: 'gc'; readonly dryRun: boolean }
+  | { readonly kind: 'drop'; readonly name: string }
+  | { readonly kind: 'settle'; readonly revision: Revision }
+  | { readonly kind: 'close' };
+
+/** Result type of each kind; `settle` and `close` finish when the order log holds everything up to the revision. */
+export interface DeriverResults {
+  readonly fetch: Content;
+  readonly list: readonly string[];
+  readonly explain: Readonly<Record<string, unknown>>;
+  readonly search: readonly { readonly line: number; readonly score: number; readonly role: string; readonly excerpt: string }[];
+  readonly 'pack-at': Readonly<Record<string, unknown>>;
+  readonly gc: readonly { readonly path: string; readonly bytes: number; readonly reason: string }[];
+  readonly drop: null;
+  readonly settle: null;
+  readonly close: null;
+}
+
+export type Outcome<T> = { readonly value: T } | { readonly error: unknown };
+
+export interface DeriverClient {
+  openSession(id: number, directory: string): void;
+  committed(id: number, note: CommitNote): void;
+  inputChanged(id: number, path: string): void;
+  /** `done` runs on the serving thread, once. */
+  request<R extends DeriverRequest>(id: number, request: R, done: (outcome: Outcome<DeriverResults[R['kind']]>) => void): void;
+  /** Lines for /ctx/status: what is being built. */
+  progress(): readonly string[];
+}

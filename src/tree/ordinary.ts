@@ -1,0 +1,389 @@
+// Ordinary areas: POSIX behaviour over the backing directory (pinned/, child/, wiki/, shared/, agent/, tool/).
+// Permission bits are enforced by the kernel (default_permissions); what is created belongs to the caller.
+import * as fs from 'node:fs';
+import { constants } from 'node:fs';
+import { lstat, native, nativeUtf8, toAttr } from './backing.ts';
+import { getXattr, listXattr, makeNode, removeXattr, rename2, setTimes, setXattr } from './libc.ts';
+import { DirectoryHandle, fail, Handle, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, TreeNode } from './types.ts';
+import type { Attr, AttrChange, Caller, Created, DirectoryEntry } from './types.ts';
+
+const S_ISGID = 0o2000;
+const UNKNOWN_INO = 0xffff_ffff;
+
+/** What an ordinary area shares: its inode table and who hears of changes. */
+export class OrdinaryArea {
+  readonly nodes: Map<string, OrdinaryNode> = new Map();
+  /** Moves with every rename: cached paths of older epochs are stale. */
+  renames = 0;
+  readonly isRoot: boolean = process.getuid?.() === 0;
+
+  /** The node of a path that exists, found by (device, inode) so that hard links are one node. */
+  nodeAt(parent: PathParent, name: string, stat: fs.BigIntStats): OrdinaryNode {
+    const key = `${stat.dev}:${stat.ino}`;
+    const known = this.nodes.get(key);
+    if (known !== undefined && (known.type === (Number(stat.mode) & S_IFMT))) {
+      known.addAlias(parent, name);
+      return known;
+    }
+    const node = new OrdinaryNode(this, key, Number(stat.mode) & S_IFMT, parent, name);
+    this.nodes.set(key, node);
+    return node;
+  }
+}
+
+/** A directory that ordinary nodes can live in. */
+export interface PathParent {
+  path(): string;
+  /** A change below this directory: `relative` names what changed (for recorded inputs). */
+  changed(relative: string): void;
+}
+
+interface Alias {
+  readonly parent: PathParent;
+  readonly name: string;
+}
+
+export class OrdinaryNode extends TreeNode implements PathParent {
+  readonly area: OrdinaryArea;
+  readonly key: string;
+  readonly type: number;
+  aliases: Alias[];
+  readonly open_: Set<OrdinaryHandle> = new Set();
+  #path = '';
+  #pathEpoch = -1;
+
+  constructor(area: OrdinaryArea, key: string, type: number, parent: PathParent, name: string) {
+    super();
+    this.area = area;
+    this.key = key;
+    this.type = type;
+    this.aliases = [{ parent, name }];
+  }
+
+  addAlias(parent: PathParent, name: string): void {
+    const first = this.aliases[0];
+    if (first !== undefined && first.parent === parent && first.name === name) return;
+    if (this.type === S_IFDIR) this.aliases = [{ parent, name }];
+    else if (!this.aliases.some((alias) => alias.parent === parent && alias.name === name)) this.aliases.push({ parent, name });
+    else return;
+    this.#pathEpoch = -1;
+  }
+
+  dropAlias(parent: PathParent, name: string): void {
+    this.aliases = this.aliases.filter((alias) => alias.parent !== parent || alias.name !== name);
+    this.#pathEpoch = -1;
+  }
+
+  path(): string {
+    if (this.#pathEpoch === this.area.renames) return this.#path;
+    const alias = this.aliases[0];
+    if (alias === undefined) throw fail('ESTALE', 'the file is gone');
+    this.#path = `${alias.parent.path()}/${alias.name}`;
+    this.#pathEpoch = this.area.renames;
+    return this.#path;
+  }
+
+  changed(relative: string): void {
+    for (const alias of this.aliases) alias.parent.changed(relative === '' ? alias.name : `${alias.name}/${relative}`);
+  }
+
+  #child(name: string): string {
+    return `${this.path()}/${name}`;
+  }
+
+  attr(): Attr {
+    for (const handle of this.open_) return toAttr(fs.fstatSync(handle.fd, { bigint: true }));
+    const stat = lstat(this.path());
+    if (stat === undefined) throw fail('ENOENT', 'no such file');
+    return toAttr(stat);
+  }
+
+  override lookup(name: string): TreeNode {
+    if (this.type !== S_IFDIR) throw fail('ENOTDIR', 'not a directory');
+    const stat = lstat(this.#child(name));
+    if (stat === undefined) throw fail('ENOENT', 'no such file');
+    return this.area.nodeAt(this, name, stat);
+  }
+
+  #adopt(name: string, caller: Caller, mode?: number): OrdinaryNode {
+    const path = this.#child(name);
+    const parent = fs.lstatSync(native(this.path()));
+    const setgid = (parent.mode & S_ISGID) !== 0;
+    if (this.area.isRoot) fs.lchownSync(native(path), caller.uid, setgid ? parent.gid : caller.gid);
+    if (mode !== undefined) fs.chmodSync(native(path), mode & 0o7777);
+    const stat = lstat(path);
+    if (stat === undefined) throw fail('ENOENT', 'removed while it was created');
+    this.changed(name);
+    return this.area.nodeAt(this, name, stat);
+  }
+
+  override create(name: string, mode: number, flags: number, caller: Caller): Created {
+    const open = accessFlags(flags) | constants.O_CREAT | constants.O_NOFOLLOW | (flags & constants.O_TRUNC) | (flags & constants.O_EXCL);
+    const existed = lstat(this.#child(name)) !== undefined;
+    const fd = fs.openSync(native(this.#child(name)), open, mode & 0o7777);
+    try {
+      const node = existed ? (this.lookup(name) as OrdinaryNode) : this.#adopt(name, caller, mode);
+      return { node, handle: new OrdinaryHandle(node, fd, flags) };
+    } catch (error) {
+      fs.closeSync(fd);
+      throw error;
+    }
+  }
+
+  override mknod(name: string, mode: number, rdev: number, caller: Caller): TreeNode {
+    if ((mode & S_IFMT) === S_IFREG || (mode & S_IFMT) === 0) {
+      fs.closeSync(fs.openSync(native(this.#child(name)), constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, mode & 0o7777));
+    } else {
+      makeNode(utf8Path(this.#child(name)), mode, rdev);
+    }
+    return this.#adopt(name, caller, mode);
+  }
+
+  override mkdir(name: string, mode: number, caller: Caller): TreeNode {
+    fs.mkdirSync(native(this.#child(name)), mode & 0o7777);
+    const setgid = fs.lstatSync(native(this.path())).mode & S_ISGID;
+    return this.#adopt(name, caller, mode | setgid);
+  }
+
+  override symlink(name: string, target: string, caller: Caller): TreeNode {
+    fs.symlinkSync(native(target), native(this.#child(name)));
+    return this.#adopt(name, caller);
+  }
+
+  override readlink(): string {
+    return fs.readlinkSync(native(this.path()), 'latin1');
+  }
+
+  override link(node: TreeNode, name: string): TreeNode {
+    if (!(node instanceof OrdinaryNode) || node.area !== this.area) throw fail('EXDEV', 'a hard link may not leave its area');
+    fs.linkSync(native(node.path()), native(this.#child(name)));
+    node.addAlias(this, name);
+    this.changed(name);
+    return node;
+  }
+
+  override unlink(name: string): void {
+    const stat = lstat(this.#child(name));
+    if (stat === undefined) throw fail('ENOENT', 'no such file');
+    if ((Number(stat.mode) & S_IFMT) === S_IFDIR) throw fail('EISDIR', 'is a directory');
+    fs.unlinkSync(native(this.#child(name)));
+    this.#gone(name, stat);
+    this.changed(name);
+  }
+
+  override rmdir(name: string): void {
+    const stat = lstat(this.#child(name));
+    if (stat === undefined) throw fail('ENOENT', 'no such directory');
+    fs.rmdirSync(native(this.#child(name)));
+    this.#gone(name, stat);
+    this.changed(name);
+  }
+
+  #gone(name: string, stat: fs.BigIntStats): void {
+    const node = this.area.nodes.get(`${stat.dev}:${stat.ino}`);
+    if (node === undefined) return;
+    node.dropAlias(this, name);
+    if (node.aliases.length === 0 && (stat.nlink <= 1n || node.type === S_IFDIR)) this.area.nodes.delete(node.key);
+  }
+
+  override rename(name: string, parent: TreeNode, newName: string, flags: number): void {
+    if (!(parent instanceof OrdinaryNode) || parent.area !== this.area) throw fail('EXDEV', 'a rename may not leave its area');
+    const from = this.#child(name);
+    const to = parent.#child(newName);
+    const source = lstat(from);
+    if (source === undefined) throw fail('ENOENT', 'no such file');
+    const target = lstat(to);
+    if (flags === 0) fs.renameSync(native(from), native(to));
+    else rename2(utf8Path(from), utf8Path(to), flags);
+    // rename(2) of two names of one file changes nothing.
+    if (target !== undefined && target.ino === source.ino && target.dev === source.dev && flags === 0) return;
+    const moved = this.area.nodes.get(`${source.dev}:${source.ino}`);
+    const replaced = target === undefined ? undefined : this.area.nodes.get(`${target.dev}:${target.ino}`);
+    moved?.dropAlias(this, name);
+    if (target !== undefined && replaced !== undefined) {
+      if ((flags & 2) !== 0) {
+        replaced.dropAlias(parent, newName);
+        replaced.addAlias(this, name);
+      } else {
+        parent.#gone(newName, target);
+      }
+    }
+    moved?.addAlias(parent, newName);
+    this.area.renames += 1;
+    this.changed(name);
+    parent.changed(newName);
+  }
+
+  override setattr(change: AttrChange, _caller: Caller, handle?: Handle): Attr {
+    const fd = handle instanceof OrdinaryHandle ? handle.fd : undefined;
+    const reach = (): string => this.path();
+    if (change.mode !== undefined) {
+      const open = fd ?? this.#anyFd();
+      if (open !== undefined && this.aliases.length === 0) fs.fchmodSync(open, change.mode & 0o7777);
+      else if (this.type !== S_IFLNK) fs.chmodSync(native(reach()), change.mode & 0o7777);
+      else throw fail('EOPNOTSUPP', 'symbolic links have no mode');
+    }
+    if (change.uid !== undefined || change.gid !== undefined) {
+      const now = this.attr();
+      const open = this.#anyFd();
+      if (open !== undefined && this.aliases.length === 0) fs.fchownSync(open, change.uid ?? now.uid, change.gid ?? now.gid);
+      else fs.lchownSync(native(reach()), change.uid ?? now.uid, change.gid ?? now.gid);
+    }
+    if (change.dropSetId === true && change.mode === undefined) this.#dropSetId();
+    if (change.sizeBytes !== undefined) {
+      if (this.type === S_IFDIR) throw fail('EISDIR', 'is a directory');
+      const open = fd ?? this.#anyWritableFd();
+      if (open !== undefined) fs.ftruncateSync(open, change.sizeBytes);
+      else fs.truncateSync(native(reach()), change.sizeBytes);
+    }
+    if (change.atime !== undefined || change.mtime !== undefined) this.#setTimes(change);
+    this.changed('');
+    return this.attr();
+  }
+
+  #dropSetId(): void {
+    if (this.type !== S_IFREG) return;
+    const { mode } = this.attr();
+    const kept = withoutSetId(mode);
+    if (kept !== (mode & 0o7777)) fs.chmodSync(native(this.path()), kept);
+  }
+
+  #setTimes(change: AttrChange): void {
+    if (this.aliases.length === 0) {
+      const open = this.#anyFd();
+      if (open === undefined) throw fail('ESTALE', 'the file is gone');
+      const now = this.attr();
+      const seconds = (time: AttrChange['atime'], old: number): number => (time === undefined ? old : time === 'now' ? Date.now() / 1000 : time[0] + time[1] / 1e9);
+      fs.futimesSync(open, seconds(change.atime, now.atime + now.atimeNsec / 1e9), seconds(change.mtime, now.mtime + now.mtimeNsec / 1e9));
+      return;
+    }
+    setTimes(utf8Path(this.path()), change.atime, change.mtime);
+  }
+
+  #anyFd(): number | undefined {
+    for (const handle of this.open_) return handle.fd;
+    return undefined;
+  }
+
+  #anyWritableFd(): number | undefined {
+    for (const handle of this.open_) if (handle.writable) return handle.fd;
+    return undefined;
+  }
+
+  override open(flags: number): Handle {
+    if (this.type === S_IFDIR) throw fail('EISDIR', 'is a directory');
+    const first = this.#anyFd();
+    // An unlinked file that is still open can be opened again only through its descriptor.
+    const path = this.aliases.length === 0 && first !== undefined ? `/proc/self/fd/${first}` : native(this.path());
+    const follow = this.aliases.length === 0 ? 0 : constants.O_NOFOLLOW;
+    const fd = fs.openSync(path, accessFlags(flags) | (flags & constants.O_TRUNC) | follow | constants.O_NONBLOCK);
+    if ((flags & constants.O_TRUNC) !== 0) this.changed('');
+    return new OrdinaryHandle(this, fd, flags);
+  }
+
+  override opendir(): DirectoryHandle {
+    if (this.type !== S_IFDIR) throw fail('ENOTDIR', 'not a directory');
+    return new DirectoryHandle(this);
+  }
+
+  override readdir(): readonly DirectoryEntry[] {
+    return fs.readdirSync(native(this.path()), { withFileTypes: true, encoding: 'latin1' }).map((entry) => ({
+      name: entry.name, type: direntType(entry), ino: UNKNOWN_INO,
+      node: () => {
+        const stat = lstat(this.#child(entry.name));
+        return stat === undefined ? undefined : this.area.nodeAt(this, entry.name, stat);
+      },
+    }));
+  }
+
+  override getxattr(name: string): Buffer {
+    if (name.startsWith('system.posix_acl')) throw fail('EOPNOTSUPP', 'access control lists are not supported');
+    if (!name.startsWith('user.')) throw fail('ENODATA', 'no such attribute');
+    return getXattr(utf8Path(this.path()), name);
+  }
+  override listxattr(): readonly string[] {
+    return listXattr(utf8Path(this.path())).filter((name) => !name.startsWith('system.posix_acl'));
+  }
+  override setxattr(name: string, value: Buffer, flags: number): void {
+    if (!name.startsWith('user.')) throw fail('EOPNOTSUPP', 'only user.* attributes can be set');
+    setXattr(utf8Path(this.path()), name, value, flags);
+  }
+  override removexattr(name: string): void {
+    if (!name.startsWith('user.')) throw fail('EOPNOTSUPP', 'only user.* attributes can be removed');
+    removeXattr(utf8Path(this.path()), name);
+  }
+
+  override forget(): void {
+    if (this.open_.size === 0 && this.area.nodes.get(this.key) === this) this.area.nodes.delete(this.key);
+  }
+}
+
+function utf8Path(path: string): string {
+  const text = nativeUtf8(path);
+  if (text === undefined) throw fail('EOPNOTSUPP', 'this operation needs a UTF-8 path');
+  return text;
+}
+
+function accessFlags(flags: number): number {
+  return (flags & 3) | (flags & (constants.O_DSYNC | constants.O_SYNC));
+}
+
+/** Permission bits without set-user-id, and without set-group-id where the group may execute. */
+function withoutSetId(mode: number): number {
+  return mode & ((mode & 0o010) !== 0 ? 0o1777 : 0o3777);
+}
+
+export function direntType(entry: fs.Dirent): number {
+  if (entry.isDirectory()) return S_IFDIR;
+  if (entry.isFile()) return S_IFREG;
+  if (entry.isSymbolicLink()) return S_IFLNK;
+  if (entry.isFIFO()) return 0o010000;
+  if (entry.isSocket()) return 0o140000;
+  if (entry.isCharacterDevice()) return 0o020000;
+  return 0o060000;
+}
+
+/** An open ordinary file. The kernel sends exact offsets (also for O_APPEND, under its inode lock). */
+export class OrdinaryHandle extends Handle {
+  readonly node: OrdinaryNode;
+  readonly fd: number;
+  readonly writable: boolean;
+  #dirty = false;
+
+  constructor(node: OrdinaryNode, fd: number, flags: number) {
+    super();
+    this.node = node;
+    this.fd = fd;
+    this.writable = (flags & 3) !== constants.O_RDONLY;
+    node.open_.add(this);
+  }
+  override read(offset: number, into: Buffer): number {
+    return fs.readSync(this.fd, into, 0, into.length, offset);
+  }
+  override write(offset: number, bytes: Buffer): number {
+    this.#dirty = true;
+    return fs.writeSync(this.fd, bytes, 0, bytes.length, offset);
+  }
+  override flush(): void {
+    if (!this.#dirty) return;
+    this.#dirty = false;
+    this.node.changed('');
+  }
+  override release(): void {
+    this.flush();
+    this.node.open_.delete(this);
+    fs.closeSync(this.fd);
+  }
+  override fsync(dataOnly: boolean): void {
+    if (dataOnly) fs.fdatasyncSync(this.fd);
+    else fs.fsyncSync(this.fd);
+  }
+  override dropSetId(): void {
+    const { mode } = fs.fstatSync(this.fd);
+    const kept = withoutSetId(mode);
+    if (kept !== (mode & 0o7777)) fs.fchmodSync(this.fd, kept);
+  }
+  override descriptor(): number {
+    return this.fd;
+  }
+}

@@ -1,0 +1,52 @@
+// Temporary names beside the fixed ones: what editors, sed -i and write-then-rename make. Not listed; they expire.
+import * as fs from 'node:fs';
+import { OrdinaryArea, OrdinaryNode } from './ordinary.ts';
+import type { PathParent } from './ordinary.ts';
+import { native } from './backing.ts';
+import { S_IFDIR } from './types.ts';
+
+const EXPIRES_MS = 24 * 3600 * 1000;
+
+/** The hidden backing directory of one directory's temporary names, made when first needed. */
+export class TemporaryNames {
+  readonly #path: string;
+  #node: OrdinaryNode | undefined;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** The directory as an ordinary one; undefined when there is none and `make` is false. */
+  directory(make: boolean): OrdinaryNode | undefined {
+    if (this.#node !== undefined) return this.#node;
+    if (fs.existsSync(this.#path)) this.#sweep();
+    else if (make) fs.mkdirSync(this.#path, { recursive: true, mode: 0o755 });
+    else return undefined;
+    return (this.#node = new OrdinaryNode(new OrdinaryArea(), '', S_IFDIR, new Root(this.#path), '.'));
+  }
+
+  /** Bytes of a temporary file, for a rename over a fixed name. */
+  read(name: string): Buffer {
+    return fs.readFileSync(native(`${this.#path}/${name}`));
+  }
+
+  #sweep(): void {
+    const now = Date.now();
+    for (const name of fs.readdirSync(this.#path)) {
+      const stat = fs.lstatSync(`${this.#path}/${name}`, { throwIfNoEntry: false });
+      if (stat !== undefined && now - stat.mtimeMs > EXPIRES_MS) fs.rmSync(`${this.#path}/${name}`, { recursive: true, force: true });
+    }
+  }
+}
+
+class Root implements PathParent {
+  readonly #path: string;
+  constructor(path: string) {
+    this.#path = path;
+  }
+  path(): string {
+    return this.#path;
+  }
+  changed(): void {}
+}
+

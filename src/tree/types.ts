@@ -1,0 +1,187 @@
+// /ctx as nodes: what a name is and what may be done with it. No FUSE here: two drivers serve the same nodes.
+// Everything is synchronous except what returns Slow: that is answered when the deriver has finished.
+import { CtxError } from '../abi/errors.ts';
+import type { ErrnoName } from '../abi/errors.ts';
+
+/** Who asks, as the kernel tells it. */
+export interface Caller {
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+}
+
+/** stat(2). Times are whole seconds and nanoseconds. */
+export interface Attr {
+  ino: number;
+  mode: number;
+  nlink: number;
+  uid: number;
+  gid: number;
+  rdev: number;
+  sizeBytes: number;
+  blocks: number;
+  atime: number;
+  atimeNsec: number;
+  mtime: number;
+  mtimeNsec: number;
+  ctime: number;
+  ctimeNsec: number;
+}
+
+/** What SETATTR asks to change; times `'now'` or [seconds, nanoseconds]. */
+export interface AttrChange {
+  mode?: number;
+  uid?: number;
+  gid?: number;
+  sizeBytes?: number;
+  atime?: 'now' | readonly [number, number];
+  mtime?: 'now' | readonly [number, number];
+  /** Clear set-user-id, and set-group-id of group executables. */
+  dropSetId?: boolean;
+}
+
+export interface DirectoryEntry {
+  readonly name: string;
+  /** File type bits (S_IFMT). */
+  readonly type: number;
+  readonly ino: number;
+  /** Present when READDIRPLUS may give the kernel this node at no cost. */
+  readonly node?: (() => TreeNode | undefined) | undefined;
+}
+
+/** Answered later: `start` posts the work; `done` is called exactly once on the serving thread. */
+export class Slow<T> {
+  readonly start: (done: (outcome: { value: T } | { error: unknown }) => void) => void;
+  constructor(start: (done: (outcome: { value: T } | { error: unknown }) => void) => void) {
+    this.start = start;
+  }
+}
+
+/** How the kernel may cache what an open file gives. */
+export interface OpenMode {
+  readonly directIo?: boolean;
+  readonly keepCache?: boolean;
+  readonly nonSeekable?: boolean;
+  readonly cacheDir?: boolean;
+  readonly noFlush?: boolean;
+}
+
+/** One open file. `owner` is the kernel's lock owner: it tells apart processes that share a descriptor. */
+export abstract class Handle {
+  readonly mode: OpenMode = {};
+  /** Fills `into` from `offset`; returns the count. */
+  read(_offset: number, _into: Buffer): number | Slow<Buffer> {
+    throw fail('EBADF', 'not open for reading');
+  }
+  write(_offset: number, _bytes: Buffer, _owner: string, _flags: number): number {
+    throw fail('EBADF', 'not open for writing');
+  }
+  flush(_owner: string): void {}
+  release(): void {}
+  fsync(_dataOnly: boolean): void {}
+  /** A write by someone without privilege clears set-id bits. */
+  dropSetId(): void {}
+  /** Backing descriptor, where there is one (fallocate, lseek, ftruncate, fchmod). */
+  descriptor(): number | undefined {
+    return undefined;
+  }
+}
+
+/** One open directory: a snapshot taken at offset 0. */
+export class DirectoryHandle extends Handle {
+  readonly node: TreeNode;
+  entries: readonly DirectoryEntry[] | undefined;
+  override readonly mode: OpenMode;
+  constructor(node: TreeNode, mode: OpenMode = {}) {
+    super();
+    this.node = node;
+    this.mode = mode;
+  }
+  override fsync(): void {}
+}
+
+export interface Created {
+  readonly node: TreeNode;
+  readonly handle: Handle;
+}
+
+export const S_IFMT = 0o170000;
+export const S_IFDIR = 0o040000;
+export const S_IFREG = 0o100000;
+export const S_IFLNK = 0o120000;
+
+export const XATTR_LIMIT = 65_536;
+
+/** A name's object. The defaults refuse; every class overrides what it allows. */
+export abstract class TreeNode {
+  /** Table index given by the driver; 0 when the kernel does not know this node. */
+  nodeid = 0;
+  lookups = 0;
+  /** How long the kernel may keep the name and the attributes, in ms. */
+  entryTtlMs = 1000;
+  attrTtlMs = 1000;
+
+  abstract attr(handle?: Handle): Attr;
+
+  lookup(_name: string, _caller: Caller): TreeNode | Slow<TreeNode> {
+    throw fail('ENOTDIR', 'not a directory');
+  }
+  setattr(_change: AttrChange, _caller: Caller, _handle?: Handle): Attr {
+    throw fail('EPERM', 'attributes of this file may not be changed');
+  }
+  readlink(): string {
+    throw fail('EINVAL', 'not a symbolic link');
+  }
+  open(_flags: number, _caller: Caller): Handle | Slow<Handle> {
+    throw fail('EISDIR', 'is a directory');
+  }
+  opendir(_caller: Caller): DirectoryHandle {
+    throw fail('ENOTDIR', 'not a directory');
+  }
+  readdir(_handle: DirectoryHandle): readonly DirectoryEntry[] | Slow<readonly DirectoryEntry[]> {
+    throw fail('ENOTDIR', 'not a directory');
+  }
+  create(_name: string, _mode: number, _flags: number, _caller: Caller): Created {
+    throw fail('EPERM', 'files cannot be created here');
+  }
+  mknod(_name: string, _mode: number, _rdev: number, _caller: Caller): TreeNode {
+    throw fail('EPERM', 'files cannot be created here');
+  }
+  mkdir(_name: string, _mode: number, _caller: Caller): TreeNode {
+    throw fail('EPERM', 'directories cannot be created here');
+  }
+  symlink(_name: string, _target: string, _caller: Caller): TreeNode {
+    throw fail('EPERM', 'symbolic links cannot be created here');
+  }
+  link(_node: TreeNode, _name: string): TreeNode {
+    throw fail('EPERM', 'links cannot be created here');
+  }
+  unlink(_name: string, _caller: Caller): void {
+    throw fail('EPERM', 'this may not be removed');
+  }
+  rmdir(_name: string, _caller: Caller): void {
+    throw fail('EPERM', 'this may not be removed');
+  }
+  rename(_name: string, _parent: TreeNode, _newName: string, _flags: number, _caller: Caller): void {
+    throw fail('EPERM', 'this may not be renamed');
+  }
+  getxattr(_name: string): Buffer {
+    throw fail('ENODATA', 'no such attribute');
+  }
+  listxattr(): readonly string[] {
+    return [];
+  }
+  setxattr(_name: string, _value: Buffer, _flags: number): void {
+    throw fail('EOPNOTSUPP', 'extended attributes cannot be set here');
+  }
+  removexattr(_name: string): void {
+    throw fail('EOPNOTSUPP', 'extended attributes cannot be removed here');
+  }
+  /** The kernel dropped its last reference. */
+  forget(): void {}
+}
+
+/** A refusal of the tree. `tree.<errno>` is the code; the errno is what the caller sees. */
+export function fail(errno: ErrnoName, what: string): CtxError {
+  return new CtxError(`tree.${errno.toLowerCase()}`, errno, what);
+}
