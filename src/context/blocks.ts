@@ -6,6 +6,7 @@ import { clipLine } from './sentences.ts';
 import { confirmedProposal, plannedTodos, statementsIn } from './statements.ts';
 import { summarizeBlock } from './summary-text.ts';
 import { callVerb, collectRefs } from './tool-paths.ts';
+import { SWAP_LINE_BYTES } from './swap.ts';
 import { LARGE_LINE_BYTES, OUTPUT_MIN_BYTES } from './types.ts';
 import type { BlockRecord, ExtractedDecision, ExtractedFact, ExtractedRef, ExtractedTodo, LargeLine, MessageLine, OutputRecord } from './types.ts';
 
@@ -69,8 +70,8 @@ function readResults(message: MessageLine, callNames: ReadonlyMap<string, string
     const size = Buffer.byteLength(result.text);
     if (size < OUTPUT_MIN_BYTES) continue;
     lineDigest ??= digestOf(message.bytes);
-    const verb = callNames.get(result.id) ?? message.view.name ?? 'tool';
-    const summary = `${verb}: ${clipLine(result.text.slice(0, SUMMARY_UNITS * 2), SUMMARY_UNITS)}`;
+    // Small outputs have no row of their own in swap/index.jsonl, so nobody reads their summary: records stay small.
+    const summary = message.bytes.length < SWAP_LINE_BYTES ? '' : outputSummary(result.text, callNames.get(result.id) ?? message.view.name ?? 'tool');
     outputs.push({
       line: message.line, callId: result.id, digest: digestOf(result.text), bytes: size,
       lineDigest, lineBytes: message.bytes.length, summary,
@@ -78,6 +79,10 @@ function readResults(message: MessageLine, callNames: ReadonlyMap<string, string
     const path = `context/swap/chunk/${lineDigest}`;
     if (size >= LARGE_LINE_BYTES && refs.size < MOST_REFS && !refs.has(path)) refs.set(path, { line: message.line, path, kind: 'tool_output', summary });
   }
+}
+
+function outputSummary(text: string, verb: string): string {
+  return `${verb}: ${clipLine(text, SUMMARY_UNITS)}`;
 }
 
 /** sha256 of the raw lines in order; one update when they lie side by side in one buffer, as the reader gives them. */

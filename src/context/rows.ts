@@ -2,6 +2,7 @@
 // CTX-5: a contribution wins over an extracted row of its id or text; a retraction removes the row of its id.
 // Ids name places in history (f12: message 12; f12-2: its second; fe3: event 3), so every rebuild gives the same ids,
 // whatever the order in which blocks and contributions were folded.
+import { parseSource } from '../abi/ranges.ts';
 import { clipLine } from './sentences.ts';
 import { MAX_EXTRACTED_ITEMS } from './types.ts';
 import type { Contribution } from './types.ts';
@@ -121,7 +122,7 @@ export function contributedId(letter: string, contribution: Contribution): strin
 /** The contributed source, else the event itself. */
 export function contributedSource(contribution: Contribution): string {
   const source = contribution.event['source'];
-  return typeof source === 'string' && SOURCE.test(source) ? source : `ev-${contribution.eventLine}`;
+  return typeof source === 'string' && source.length <= 1024 && parseSource(source) !== undefined ? source : `ev-${contribution.eventLine}`;
 }
 
 /** Text of a contributed field, bounded: events may have been written past the contribution check. */
@@ -132,9 +133,6 @@ export function statedText(value: unknown): string | undefined {
 /** Most UTF-16 units of one fact, decision, todo or ref summary. */
 export const MOST_STATED_UNITS = 4096;
 export const ITEM_ID: RegExp = /^[A-Za-z0-9][A-Za-z0-9._:+-]{0,95}$/;
-/** One printable line; its grammar is abi/ranges. */
-export const SOURCE: RegExp = /^[^\u0000-\u001f\u007f]{1,1024}$/;
-
 function inStream(a: Row, b: Row): number {
   return a.line - b.line || a.event - b.event || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }
