@@ -1,6 +1,7 @@
 // planImport: bytes of a transcript in, journal lines out, only what the session does not hold yet.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { basename } from 'node:path';
 import { DEFAULT_MAX_LINE_BYTES } from '../abi/session-files.ts';
 import { detectFormat, HEAD_BYTES, headRecords } from './detect.ts';
 import type { Detected } from './detect.ts';
@@ -25,6 +26,8 @@ export interface SourceDescription extends Detected {
   /** Identity that imports are remembered by. */
   readonly source: string;
   readonly facts: SourceFacts;
+  /** No record to come can change source or facts. */
+  readonly settled: boolean;
 }
 
 export function fileSource(path: string): TranscriptSource {
@@ -58,8 +61,20 @@ export async function* planImport(source: TranscriptSource, known: ImportState, 
 /** Format, layout, identity and facts, from the head of a source. */
 export function describeSource(head: Uint8Array, path: string, options: ImportOptions & { complete?: boolean } = {}): SourceDescription {
   const detected = detectFormat(head, path, options);
-  const facts = detected.format === 'text' ? {} : CONVERTERS[detected.format].facts(headRecords(Buffer.from(head).toString('utf8')));
-  return { ...detected, facts, source: facts.session === undefined ? `path:${path}` : `${detected.format}:${facts.session}` };
+  const found = detected.format === 'text' ? {} : CONVERTERS[detected.format].facts(headRecords(stableHead(head)));
+  // Claude Code names a file by its session: known before the first record that says so.
+  const named = detected.format === 'claude-code' && found.session === undefined ? UUID.exec(basename(path, '.jsonl'))?.[0] : undefined;
+  const facts = named === undefined ? found : { ...found, session: named };
+  const settled = detected.format !== 'claude-code' || found.firstKey !== undefined;
+  return { ...detected, facts, settled, source: facts.session === undefined ? `path:${path}` : `${detected.format}:${facts.session}` };
+}
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** The same bytes however the source was cut into chunks: facts may not depend on that. */
+function stableHead(head: Uint8Array): string {
+  const bytes = Buffer.from(head.buffer, head.byteOffset, head.byteLength);
+  return bytes.toString('utf8', 0, Math.max(HEAD_BYTES, bytes.indexOf(10) + 1));
 }
 
 /** Where an import may start: after bytes whose digest shows that they were imported before. */

@@ -1,0 +1,169 @@
+// Live import: transcripts that other programs are writing, followed through chokidar. JSONL and text are read
+// from where the last look ended; a document, or a file that shrank or was replaced, is read again whole.
+import { createHash } from 'node:crypto';
+import { open, stat } from 'node:fs/promises';
+import { watch } from 'chokidar';
+import { createImporter, describeSource, fileSource, planImport, readHead } from './plan.ts';
+import type { ImportOptions } from './plan.ts';
+import type { ImportLine, ImportState, SourceImporter } from './types.ts';
+
+/** Takes planned lines of one transcript; the next lines of any transcript come after it has settled. */
+export type FollowSink = (path: string, lines: readonly ImportLine[]) => Promise<void>;
+
+export interface FollowOptions extends ImportOptions {
+  /** State of the session that a transcript goes to. The same object for the same session. */
+  readonly stateOf: (path: string) => Promise<ImportState> | ImportState;
+  /** Which files of a followed directory are transcripts. Default: .jsonl, .json, .traj. */
+  readonly accepts?: (path: string) => boolean;
+  /** A file that cannot be read or parsed now; it is tried again at its next change. */
+  readonly onError?: (path: string, error: unknown) => void;
+  /** Called when all files present at the start have been imported. */
+  readonly onReady?: () => void;
+}
+
+const BATCH_LINES = 512;
+// A shorter text may be the start of a first JSON line.
+const SHORT_TEXT_BYTES = 64;
+
+/** Follows files and directories until the signal aborts; then writes each source's mark and returns. */
+export async function follow(paths: readonly string[], sink: FollowSink, signal: AbortSignal, options: FollowOptions): Promise<void> {
+  const followers = new Map<string, Follower>();
+  const dirty = new Set<string>();
+  const roots = new Set(paths);
+  const accepts = options.accepts ?? ((path: string) => /\.(jsonl|json|traj)$/.test(path));
+  let wake: () => void = () => undefined;
+  let scanned = false;
+  const note = (path: string): void => {
+    if (!roots.has(path) && !accepts(path)) return;
+    dirty.add(path);
+    wake();
+  };
+  const watcher = watch([...paths], { ignoreInitial: false, persistent: true });
+  watcher.on('add', note).on('change', note).on('unlink', (path) => void followers.delete(path));
+  watcher.on('ready', () => {
+    scanned = true;
+    wake();
+  });
+  watcher.on('error', (error) => options.onError?.('', error));
+  const stop = (): void => wake();
+  signal.addEventListener('abort', stop);
+  let announced = false;
+  try {
+    while (!signal.aborted) {
+      for (const path of [...dirty]) {
+        dirty.delete(path);
+        await look(path, followers, sink, options);
+      }
+      if (scanned && !announced && dirty.size === 0) {
+        announced = true;
+        options.onReady?.();
+      }
+      if (dirty.size > 0 || signal.aborted) continue;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        if (dirty.size > 0 || signal.aborted || (scanned && !announced)) resolve();
+      });
+    }
+    for (const path of dirty) await look(path, followers, sink, options);
+    for (const [path, follower] of followers) await deliver(path, follower.finish(), sink);
+  } finally {
+    signal.removeEventListener('abort', stop);
+    await watcher.close();
+  }
+}
+
+async function look(path: string, followers: Map<string, Follower>, sink: FollowSink, options: FollowOptions): Promise<void> {
+  try {
+    let follower = followers.get(path);
+    if (follower === undefined) {
+      follower = new Follower(path, await options.stateOf(path), options);
+      followers.set(path, follower);
+    }
+    for await (const lines of follower.read()) await deliver(path, lines, sink);
+  } catch (error) {
+    followers.delete(path);
+    options.onError?.(path, error);
+  }
+}
+
+async function deliver(path: string, lines: readonly ImportLine[], sink: FollowSink): Promise<void> {
+  if (lines.length > 0) await sink(path, lines);
+}
+
+/** One transcript. Position, importer and a probe of its first bytes, which tells a replaced file from a grown one. */
+class Follower {
+  readonly #path: string;
+  readonly #known: ImportState;
+  readonly #options: ImportOptions;
+  #importer: SourceImporter | undefined;
+  #position = 0;
+  #inode = 0;
+  #probe: { readonly size: number; readonly digest: string } | undefined;
+
+  constructor(path: string, known: ImportState, options: ImportOptions) {
+    this.#path = path;
+    this.#known = known;
+    this.#options = options;
+  }
+
+  async *read(): AsyncGenerator<readonly ImportLine[]> {
+    const source = fileSource(this.#path);
+    const facts = await stat(this.#path);
+    if (facts.size === 0) return;
+    if (this.#importer !== undefined && (facts.size < this.#position || facts.ino !== this.#inode || !(await this.#sameStart()))) this.#importer = undefined;
+    if (this.#importer === undefined) {
+      const head = await readHead(source);
+      const about = describeSource(head.bytes, this.#path, { ...this.#options, complete: head.complete });
+      if (about.layout === 'document') return yield* inBatches(planImport(source, this.#known, this.#options));
+      // What the file is, or whose it is, cannot be told yet.
+      const told = about.settled && (about.layout === 'text' ? this.#options.from === 'text' || head.bytes.length >= SHORT_TEXT_BYTES : head.bytes.includes(10));
+      if (head.complete && !told) return;
+      this.#importer = createImporter(about, this.#path, this.#known, head.bytes, this.#options);
+      this.#position = 0;
+      this.#inode = facts.ino;
+      this.#probe = await probe(this.#path, Math.min(4096, facts.size));
+    }
+    for await (const chunk of source.open(this.#position)) {
+      const bytes = chunk;
+      this.#position += bytes.length;
+      const lines = this.#importer.push(bytes);
+      if (lines.length > 0) yield lines;
+    }
+    const rest = this.#importer.settle();
+    if (rest.length > 0) yield rest;
+  }
+
+  finish(): readonly ImportLine[] {
+    const importer = this.#importer;
+    this.#importer = undefined;
+    return importer?.finish() ?? [];
+  }
+
+  async #sameStart(): Promise<boolean> {
+    const before = this.#probe;
+    return before !== undefined && (await probe(this.#path, before.size)).digest === before.digest;
+  }
+}
+
+async function probe(path: string, size: number): Promise<{ size: number; digest: string }> {
+  const file = await open(path);
+  try {
+    const bytes = Buffer.alloc(size);
+    const { bytesRead } = await file.read(bytes, 0, size, 0);
+    return { size: bytesRead, digest: createHash('sha256').update(bytes.subarray(0, bytesRead)).digest('hex') };
+  } finally {
+    await file.close();
+  }
+}
+
+async function* inBatches(lines: AsyncIterable<ImportLine>): AsyncGenerator<readonly ImportLine[]> {
+  let batch: ImportLine[] = [];
+  for await (const line of lines) {
+    batch.push(line);
+    if (batch.length < BATCH_LINES) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}
+
