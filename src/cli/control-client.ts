@@ -11,7 +11,7 @@ export async function ask(mountRoot: string, request: ControlRequest): Promise<u
   const path = join(mountRoot, CONTROL_FILE);
   const file = await open(path, constants.O_RDWR);
   try {
-    await file.write(`${JSON.stringify(request)}\n`);
+    await file.write(`${JSON.stringify(request)}\n`, null);
     const reply = parseReply(await readToEnd(file), path);
     if (reply.ok) return reply.result;
     const { code, errno, message, where, next } = reply.error;
@@ -24,15 +24,14 @@ export async function ask(mountRoot: string, request: ControlRequest): Promise<u
   }
 }
 
-// The file has no size (it answers what was asked), so it is read until a read gives nothing.
+// The file has no size and no positions (it answers what was asked), so it is read until a read gives nothing.
 async function readToEnd(file: Awaited<ReturnType<typeof open>>): Promise<string> {
   const pieces: Buffer[] = [];
-  for (let position = 0; ;) {
+  for (;;) {
     const piece = Buffer.allocUnsafe(256 * 1024);
-    const { bytesRead } = await file.read(piece, 0, piece.length, position);
+    const { bytesRead } = await file.read(piece, 0, piece.length, null);
     if (bytesRead === 0) return Buffer.concat(pieces).toString('utf8');
     pieces.push(piece.subarray(0, bytesRead));
-    position += bytesRead;
   }
 }
 

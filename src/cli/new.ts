@@ -62,7 +62,8 @@ async function fill(directory: string, options: Options, here: string): Promise<
       throw asCtxError(error, path);
     });
   };
-  await put('cwd', `${resolve(here, options.cwd ?? '.')}\n`);
+  // Without --cwd the mount takes the working directory of whoever made the session: ours.
+  if (options.cwd !== undefined) await put('cwd', `${resolve(here, options.cwd)}\n`);
   if (options.budget !== undefined) await put('context/budget', `${options.budget}\n`);
   if (options.meta !== undefined) await put('meta.json', `${options.meta}\n`);
   if (options.policy !== undefined) await copyFile(resolve(here, options.policy), join(directory, 'context/policy.yaml'));
