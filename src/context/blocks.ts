@@ -8,7 +8,19 @@ import { summarizeBlock } from './summary-text.ts';
 import { callVerb, collectRefs } from './tool-paths.ts';
 import { SWAP_LINE_BYTES } from './swap.ts';
 import { LARGE_LINE_BYTES, OUTPUT_MIN_BYTES } from './types.ts';
-import type { BlockRecord, ExtractedDecision, ExtractedFact, ExtractedRef, ExtractedTodo, LargeLine, MessageLine, OutputRecord } from './types.ts';
+import type {
+  BlockRecord,
+  ExtractedDecision,
+  ExtractedFact,
+  ExtractedRef,
+  ExtractedTodo,
+  LargeLine,
+  MessageLine,
+  OutputRecord,
+} from './types.ts';
+
+/** Names everything that a record depends on besides its messages: records of another version are mapped again. */
+export const EXTRACT_RULE_VERSION = 'extract/1';
 
 /**
  * Pure; linear in the bytes. `lines` are consecutive, 1 to BLOCK_LINES of them.
@@ -52,8 +64,17 @@ export function mapBlock(lines: readonly MessageLine[]): BlockRecord {
     }
   }
   return {
-    firstLine: lines[0]?.line ?? 0, lines: lines.length, bytes, digest: rangeDigest(lines), summary: summarizeBlock(lines),
-    facts, decisions, todos, refs: [...refs.values()], outputs, large,
+    firstLine: lines[0]?.line ?? 0,
+    lines: lines.length,
+    bytes,
+    digest: rangeDigest(lines),
+    summary: summarizeBlock(lines),
+    facts,
+    decisions,
+    todos,
+    refs: [...refs.values()],
+    outputs,
+    large,
   };
 }
 
@@ -63,7 +84,12 @@ const MOST_TODOS = 96;
 const MOST_REFS = 96;
 const SUMMARY_UNITS = 120;
 
-function readResults(message: MessageLine, callNames: ReadonlyMap<string, string>, outputs: OutputRecord[], refs: Map<string, ExtractedRef>): void {
+function readResults(
+  message: MessageLine,
+  callNames: ReadonlyMap<string, string>,
+  outputs: OutputRecord[],
+  refs: Map<string, ExtractedRef>,
+): void {
   let lineDigest: Digest | undefined;
   for (const result of message.view.toolResults) {
     if (result.text.length * 3 < OUTPUT_MIN_BYTES) continue;
@@ -71,13 +97,20 @@ function readResults(message: MessageLine, callNames: ReadonlyMap<string, string
     if (size < OUTPUT_MIN_BYTES) continue;
     lineDigest ??= digestOf(message.bytes);
     // Small outputs have no row of their own in swap/index.jsonl, so nobody reads their summary: records stay small.
-    const summary = message.bytes.length < SWAP_LINE_BYTES ? '' : outputSummary(result.text, callNames.get(result.id) ?? message.view.name ?? 'tool');
+    const summary =
+      message.bytes.length < SWAP_LINE_BYTES ? '' : outputSummary(result.text, callNames.get(result.id) ?? message.view.name ?? 'tool');
     outputs.push({
-      line: message.line, callId: result.id, digest: digestOf(result.text), bytes: size,
-      lineDigest, lineBytes: message.bytes.length, summary,
+      line: message.line,
+      callId: result.id,
+      digest: digestOf(result.text),
+      bytes: size,
+      lineDigest,
+      lineBytes: message.bytes.length,
+      summary,
     });
     const path = `context/swap/chunk/${lineDigest}`;
-    if (size >= LARGE_LINE_BYTES && refs.size < MOST_REFS && !refs.has(path)) refs.set(path, { line: message.line, path, kind: 'tool_output', summary });
+    if (size >= LARGE_LINE_BYTES && refs.size < MOST_REFS && !refs.has(path))
+      refs.set(path, { line: message.line, path, kind: 'tool_output', summary });
   }
 }
 

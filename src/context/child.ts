@@ -44,7 +44,13 @@ export function childRefRows(children: readonly ChildView[]): string {
     };
     if (child.result !== '') add(`c-${child.id}`, `${home}/result.md`, 'child_result', childSummary(child), `${home}/result.md`);
     for (const artifact of child.artifacts) {
-      add(`c-${child.id}:${idPart(artifact)}`, `${home}/artifact/${artifact}`, 'artifact', `from child ${child.id}`, `${home}/artifact/${artifact}`);
+      add(
+        `c-${child.id}:${idPart(artifact)}`,
+        `${home}/artifact/${artifact}`,
+        'artifact',
+        `from child ${child.id}`,
+        `${home}/artifact/${artifact}`,
+      );
     }
     child.refs.forEach((ref, n) => add(`c-${child.id}:ref-${n + 1}`, ref.path, ref.kind, ref.summary, `${home}/refs.jsonl`));
   }
@@ -67,7 +73,10 @@ export function referencedChildren(texts: Iterable<string>): ReadonlySet<string>
   for (const text of texts) {
     for (let at = text.indexOf(MENTION); at >= 0; at = text.indexOf(MENTION, at + MENTION.length)) {
       const id = /^[a-zA-Z0-9][a-zA-Z0-9._+-]{0,63}/.exec(text.slice(at + MENTION.length, at + MENTION.length + 64))?.[0];
-      if (id !== undefined) ids.add(id);
+      if (id === undefined) continue;
+      ids.add(id);
+      // At the end of a sentence the full stop is not part of the name; keeping one child too many is safe.
+      ids.add(id.replace(/[.+-]+$/, ''));
     }
   }
   return ids;
@@ -84,10 +93,16 @@ function readChild(id: string, files: ReadonlyMap<string, Buffer | string>): Chi
   const line = (name: string): string => clipLine((files.get(name) ?? '').toString(), 200);
   const status = line('status');
   return {
-    id, agent: line('agent'), session: line('session'),
+    id,
+    agent: line('agent'),
+    session: line('session'),
     status: CHILD_STATUSES.find((known) => known === status) ?? 'pending',
-    handoff: (files.get('handoff.md') ?? '').toString(), result: (files.get('result.md') ?? '').toString(),
-    artifacts: [...files.keys()].filter((path) => path.startsWith('artifact/')).map((path) => path.slice('artifact/'.length)).sort(),
+    handoff: (files.get('handoff.md') ?? '').toString(),
+    result: (files.get('result.md') ?? '').toString(),
+    artifacts: [...files.keys()]
+      .filter((path) => path.startsWith('artifact/'))
+      .map((path) => path.slice('artifact/'.length))
+      .sort(),
     refs: readRefs((files.get('refs.jsonl') ?? '').toString()),
   };
 }
@@ -104,7 +119,11 @@ function readRefs(text: string): ChildView['refs'] {
     }
     const { path, kind, summary } = (typeof row === 'object' && row !== null ? row : {}) as Record<string, unknown>;
     if (typeof path !== 'string' || path === '') continue;
-    refs.push({ path: clipLine(path, 1024), kind: isRefKind(kind) ? kind : 'file', summary: typeof summary === 'string' ? clipLine(summary, 200) : '' });
+    refs.push({
+      path: clipLine(path, 1024),
+      kind: isRefKind(kind) ? kind : 'file',
+      summary: typeof summary === 'string' ? clipLine(summary, 200) : '',
+    });
   }
   return refs;
 }

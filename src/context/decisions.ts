@@ -1,5 +1,16 @@
 // context/decisions.jsonl: {"id","decision","source"}, accepted decisions as they were stated.
-import { addContributed, addExtracted, contributedId, contributedSource, initialRows, placeId, retract, rowsText, statedText, statementKey } from './rows.ts';
+import {
+  addContributed,
+  addExtracted,
+  contributedId,
+  contributedSource,
+  initialRows,
+  placeId,
+  retract,
+  rowsText,
+  statedText,
+  statementKey,
+} from './rows.ts';
 import type { RowState } from './rows.ts';
 import type { KindFold } from './types.ts';
 
@@ -18,8 +29,12 @@ export const decisionsFold: KindFold<RowState> = {
     const decision = statedText(contribution.event['decision']);
     if (decision === undefined) return;
     addContributed(state, {
-      id: contributedId('d', contribution), line: contribution.afterLine, lastLine: contribution.afterLine, event: contribution.eventLine,
-      key: statementKey(decision), fields: { decision, source: contributedSource(contribution) },
+      id: contributedId('d', contribution),
+      line: contribution.afterLine,
+      lastLine: contribution.afterLine,
+      event: contribution.eventLine,
+      key: statementKey(decision),
+      fields: { decision, source: contributedSource(contribution) },
     });
   },
   text: rowsText,

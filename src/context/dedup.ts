@@ -21,7 +21,7 @@ export const dedupFold: DedupFold<DedupState> = {
       const entry = place(state, digest);
       if (entry < state.count) {
         let repeat = state.repeats.get(entry);
-        if (repeat === undefined) state.repeats.set(entry, repeat = { digest, refs: [], total: 1 });
+        if (repeat === undefined) state.repeats.set(entry, (repeat = { digest, refs: [], total: 1 }));
         repeat.total += 1;
         if (repeat.refs.length < MOST_REFS - 1) repeat.refs.push(refOf(line, callId));
       } else append(state, digest, line, bytes, callId);

@@ -1,5 +1,16 @@
 // context/facts.jsonl: {"id","text","source"}, stable facts as they were stated.
-import { addContributed, addExtracted, contributedId, contributedSource, initialRows, placeId, retract, rowsText, statedText, statementKey } from './rows.ts';
+import {
+  addContributed,
+  addExtracted,
+  contributedId,
+  contributedSource,
+  initialRows,
+  placeId,
+  retract,
+  rowsText,
+  statedText,
+  statementKey,
+} from './rows.ts';
 import type { RowState } from './rows.ts';
 import type { KindFold } from './types.ts';
 
@@ -18,8 +29,12 @@ export const factsFold: KindFold<RowState> = {
     const text = statedText(contribution.event['text']);
     if (text === undefined) return;
     addContributed(state, {
-      id: contributedId('f', contribution), line: contribution.afterLine, lastLine: contribution.afterLine, event: contribution.eventLine,
-      key: statementKey(text), fields: { text, source: contributedSource(contribution) },
+      id: contributedId('f', contribution),
+      line: contribution.afterLine,
+      lastLine: contribution.afterLine,
+      event: contribution.eventLine,
+      key: statementKey(text),
+      fields: { text, source: contributedSource(contribution) },
     });
   },
   text: rowsText,

@@ -12,7 +12,11 @@ export interface GcPolicy {
 }
 
 export const DEFAULT_GC_POLICY: GcPolicy = {
-  packTtlMs: 86_400_000, swapTtlMs: 30 * 86_400_000, dedupMinRefs: 1, keepMessages: true, keepEvents: true,
+  packTtlMs: 86_400_000,
+  swapTtlMs: 30 * 86_400_000,
+  dedupMinRefs: 1,
+  keepMessages: true,
+  keepEvents: true,
 };
 
 export const DEFAULT_GC_POLICY_TEXT = 'pack_ttl=1d\nswap_ttl=30d\ndedup_min_refs=1\nkeep_messages=1\nkeep_events=1\n';
@@ -25,7 +29,8 @@ export function parseGcPolicy(text: string): GcPolicy {
     if (line === '' || line.startsWith('#')) continue;
     const equals = line.indexOf('=');
     const key = equals < 0 ? line : line.slice(0, equals).trimEnd();
-    if (equals < 0 || !KEYS.has(key)) refuse(index + 1, equals < 0 ? 'is not KEY=VALUE' : `unknown key ${key} (known: ${[...KEYS].join(', ')})`);
+    if (equals < 0 || !KEYS.has(key))
+      refuse(index + 1, equals < 0 ? 'is not KEY=VALUE' : `unknown key ${key} (known: ${[...KEYS].join(', ')})`);
     if (values.has(key)) refuse(index + 1, `${key} is given twice`);
     const value = line.slice(equals + 1).trimStart();
     const pattern = KEYS.get(key) as RegExp;
@@ -89,7 +94,8 @@ export function planGc(request: GcRequest): readonly GcPlanEntry[] {
 export function parseDuration(text: string): number | undefined {
   if (text === 'never') return undefined;
   const match = /^([0-9]{1,9})(ms|s|m|h|d|w)?$/.exec(text);
-  if (match?.[1] === undefined) throw new CtxError('context.duration', 'EINVAL', `${text.slice(0, 40)} is not a duration such as 12h or 30d`);
+  if (match?.[1] === undefined)
+    throw new CtxError('context.duration', 'EINVAL', `${text.slice(0, 40)} is not a duration such as 12h or 30d`);
   return Number(match[1]) * (UNIT_MS[match[2] ?? 's'] as number);
 }
 
@@ -98,10 +104,16 @@ const DURATION = /^(?:never|[0-9]{1,9}(?:ms|s|m|h|d|w)?)$/;
 const COUNT = /^(?:0|[1-9][0-9]{0,8})$/;
 const FLAG = /^[01]$/;
 const EXPECTED: ReadonlyMap<RegExp, string> = new Map([
-  [DURATION, 'a duration such as 12h or 30d'], [COUNT, 'an unsigned integer'], [FLAG, '0 or 1'],
+  [DURATION, 'a duration such as 12h or 30d'],
+  [COUNT, 'an unsigned integer'],
+  [FLAG, '0 or 1'],
 ]);
 const KEYS: ReadonlyMap<string, RegExp> = new Map([
-  ['pack_ttl', DURATION], ['swap_ttl', DURATION], ['dedup_min_refs', COUNT], ['keep_messages', FLAG], ['keep_events', FLAG],
+  ['pack_ttl', DURATION],
+  ['swap_ttl', DURATION],
+  ['dedup_min_refs', COUNT],
+  ['keep_messages', FLAG],
+  ['keep_events', FLAG],
 ]);
 
 const PACK = /^context\/(?:pack\.(?:json|md)|prompt\.json)$/;
@@ -114,7 +126,8 @@ const EVENTS = /^(?:events\.jsonl|segments\/events[^/]*)$/;
 
 function refuse(line: number, what: string): never {
   throw new CtxError('context.gc_policy', 'EINVAL', what, {
-    where: `context/gc.policy line ${line}`, next: 'keys: pack_ttl, swap_ttl, dedup_min_refs, keep_messages, keep_events',
+    where: `context/gc.policy line ${line}`,
+    next: 'keys: pack_ttl, swap_ttl, dedup_min_refs, keep_messages, keep_events',
   });
 }
 

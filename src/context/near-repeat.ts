@@ -74,7 +74,8 @@ export class RepeatIndex {
     let best: { from: number; count: number; units: number; delta: number; base: number } | undefined;
     for (const from of candidates) {
       const run = this.#extend(lines, at, from);
-      if (best === undefined || run.units > best.units || (run.units === best.units && best.delta !== 0 && run.delta === 0)) best = { from, ...run };
+      if (best === undefined || run.units > best.units || (run.units === best.units && best.delta !== 0 && run.delta === 0))
+        best = { from, ...run };
     }
     if (best === undefined) return undefined;
     const label = this.#labels[best.base] as string;
@@ -134,7 +135,7 @@ export function expandWith(base: (label: string) => string, difference: string):
     if (match === null) throw new RangeError(`not a difference: ${line.slice(0, 60)}`);
     const label = match[1] ?? '';
     let lines = split.get(label);
-    if (lines === undefined) split.set(label, lines = base(label).split('\n'));
+    if (lines === undefined) split.set(label, (lines = base(label).split('\n')));
     const first = Number(match[2]);
     const last = Number(match[3] ?? match[2]);
     if (first < 1 || last < first || last > lines.length) throw new RangeError(`no such lines: ${line}`);

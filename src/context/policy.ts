@@ -51,15 +51,29 @@ export function parsePolicy(text: string): Policy {
   return {
     tokenizer: readTokenizer(root['tokenizer']),
     shares: {
-      pinned: share('pinned'), memory: share('memory'), summary: share('summary'), facts: share('facts'),
-      decisions: share('decisions'), todo: share('todo'), refs: share('refs'), child: share('child'), recall: share('recall'),
+      pinned: share('pinned'),
+      memory: share('memory'),
+      summary: share('summary'),
+      facts: share('facts'),
+      decisions: share('decisions'),
+      todo: share('todo'),
+      refs: share('refs'),
+      child: share('child'),
+      recall: share('recall'),
     },
     lowWater: readNumber(root, 'low_water', 'low_water', DEFAULT_POLICY.lowWater, 0.5, 0.95),
     maxLineBytes: readInteger(root, 'max_line_bytes', 'max_line_bytes', DEFAULT_POLICY.maxLineBytes, 1024, 1024 ** 3),
     compact: {
       mode: readMode(compact['mode']),
       model: readText(compact, 'compact.model', 'model', DEFAULT_POLICY.compact.model),
-      maxInputTokens: readInteger(compact, 'compact.max_input_tokens', 'max_input_tokens', DEFAULT_POLICY.compact.maxInputTokens, 256, 1_000_000),
+      maxInputTokens: readInteger(
+        compact,
+        'compact.max_input_tokens',
+        'max_input_tokens',
+        DEFAULT_POLICY.compact.maxInputTokens,
+        256,
+        1_000_000,
+      ),
     },
     remote: {
       allow: readBoolean(remote, 'remote.allow', 'allow', DEFAULT_POLICY.remote.allow),

@@ -8,7 +8,12 @@ export const RECORD_VERSION = 1;
 export function encodeRecord(record: BlockRecord): string {
   const base = record.firstLine;
   return JSON.stringify([
-    RECORD_VERSION, base, record.lines, record.bytes, shorten(record.digest), record.summary,
+    RECORD_VERSION,
+    base,
+    record.lines,
+    record.bytes,
+    shorten(record.digest),
+    record.summary,
     record.facts.flatMap((fact) => [fact.line - base, fact.text]),
     record.decisions.flatMap((entry) => [entry.line - base, entry.decision]),
     record.todos.flatMap((todo) => [(todo.line - base) * 2 + Number(todo.done), todo.text]),
@@ -18,8 +23,13 @@ export function encodeRecord(record: BlockRecord): string {
       return output < 0 ? [ref.line - base, KINDS.indexOf(ref.kind), ref.path, ref.summary] : [-1 - output];
     }),
     record.outputs.flatMap((output, n) => [
-      output.line - base, output.callId, shorten(output.digest), output.bytes,
-      sameLine(record, n) ? 0 : shorten(output.lineDigest), sameLine(record, n) ? 0 : output.lineBytes, output.summary,
+      output.line - base,
+      output.callId,
+      shorten(output.digest),
+      output.bytes,
+      sameLine(record, n) ? 0 : shorten(output.lineDigest),
+      sameLine(record, n) ? 0 : output.lineBytes,
+      output.summary,
     ]),
     record.large.flatMap((line) => [line.line - base, shorten(line.digest), line.bytes]),
   ]);
@@ -35,11 +45,26 @@ export function decodeRecord(text: string): BlockRecord | undefined {
   }
   if (!Array.isArray(value) || value.length !== 12 || value[0] !== RECORD_VERSION) return undefined;
   const [, base, lines, bytes, digest, summary, facts, decisions, todos, refs, outputs, large] = value as [
-    number, number, number, number, string, string, Flat, Flat, Flat, Flat, Flat, Flat,
+    number,
+    number,
+    number,
+    number,
+    string,
+    string,
+    Flat,
+    Flat,
+    Flat,
+    Flat,
+    Flat,
+    Flat,
   ];
   const decodedOutputs = readOutputs(base, outputs);
   return {
-    firstLine: base, lines, bytes, digest: lengthen(digest), summary,
+    firstLine: base,
+    lines,
+    bytes,
+    digest: lengthen(digest),
+    summary,
     facts: tuples(facts, 2).map(([line, fact]) => ({ line: base + Number(line), text: String(fact) })),
     decisions: tuples(decisions, 2).map(([line, decision]) => ({ line: base + Number(line), decision: String(decision) })),
     todos: tuples(todos, 2).map(([line, todo]) => ({ line: base + (Number(line) >> 1), text: String(todo), done: Number(line) % 2 === 1 })),
@@ -60,7 +85,9 @@ function sameLine(record: BlockRecord, n: number): boolean {
 /** Index of the output that says everything the ref says, or -1. */
 function outputOf(record: BlockRecord, ref: ExtractedRef): number {
   if (ref.kind !== 'tool_output') return -1;
-  return record.outputs.findIndex(({ line, lineDigest, summary }) => line === ref.line && summary === ref.summary && `${CHUNK}${lineDigest}` === ref.path);
+  return record.outputs.findIndex(
+    ({ line, lineDigest, summary }) => line === ref.line && summary === ref.summary && `${CHUNK}${lineDigest}` === ref.path,
+  );
 }
 
 function readOutputs(base: number, flat: Flat): BlockRecord['outputs'] {
@@ -69,8 +96,13 @@ function readOutputs(base: number, flat: Flat): BlockRecord['outputs'] {
     const before = outputs.at(-1);
     const same = lineDigest === 0 && before !== undefined;
     outputs.push({
-      line: base + Number(line), callId: String(callId), digest: lengthen(String(digest)), bytes: Number(bytes),
-      lineDigest: same ? before.lineDigest : lengthen(String(lineDigest)), lineBytes: same ? before.lineBytes : Number(lineBytes), summary: String(summary),
+      line: base + Number(line),
+      callId: String(callId),
+      digest: lengthen(String(digest)),
+      bytes: Number(bytes),
+      lineDigest: same ? before.lineDigest : lengthen(String(lineDigest)),
+      lineBytes: same ? before.lineBytes : Number(lineBytes),
+      summary: String(summary),
     });
   }
   return outputs;
@@ -81,8 +113,15 @@ function readRefs(base: number, flat: Flat, outputs: BlockRecord['outputs']): Ex
   for (let at = 0; at < flat.length;) {
     const first = Number(flat[at]);
     const output = first < 0 ? outputs[-1 - first] : undefined;
-    if (output !== undefined) refs.push({ line: output.line, path: `${CHUNK}${output.lineDigest}`, kind: 'tool_output', summary: output.summary });
-    else refs.push({ line: base + first, path: String(flat[at + 2]), kind: KINDS[Number(flat[at + 1])] ?? 'file', summary: String(flat[at + 3]) });
+    if (output !== undefined)
+      refs.push({ line: output.line, path: `${CHUNK}${output.lineDigest}`, kind: 'tool_output', summary: output.summary });
+    else
+      refs.push({
+        line: base + first,
+        path: String(flat[at + 2]),
+        kind: KINDS[Number(flat[at + 1])] ?? 'file',
+        summary: String(flat[at + 3]),
+      });
     at += output === undefined ? 4 : 1;
   }
   return refs;

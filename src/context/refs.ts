@@ -1,5 +1,15 @@
 // context/refs.jsonl: {"id","path","kind","summary","source"}: files, artifacts, tool outputs and swap references.
-import { addContributed, addExtracted, contributedId, contributedSource, initialRows, placeId, retract, rowsText, statedText } from './rows.ts';
+import {
+  addContributed,
+  addExtracted,
+  contributedId,
+  contributedSource,
+  initialRows,
+  placeId,
+  retract,
+  rowsText,
+  statedText,
+} from './rows.ts';
 import type { Row, RowState } from './rows.ts';
 import type { KindFold } from './types.ts';
 
@@ -26,8 +36,17 @@ export const refsFold: KindFold<RowState> = {
     const path = statedText(contribution.event['path']);
     if (path === undefined) return;
     addContributed(state, {
-      id: contributedId('r', contribution), line: contribution.afterLine, lastLine: contribution.afterLine, event: contribution.eventLine, key: `=${path}`,
-      fields: { path, kind: isRefKind(kind) ? kind : 'file', summary: statedText(contribution.event['summary']) ?? '', source: contributedSource(contribution) },
+      id: contributedId('r', contribution),
+      line: contribution.afterLine,
+      lastLine: contribution.afterLine,
+      event: contribution.eventLine,
+      key: `=${path}`,
+      fields: {
+        path,
+        kind: isRefKind(kind) ? kind : 'file',
+        summary: statedText(contribution.event['summary']) ?? '',
+        source: contributedSource(contribution),
+      },
     });
   },
   text: rowsText,

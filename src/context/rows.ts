@@ -102,7 +102,11 @@ export function chooseLines(lines: readonly string[], limitBytes: number, weight
 
 /** Lower case, inner blanks and end marks dropped; long texts by a 53-bit hash (a collision merges two rows, the same way each time). */
 export function statementKey(text: string): string {
-  const plain = text.toLowerCase().replace(/[\s"'`*_]+/g, ' ').replace(/[\s.!;,:]+$/, '').trim();
+  const plain = text
+    .toLowerCase()
+    .replace(/[\s"'`*_]+/g, ' ')
+    .replace(/[\s.!;,:]+$/, '')
+    .trim();
   return plain.length <= 24 ? `=${plain}` : hash53(plain);
 }
 
@@ -127,7 +131,11 @@ export function contributedSource(contribution: Contribution): string {
 
 /** Text of a contributed field, bounded: events may have been written past the contribution check. */
 export function statedText(value: unknown): string | undefined {
-  return typeof value !== 'string' || value === '' ? undefined : value.length <= MOST_STATED_UNITS ? value : clipLine(value, MOST_STATED_UNITS);
+  return typeof value !== 'string' || value === ''
+    ? undefined
+    : value.length <= MOST_STATED_UNITS
+      ? value
+      : clipLine(value, MOST_STATED_UNITS);
 }
 
 /** Most UTF-16 units of one fact, decision, todo or ref summary. */

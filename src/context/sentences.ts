@@ -61,7 +61,8 @@ const SPACES = /\s+/g;
 const LEADING_MARKS = /^[\s#>*_`~|=+-]+/;
 // Letters of any script that writes words.
 const LETTERS = /[\p{L}]{2}/u;
-const SMALL_TALK = /^(?:hi|hello|hey|thanks|thank you|great|ok|okay|sure|perfect|good|got it|of course|certainly|absolutely)\b[^a-z]*$/i;
+const SMALL_TALK =
+  /^(?:hi|hello|hey|thanks|thank you|great|ok|okay|sure|perfect|good|got it|of course|certainly|absolutely)\b[^a-z]*$|^(?:thanks|thank you|(?:i )?(?:really )?appreciate)\b/i;
 const MARKUP = /<([a-z][a-z-]{2,40})>[^]*?<\/\1>/g;
 const STRAY_TAG = /<\/?[a-z][a-z-]{2,40}>/g;
 

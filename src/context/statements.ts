@@ -29,15 +29,18 @@ export function statementsIn(text: string, speaker: 'user' | 'assistant'): State
 
 /** A short yes to a proposal is a decision: the proposal's sentence, or undefined. */
 export function confirmedProposal(answer: string, proposal: string): string | undefined {
-  if (answer.length > 120 || proposal === '' || !YES.test(answer)) return undefined;
+  if (answer.length > 120 || proposal === '' || !YES.test(answer) || (WEAK_YES.test(answer) && THANKS.test(answer))) return undefined;
   const tail = proposal.length > MOST_SCANNED ? proposal.slice(-MOST_SCANNED) : proposal;
   PROPOSAL.lastIndex = 0;
   let last: RegExpExecArray | null = null;
   for (let hit = PROPOSAL.exec(tail), looked = 0; hit !== null && looked < MOST_HITS; hit = PROPOSAL.exec(tail), looked += 1) last = hit;
   if (last === null || insideFence(tail, last.index)) return undefined;
   const { start, end } = sentenceAround(tail, last.index);
-  const sentence = clean(tail.slice(start, end));
-  return sentence.length < 12 ? undefined : `Confirmed: ${clipLine(sentence, MOST_STATEMENT)}`;
+  const asked = clipLine(clean(tail.slice(start, end)), MOST_STATEMENT >> 1);
+  if (asked.length < 12) return undefined;
+  // "Shall I proceed with this?" says little alone: what was proposed stands before it.
+  const before = clipLine(clean(proposal.slice(0, Math.max(0, proposal.length - tail.length) + start)), MOST_STATEMENT - asked.length);
+  return `Confirmed: ${before === '' ? '' : `${before} `}${asked}`;
 }
 
 /** Todos of a planning tool's arguments (`TodoWrite`, `update_plan`): the tool sends its whole list each time. */
@@ -54,7 +57,8 @@ export function plannedTodos(toolName: string, argumentsText: string): Statement
   for (const entry of Array.isArray(value) ? (value as unknown[]) : []) {
     const { content, step, status } = (entry ?? {}) as { content?: unknown; step?: unknown; status?: unknown };
     const text = typeof content === 'string' ? content : step;
-    if (typeof text === 'string' && text.trim() !== '') todos.push({ text: clipLine(text, MOST_STATEMENT), done: status === 'completed' || status === 'done' });
+    if (typeof text === 'string' && text.trim() !== '')
+      todos.push({ text: clipLine(text, MOST_STATEMENT), done: status === 'completed' || status === 'done' });
   }
   return todos;
 }
@@ -65,10 +69,13 @@ const MOST_HITS = 48;
 const MOST_EACH = 12;
 
 // One pass finds candidate sentences; the stricter patterns below decide. No alternative starts with a loop.
-const USER_TRIGGER = /remember|note(?::| that)|in mind|for (?:your )?reference|fyi|important:|prefer|always|never|must|from now on|we (?:only )?use|my [a-z][a-z ]{1,30} (?:is|are) |let[’']?s |go(?:ing)? with|decided|decision|agreed|instead|settled|todo|\[[ x]\] |next(?: steps?)?:|need to|forget to/gi;
-const ASSISTANT_TRIGGER = /root cause|note:|important:|finding:|turns out|confirmed|decided|decision:|agreed|(?:go(?:ing)?|stick) with|adopt|switch to|settled|todo|\[[ x]\] |next(?: steps?)?:|still need|remaining:/gi;
+const USER_TRIGGER =
+  /remember|note(?::| that)|in mind|for (?:your )?reference|fyi|important:|prefer|always|never|must|from now on|we (?:only )?use|my [a-z][a-z ]{1,30} (?:is|are) |let[’']?s |go(?:ing)? with|decided|decision|agreed|instead|settled|todo|\[[ x]\] |next(?: steps?)?:|need to|forget to/gi;
+const ASSISTANT_TRIGGER =
+  /root cause|note:|important:|finding:|turns out|confirmed|decided|decision:|agreed|(?:go(?:ing)?|stick) with|adopt|switch to|settled|todo|\[[ x]\] |next(?: steps?)?:|still need|remaining:/gi;
 
-const LEAD_IN = /^(?:(?:ok(?:ay)?|yes|yeah|so|and|but|also|please|great|alright|right|well|hmm|btw|by the way|one more thing|just)\b[,:.! -]*)+/i;
+const LEAD_IN =
+  /^(?:(?:ok(?:ay)?|yes|yeah|so|and|but|also|please|great|alright|right|well|hmm|btw|by the way|one more thing|just)\b[,:.! -]*)+/i;
 const CHECKBOX = /^[\s>]*(?:(?:[-*+]|[0-9]{1,3}[.)])\s+)?\[([ xX])\]\s+(\S.*)$/;
 const TODO_LINE = /^[\s>]*(?:[-*+]\s+|\/\/\s*|#\s*)?\**TODO\b\**\s*(?:\([^)]*\))?\s*[:\-–—]?\s*\**\s*(\S.*)$/;
 const NEXT_LINE = /^[\s>#*_-]*(?:next(?: steps?| up)?|remaining(?: work| steps)?|still to do)\**:\**\s*(.*)$/i;
@@ -77,16 +84,26 @@ const REMIND = /^(?:do ?n[o’']t forget to|remember to) (.+)$/i;
 const BULLET = /^\s*(?:[-*+]|[0-9]{1,2}[.)])\s+(?!\[[ xX]\])(\S.*)$/;
 
 const FACT_LEAD = /^(?:remember|note|keep in mind|bear in mind|fyi|for (?:your )?reference|important)\b[:,]?\s*(?:that\b)?[:,]?\s*(?=\S)/i;
-const USER_FACT = /\bI (?:always |really |strongly |would |generally )*prefer\b|\bfrom now on\b|^(?:always|never)\b|\b(?:we|you) (?:must|should)(?:n't| not| always| never)\b|\bmust (?:not |never |always |be |have |use |support |run |work |stay |keep )|\bmustn't\b|\bwe (?:always |only )?use\b|^my [a-z][a-z ]{1,30} (?:is|are)\b/i;
+const USER_FACT =
+  /\bI (?:always |really |strongly |would |generally )*prefer\b|\bfrom now on\b|^(?:always|never)\b|\b(?:we|you) (?:must|should)(?:n't| not| always| never)\b|\bmust (?:not |never |always |be |have |use |support |run |work |stay |keep )|\bmustn't\b|\bwe (?:always |only )?use\b|^my [a-z][a-z ]{1,30} (?:is|are)\b/i;
+/** "I must have left it there" guesses; it does not require. */
+const GUESS = /\b(?:I|he|she|they|you|it|there|this|that) must (?:have|be)\b/i;
 const ASSISTANT_FACT_LEAD = /^(?:note|important|key (?:finding|point|insight)|finding|root cause)\**\s*:\**\s*(?=\S)/i;
 const ASSISTANT_FACT = /\bthe root cause (?:is|was)\b|\bit turns out (?:that )?/i;
 
-const USER_DECISION = /^(?:let[’']?s|we(?:[’']ll| will| shall)|i(?:[’']ll| will)) (?:go with|go for|use|stick (?:with|to)|adopt|choose|pick|switch to|keep|drop|move to|call it|name it)\b|^(?:go|going) with\b|^use .{1,120}\binstead\b|^decision\b\**\s*:/i;
-const ASSISTANT_DECISION = /^(?:(?:i|we)(?:[’']ll| will|[’']m going to)|let[’']?s) (?:go with|stick with|adopt|switch to)\b|^\**decision\b\**\s*:/i;
+const USER_DECISION =
+  /^(?:let[’']?s|we(?:[’']ll| will| shall)|i(?:[’']ll| will)) (?:go with|go for|use|stick (?:with|to)|adopt|choose|pick|switch to|keep|drop|move to|call it|name it)\b|^(?:go|going) with\b|^use .{1,120}\binstead\b|^decision\b\**\s*:/i;
+const ASSISTANT_DECISION =
+  /^(?:(?:i|we)(?:[’']ll| will|[’']m going to)|let[’']?s) (?:go with|stick with|adopt|switch to)\b|^\**decision\b\**\s*:/i;
 const DECIDED = /\b(?:we|i|team|they)(?:[’']ve| have|[’']d)? (?:all )?(?:decided|agreed|settled|chose|chosen)\b(?! (?:whether|if|what)\b)/i;
 
-const YES = /^\s*(?:yes|yep|yeah|yup|ok(?:ay)?|sure|sounds (?:good|great|right)|go ahead|go for it|do it|agreed|confirm(?:ed)?|correct|perfect|lgtm|approved|please do|please proceed|proceed)\b(?!.*\b(?:but|no|not|don't|wait)\b)/i;
-const PROPOSAL = /(?:shall|should) (?:i|we)\b|would you like (?:me|us|to)|do you want (?:me|us|to)|do you confirm|please confirm|\(yes(?:\/no)?\)|i(?:[’']d)? (?:suggest|recommend|propose)|my (?:suggestion|recommendation|proposal)/gi;
+const YES =
+  /^\s*(?:yes|yep|yeah|yup|ok(?:ay)?|sure|sounds (?:good|great|right)|go ahead|go for it|do it|agreed|confirm(?:ed)?|correct|perfect|lgtm|approved|please do|please proceed|proceed)\b(?!.*\b(?:but|no|not|don't|wait)\b)/i;
+/** "Okay, thank you" takes note; it does not agree. */
+const WEAK_YES = /^\s*(?:ok(?:ay)?|sure|perfect)\b/i;
+const THANKS = /\bthank|\bappreciate/i;
+const PROPOSAL =
+  /(?:shall|should) (?:i|we)\b|would you like (?:me|us|to)|do you want (?:me|us|to)|do you confirm|please confirm|\(yes(?:\/no)?\)|i(?:[’']d)? (?:suggest|recommend|propose)|my (?:suggestion|recommendation|proposal)/gi;
 
 function read(text: string, start: number, end: number, speaker: 'user' | 'assistant', found: Statements): void {
   const raw = text.slice(start, end);
@@ -101,6 +118,7 @@ function read(text: string, start: number, end: number, speaker: 'user' | 'assis
   }
   const lead = speaker === 'user' ? FACT_LEAD : ASSISTANT_FACT_LEAD;
   const stated = sentence.replace(lead, '');
+  if (stated.length === sentence.length && GUESS.test(sentence)) return;
   if (stated.length !== sentence.length ? stated.length >= 8 : (speaker === 'user' ? USER_FACT : ASSISTANT_FACT).test(sentence)) {
     push(found.facts, clipLine(stated, MOST_STATEMENT));
   }
@@ -149,7 +167,10 @@ function readList(text: string, newline: number, found: Statements): void {
 }
 
 function clean(raw: string): string {
-  return raw.replace(/^[\s>#*_•-]+(?:[0-9]{1,2}[.)]\s+)?/, '').replace(LEAD_IN, '').trim();
+  return raw
+    .replace(/^[\s>#*_•-]+(?:[0-9]{1,2}[.)]\s+)?/, '')
+    .replace(LEAD_IN, '')
+    .trim();
 }
 
 function looksLikeCode(sentence: string): boolean {

@@ -40,7 +40,11 @@ export function summarizeBlock(lines: readonly MessageLine[]): string {
   pick(answer, ANSWERED, 140);
   for (let n = requests.length - 1; n > 0; n -= 1) if (!pick(requests[n] as number, ASKED, 80)) break;
   pick(otherAnswer, ANSWERED, 80);
-  if (picked.size > 0) return [...picked.entries()].sort((a, b) => a[0] - b[0]).map(([, piece]) => piece).join(PIECE_JOIN);
+  if (picked.size > 0)
+    return [...picked.entries()]
+      .sort((a, b) => a[0] - b[0])
+      .map(([, piece]) => piece)
+      .join(PIECE_JOIN);
   return withoutWords(lines);
 }
 

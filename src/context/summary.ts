@@ -37,14 +37,18 @@ export const summaryFold: KindFold<SummaryState> = {
       state.written = { eventLine, throughLine: coveredThrough(event['source'], afterLine), text: event['content'] };
     } else if (type === 'context.retract' && (event['file'] === undefined || event['file'] === 'summary.md')) {
       const target = event['target'];
-      if (state.written !== null && ((target === '*' && event['file'] === 'summary.md') || target === `ev-${state.written.eventLine}`)) state.written = null;
+      if (state.written !== null && ((target === '*' && event['file'] === 'summary.md') || target === `ev-${state.written.eventLine}`))
+        state.written = null;
     }
   },
   text(state, limitBytes = MOST_FILE_BYTES) {
     const limit = Math.min(limitBytes, MOST_FILE_BYTES);
     const head = headOf(state, limit);
     const through = state.written?.throughLine ?? 0;
-    const nodes = state.levels.toReversed().flat().filter((node) => node[1] > through);
+    const nodes = state.levels
+      .toReversed()
+      .flat()
+      .filter((node) => node[1] > through);
     const body = fit(nodes, limit - Buffer.byteLength(head));
     return body === '' ? head : head === '' || head.endsWith('\n\n') ? head + body : `${head}\n${body}`;
   },
@@ -66,7 +70,14 @@ function addNode(state: SummaryState, level: number, node: SummaryNode): void {
 }
 
 function merge(nodes: readonly SummaryNode[]): SummaryNode {
-  return [(nodes[0] as SummaryNode)[0], (nodes.at(-1) as SummaryNode)[1], mergeSummaries(nodes.map((node) => node[2]), MOST_SUMMARY_UNITS)];
+  return [
+    (nodes[0] as SummaryNode)[0],
+    (nodes.at(-1) as SummaryNode)[1],
+    mergeSummaries(
+      nodes.map((node) => node[2]),
+      MOST_SUMMARY_UNITS,
+    ),
+  ];
 }
 
 function sourceOf(node: SummaryNode): string {
@@ -78,7 +89,11 @@ function lineOf(node: SummaryNode): string {
 }
 
 function headOf(state: SummaryState, limit: number): string {
-  if (state.written !== null) return clipLines(state.written.text === '' || state.written.text.endsWith('\n') ? state.written.text : `${state.written.text}\n`, limit);
+  if (state.written !== null)
+    return clipLines(
+      state.written.text === '' || state.written.text.endsWith('\n') ? state.written.text : `${state.written.text}\n`,
+      limit,
+    );
   if (state.task === null || state.latest === null) return '';
   const task = `Task: ${state.task[2]} [${sourceOf(state.task)}]\n`;
   const latest = state.latest[2] === state.task[2] ? '' : `Latest request: ${state.latest[2]} [${sourceOf(state.latest)}]\n`;

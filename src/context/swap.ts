@@ -9,8 +9,15 @@ export const SWAP_LINE_BYTES = 4096;
 export const swapRows: SwapRows = (block: BlockRecord): string => {
   const last = block.firstLine + block.lines - 1;
   let rows = row({
-    id: block.digest, kind: 'message_range', source: 'messages.jsonl', range: `${block.firstLine}-${last}`, summary: block.summary,
-    ...size(block.bytes), start_event: `msg-${block.firstLine}`, end_event: `msg-${last}`, hash: hashOf(block.digest),
+    id: block.digest,
+    kind: 'message_range',
+    source: 'messages.jsonl',
+    range: `${block.firstLine}-${last}`,
+    summary: block.summary,
+    ...size(block.bytes),
+    start_event: `msg-${block.firstLine}`,
+    end_event: `msg-${last}`,
+    hash: hashOf(block.digest),
   });
   const lines = [...oncePerLine(block.outputs), ...block.large.map(largeRow)].sort((a, b) => a.line - b.line);
   for (const entry of lines) rows += row(entry.fields);
@@ -33,7 +40,10 @@ export function estimateTokens(bytes: number): number {
 }
 
 type Fields = Readonly<Record<string, unknown>>;
-interface LineRow { readonly line: number; readonly fields: Fields }
+interface LineRow {
+  readonly line: number;
+  readonly fields: Fields;
+}
 
 function row(fields: Fields): string {
   return `${JSON.stringify(fields)}\n`;
@@ -52,15 +62,34 @@ function* oncePerLine(outputs: readonly OutputRecord[]): Generator<LineRow> {
   for (const { line, lineDigest, lineBytes, summary } of outputs) {
     if (lineBytes < SWAP_LINE_BYTES || line === before) continue;
     before = line;
-    yield { line, fields: {
-      id: lineDigest, kind: 'tool_output', source: 'messages.jsonl', event: `msg-${line}`, summary, ...size(lineBytes), hash: hashOf(lineDigest),
-    } };
+    yield {
+      line,
+      fields: {
+        id: lineDigest,
+        kind: 'tool_output',
+        source: 'messages.jsonl',
+        event: `msg-${line}`,
+        summary,
+        ...size(lineBytes),
+        hash: hashOf(lineDigest),
+      },
+    };
   }
 }
 
 function largeRow({ line, digest, bytes }: LargeLine): LineRow {
-  return { line, fields: {
-    id: digest, kind: 'message_range', source: 'messages.jsonl', range: `${line}-${line}`, summary: clipLine(`long message ${line}`, 80),
-    ...size(bytes), start_event: `msg-${line}`, end_event: `msg-${line}`, hash: hashOf(digest),
-  } };
+  return {
+    line,
+    fields: {
+      id: digest,
+      kind: 'message_range',
+      source: 'messages.jsonl',
+      range: `${line}-${line}`,
+      summary: clipLine(`long message ${line}`, 80),
+      ...size(bytes),
+      start_event: `msg-${line}`,
+      end_event: `msg-${line}`,
+      hash: hashOf(digest),
+    },
+  };
 }

@@ -50,8 +50,10 @@ export const todoFold: KindFold<TodoState> = {
   text(state, limitBytes) {
     const base = state.base;
     // The written list speaks for everything before it; an item comes back when somebody speaks of it again.
-    const shown = state.items.filter((item) => state.retracted[item.id] === undefined
-      && (base === null || item.lastLine > base.throughLine || item.event > base.eventLine));
+    const shown = state.items.filter(
+      (item) =>
+        state.retracted[item.id] === undefined && (base === null || item.lastLine > base.throughLine || item.event > base.eventLine),
+    );
     const rows: { line: string; open: boolean; at: number; event: boolean }[] = [];
     const byKey = new Map(shown.map((item) => [item.key, item]));
     for (const line of base?.lines ?? []) {
@@ -64,7 +66,12 @@ export const todoFold: KindFold<TodoState> = {
     }
     for (const item of shown) {
       if (!byKey.has(item.key)) continue;
-      rows.push({ line: `- [${item.done ? 'x' : ' '}] ${item.text} (${item.source})\n`, open: !item.done, at: item.lastLine, event: item.event > 0 });
+      rows.push({
+        line: `- [${item.done ? 'x' : ' '}] ${item.text} (${item.source})\n`,
+        open: !item.done,
+        at: item.lastLine,
+        event: item.event > 0,
+      });
     }
     const lines = rows.map((row) => row.line);
     if (limitBytes === undefined) return lines.length === 1 && lines[0] === '\n' ? '' : lines.join('');
@@ -81,8 +88,14 @@ export function parseTodoLine(line: string): { readonly text: string; readonly d
 function todoOf(contribution: Contribution, text: string, done: boolean): TodoItem {
   const shown = clipLine(text, MOST_STATED_UNITS);
   return {
-    id: contributedId('t', contribution), key: statementKey(shown), text: shown, source: contributedSource(contribution),
-    firstLine: contribution.afterLine, lastLine: contribution.afterLine, event: contribution.eventLine, done,
+    id: contributedId('t', contribution),
+    key: statementKey(shown),
+    text: shown,
+    source: contributedSource(contribution),
+    firstLine: contribution.afterLine,
+    lastLine: contribution.afterLine,
+    event: contribution.eventLine,
+    done,
   };
 }
 

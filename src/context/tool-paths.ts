@@ -53,5 +53,12 @@ function unescape(text: string): string {
 
 /** One line, at most 1024 units, not a directory-less word such as `.`. */
 function isPath(path: string): boolean {
-  return path.length > 1 && path.length <= 1024 && !/[\u0000-\u001f]/.test(path) && !/^[a-z][a-z0-9+.-]*:\/\//i.test(path) && /[./]/.test(path) && path !== '..';
+  return (
+    path.length > 1 &&
+    path.length <= 1024 &&
+    !/[\u0000-\u001f]/.test(path) &&
+    !/^[a-z][a-z0-9+.-]*:\/\//i.test(path) &&
+    /[./]/.test(path) &&
+    path !== '..'
+  );
 }

@@ -78,7 +78,13 @@ function checkCwd(text: string, path: string): void {
   const value = oneLine(text, path);
   if (!value.startsWith('/')) throw fault(path, 'is not an absolute path');
   if (Buffer.byteLength(value) > 4095) throw fault(path, 'is longer than a path may be');
-  if (value !== '/' && value.slice(1).split('/').some((part) => part === '' || part === '.' || part === '..')) {
+  if (
+    value !== '/' &&
+    value
+      .slice(1)
+      .split('/')
+      .some((part) => part === '' || part === '.' || part === '..')
+  ) {
     throw fault(path, 'has an empty, . or .. component');
   }
 }
@@ -87,7 +93,8 @@ function checkMeta(text: string, path: string): void {
   const value = json(text, path);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw fault(path, 'is not a JSON object');
   const scope = (value as { scope?: unknown }).scope;
-  if (scope !== undefined && scope !== 'private' && scope !== 'shared' && scope !== 'temp') throw fault(path, 'scope is not private, shared or temp');
+  if (scope !== undefined && scope !== 'private' && scope !== 'shared' && scope !== 'temp')
+    throw fault(path, 'scope is not private, shared or temp');
 }
 
 const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.\d{1,9})?(?:[Zz]|[+-](\d{2}):(\d{2}))$/;
@@ -95,17 +102,28 @@ const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.\d{1,9
 function checkCreatedAt(text: string, path: string): void {
   const match = RFC3339.exec(oneLine(text, path));
   if (match === null) throw fault(path, 'is not an RFC 3339 time');
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, offsetHour = 0, offsetMinute = 0] = match.slice(1).map((part) => Number(part ?? 0));
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, offsetHour = 0, offsetMinute = 0] = match
+    .slice(1)
+    .map((part) => Number(part ?? 0));
   const days = month >= 1 && month <= 12 ? new Date(Date.UTC(2000 + (year % 400), month, 0)).getUTCDate() : 0;
   // RFC 3339 section 5.6: a leap second is 23:59:60 (in UTC; the offset's own minute is not checked further).
-  if (day < 1 || day > days || hour > 23 || minute > 59 || second > 60 || (second === 60 && minute !== 59) || offsetHour > 23 || offsetMinute > 59) {
+  if (
+    day < 1 ||
+    day > days ||
+    hour > 23 ||
+    minute > 59 ||
+    second > 60 ||
+    (second === 60 && minute !== 59) ||
+    offsetHour > 23 ||
+    offsetMinute > 59
+  ) {
     throw fault(path, 'is not an RFC 3339 time');
   }
 }
 
 function checkBudget(text: string, path: string): void {
   const value = oneLine(text, path).trim();
-  if (value !== '' && (!/^[0-9]{1,15}$/.test(value))) throw fault(path, 'is not an unsigned integer (empty or 0: unlimited)');
+  if (value !== '' && !/^[0-9]{1,15}$/.test(value)) throw fault(path, 'is not an unsigned integer (empty or 0: unlimited)');
 }
 
 const TOOL_NAME = /^[a-zA-Z0-9_.:/-]{1,128}$/;
@@ -125,7 +143,8 @@ function checkTools(text: string, path: string): void {
     names.add(name);
     const schema = inner['parameters'] ?? inner['input_schema'] ?? inner['inputSchema'];
     if (schema !== undefined) record(schema, path, `tool ${name}: its schema is not an object`);
-    if (inner['description'] !== undefined && typeof inner['description'] !== 'string') throw fault(path, `tool ${name}: description is not text`);
+    if (inner['description'] !== undefined && typeof inner['description'] !== 'string')
+      throw fault(path, `tool ${name}: description is not text`);
   }
 }
 
@@ -138,6 +157,10 @@ function json(text: string, path: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new CtxError('session.control', 'EINVAL', 'is not JSON', { where: path, next: 'the old value stays; see abi-spec/controls.md', cause });
+    throw new CtxError('session.control', 'EINVAL', 'is not JSON', {
+      where: path,
+      next: 'the old value stays; see abi-spec/controls.md',
+      cause,
+    });
   }
 }

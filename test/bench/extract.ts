@@ -32,10 +32,15 @@ function measureSpeed(history: Buffer): Record<string, number> {
   const mb = history.length / 1e6;
   const best = Math.min(...rounds);
   return {
-    historyMB: round1(mb), mapMBps: round1(mb / best * 1000), parseAndViewOnlyMBps: round1(mb / Math.min(...parseOnly) * 1000),
-    blocks: records.length, recordBytesPercent: round1(sum(records, (r) => Buffer.byteLength(encodeRecord(r)) + 1) / history.length * 100),
-    swapIndexPercent: round1(sum(records, (r) => Buffer.byteLength(swapRows(r))) / history.length * 100),
-    facts: sum(records, (r) => r.facts.length), decisions: sum(records, (r) => r.decisions.length), todos: sum(records, (r) => r.todos.length),
+    historyMB: round1(mb),
+    mapMBps: round1((mb / best) * 1000),
+    parseAndViewOnlyMBps: round1((mb / Math.min(...parseOnly)) * 1000),
+    blocks: records.length,
+    recordBytesPercent: round1((sum(records, (r) => Buffer.byteLength(encodeRecord(r)) + 1) / history.length) * 100),
+    swapIndexPercent: round1((sum(records, (r) => Buffer.byteLength(swapRows(r))) / history.length) * 100),
+    facts: sum(records, (r) => r.facts.length),
+    decisions: sum(records, (r) => r.decisions.length),
+    todos: sum(records, (r) => r.todos.length),
   };
 }
 
@@ -90,15 +95,26 @@ function measureRepeats(name: string, outputs: readonly string[]): Record<string
     texts.set(`m${n}`, output);
   });
   return {
-    transcript: name.split('/').at(-1), outputs: outputs.length, outputBytes: total, repeatedLineBytes: repeated, savedBytes: saved,
-    savedShareOfRepeated: round3(saved / repeated), exact, MBps: round1(total / 1e3 / (performance.now() - started)),
+    transcript: name.split('/').at(-1),
+    outputs: outputs.length,
+    outputBytes: total,
+    repeatedLineBytes: repeated,
+    savedBytes: saved,
+    savedShareOfRepeated: round3(saved / repeated),
+    exact,
+    MBps: round1(total / 1e3 / (performance.now() - started)),
   };
 }
 
 /** Tool outputs in order: of Claude Code lines, OpenAI messages, tau-bench arrays and SWE-agent trajectories. */
 function outputsOf(file: string): string[] {
   const text = readFileSync(file, 'utf8');
-  const values: unknown[] = file.endsWith('.jsonl') ? text.trimEnd().split('\n').map((line) => JSON.parse(line) as unknown) : [JSON.parse(text) as unknown];
+  const values: unknown[] = file.endsWith('.jsonl')
+    ? text
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown)
+    : [JSON.parse(text) as unknown];
   const outputs: string[] = [];
   const visit = (value: unknown): void => {
     if (Array.isArray(value)) return value.forEach(visit);
@@ -116,16 +132,33 @@ function syntheticHistory(megabytes: number): Buffer {
   const lines: string[] = [];
   let seed = 42;
   const random = (most: number): number => (seed = (Math.imul(seed, 1103515245) + 12345) >>> 0) % most;
-  const words = 'the server returns an error when we open file handle twice because lock stays after close so request fails under load and retry works'.split(' ');
+  const words =
+    'the server returns an error when we open file handle twice because lock stays after close so request fails under load and retry works'.split(
+      ' ',
+    );
   const sentence = (): string => `${Array.from({ length: 8 + random(12) }, () => words[random(words.length)]).join(' ')}.`;
   const prose = (sentences: number): string => Array.from({ length: sentences }, sentence).join(random(3) === 0 ? '\n' : ' ');
   for (let size = 0, n = 0; size < megabytes * 1e6; n += 1) {
     const turn = n % 8;
     const id = `call_${n - (n % 2)}`;
-    const line = turn === 0 ? { role: 'user', content: `${random(20) === 0 ? 'Remember that we deploy on Fridays only. ' : ''}${prose(2 + random(6))}` }
-      : turn === 7 ? { role: 'assistant', content: prose(4 + random(20)) }
-      : turn % 2 === 1 ? { role: 'assistant', content: prose(1), tool_calls: [{ id: `call_${n + 1}`, type: 'function', function: { name: 'read', arguments: JSON.stringify({ path: `src/part-${random(500)}.ts` }) } }] }
-      : { role: 'tool', tool_call_id: id, content: prose(random(10) === 0 ? 60 + random(120) : 2 + random(24)) };
+    const line =
+      turn === 0
+        ? { role: 'user', content: `${random(20) === 0 ? 'Remember that we deploy on Fridays only. ' : ''}${prose(2 + random(6))}` }
+        : turn === 7
+          ? { role: 'assistant', content: prose(4 + random(20)) }
+          : turn % 2 === 1
+            ? {
+                role: 'assistant',
+                content: prose(1),
+                tool_calls: [
+                  {
+                    id: `call_${n + 1}`,
+                    type: 'function',
+                    function: { name: 'read', arguments: JSON.stringify({ path: `src/part-${random(500)}.ts` }) },
+                  },
+                ],
+              }
+            : { role: 'tool', tool_call_id: id, content: prose(random(10) === 0 ? 60 + random(120) : 2 + random(24)) };
     const text = `${JSON.stringify(line)}\n`;
     size += text.length;
     lines.push(text);
