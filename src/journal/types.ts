@@ -37,6 +37,8 @@ export interface JournalWriter {
   /** Durable up to the current size. A failed fsync is sticky. */
   fsync(): void;
   segments(): readonly SegmentRef[];
+  /** Takes in lines that others appended in the store since; true when there were some. One fstat when not. */
+  refresh(): boolean;
   close(): void;
 }
 
@@ -48,6 +50,8 @@ export interface SessionJournals {
   appendEvent(event: Record<string, unknown>): void;
   /** Seals the active segments (fsync, digest) and gives `child` the same history up to `atLine` of messages (default: all). */
   forkInto(childDirectory: string, atLine?: number): void;
+  /** Takes in what others appended in the store (the watcher calls it). */
+  refresh(): boolean;
   close(): void;
 }
 
@@ -90,7 +94,9 @@ export interface HistoryReader {
   lineOfOffset(offset: number): number;
   readRange(startBytes: number, endBytes: number): Buffer;
   /** Where bytes lie in segment files. */
+  /** Valid until the next fork, which moves the active file's bytes into a segment: resolve again, do not store. */
   extents(startBytes: number, endBytes: number): readonly Extent[];
+  close(): void;
 }
 
 export interface Extent {

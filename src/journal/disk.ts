@@ -1,0 +1,73 @@
+// The few calls that touch the disk, passed in so that tests can record writes and fsyncs or make one fail.
+import * as fs from 'node:fs';
+import { dirname } from 'node:path';
+
+export type Disk = Pick<typeof fs,
+  | 'openSync' | 'closeSync' | 'readSync' | 'writeSync' | 'fstatSync' | 'statSync' | 'ftruncateSync' | 'fsyncSync' | 'fdatasyncSync'
+  | 'renameSync' | 'linkSync' | 'unlinkSync' | 'mkdirSync' | 'copyFileSync' | 'chmodSync' | 'chownSync' | 'readdirSync' | 'existsSync'>;
+
+export const nodeDisk: Disk = fs;
+
+export function syncDirectory(disk: Disk, directory: string): void {
+  const fd = disk.openSync(directory, 'r');
+  try {
+    disk.fsyncSync(fd);
+  } finally {
+    disk.closeSync(fd);
+  }
+}
+
+/** Writes all bytes at a position, or (position null) at the file's end. Loops over short writes; throws on failure. */
+export function writeFully(disk: Disk, fd: number, bytes: Uint8Array, position: number | null = null): void {
+  let done = 0;
+  while (done < bytes.length) {
+    done += disk.writeSync(fd, bytes, done, bytes.length - done, position === null ? null : position + done);
+  }
+}
+
+/** Reads up to `length` bytes; fewer only at the end of the file. */
+export function readFully(disk: Disk, fd: number, position: number, length: number): Buffer {
+  const into = Buffer.allocUnsafe(length);
+  let done = 0;
+  while (done < length) {
+    const got = disk.readSync(fd, into, done, length - done, position + done);
+    if (got === 0) break;
+    done += got;
+  }
+  return done === length ? into : into.subarray(0, done);
+}
+
+/** The whole file, or undefined when there is none. */
+export function readWhole(disk: Disk, path: string): Buffer | undefined {
+  let fd: number;
+  try {
+    fd = disk.openSync(path, 'r');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    return readFully(disk, fd, 0, disk.fstatSync(fd).size);
+  } finally {
+    disk.closeSync(fd);
+  }
+}
+
+/** Durable replacement: temporary name, fsync, rename, fsync of the directory. A reader sees the old file or the new one. */
+export function replaceFile(disk: Disk, path: string, bytes: Uint8Array, mode = 0o600): void {
+  const temporary = `${path}.new`;
+  const fd = disk.openSync(temporary, 'w', mode);
+  try {
+    writeFully(disk, fd, bytes);
+    disk.fsyncSync(fd);
+  } finally {
+    disk.closeSync(fd);
+  }
+  disk.renameSync(temporary, path);
+  syncDirectory(disk, dirname(path));
+}
+
+export function errnoOf(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return typeof code === 'string' ? code : undefined;
+}

@@ -1,0 +1,89 @@
+// Advisory locks that the kernel releases when their holder dies (flock(2)), for a store and for one session's journals.
+// `flock(1)` on the same file takes part: `flock SESSION/journal.lock sh -c 'cat lines >> SESSION/messages.jsonl'`.
+import * as fs from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { CtxError } from '../abi/errors.ts';
+
+export const STORE_LOCK_FILE = 'lock';
+export const JOURNAL_LOCK_FILE = 'journal.lock';
+
+export interface Lock {
+  release(): void;
+}
+
+/** JRN: one daemon owns a store. EBUSY names the process that holds it. */
+export function lockStore(directory: string): Lock {
+  const path = join(directory, STORE_LOCK_FILE);
+  const lock = tryLock(path, `pid=${process.pid}\n`);
+  if (lock !== undefined) return lock;
+  const pid = /^pid=(\d+)$/m.exec(readText(path))?.[1];
+  throw new CtxError('journal.store_locked', 'EBUSY', `the store is in use by ${pid === undefined ? 'another process' : `process ${pid}`}`, {
+    where: directory, next: 'stop that daemon (ctx umount) or choose another store with --store',
+  });
+}
+
+/** The journals' lock: whoever appends more than one write(2) from outside holds it; the daemon holds it to cut a tail. */
+export function lockJournal(directory: string, waitMs = 0): Lock {
+  const deadline = Date.now() + waitMs;
+  for (;;) {
+    const lock = tryLock(join(directory, JOURNAL_LOCK_FILE));
+    if (lock !== undefined) return lock;
+    if (Date.now() >= deadline) {
+      throw new CtxError('journal.locked', 'EAGAIN', 'another process holds the journal lock', { where: directory, next: 'try again' });
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2);
+  }
+}
+
+/** Undefined when another open file description holds it. `note` becomes the file's text. */
+function tryLock(path: string, note?: string): Lock | undefined {
+  const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+  const { flock, errno, again } = libc();
+  if (flock(fd, LOCK_EX | LOCK_NB) !== 0) {
+    const code = errno();
+    fs.closeSync(fd);
+    if (code === again) return undefined;
+    throw new CtxError('journal.lock_failed', 'EIO', `flock failed with errno ${code}`, { where: path, next: 'put the store on a filesystem with flock' });
+  }
+  if (note !== undefined) {
+    fs.ftruncateSync(fd, 0);
+    fs.writeSync(fd, note, 0);
+  }
+  let held = true;
+  return {
+    release(): void {
+      if (!held) return;
+      held = false;
+      if (note !== undefined) fs.ftruncateSync(fd, 0);
+      fs.closeSync(fd);
+    },
+  };
+}
+
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+interface Libc {
+  flock(fd: number, operation: number): number;
+  errno(): number;
+  readonly again: number;
+}
+
+let loaded: Libc | undefined;
+
+/** Loaded on first use: the library costs some milliseconds that a plain reader does not pay. */
+function libc(): Libc {
+  if (loaded !== undefined) return loaded;
+  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi').default;
+  const flock = koffi.load(null).func('int flock(int fd, int operation)');
+  return (loaded = { flock: (fd, operation) => flock(fd, operation) as number, errno: () => koffi.errno(), again: koffi.os.errno['EAGAIN'] ?? 11 });
+}
+
+function readText(path: string): string {
+  try {
+    return fs.readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,90 @@
+// Sealing: the active file becomes an immutable, digest-named segment. Every step is on the disk before the next names it.
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { CtxError } from '../abi/errors.ts';
+import type { JournalFile } from '../abi/session-files.ts';
+import { ACTIVE_FLAGS, type ActiveFile } from './active-file.ts';
+import { errnoOf, syncDirectory, type Disk } from './disk.ts';
+import { SEGMENTS_DIR, writeSealed, type SealedSegment } from './layout.ts';
+import type { ReadAt } from './line-scan.ts';
+import type { RejectStore } from './rejects.ts';
+
+export interface SealOptions {
+  readonly directory: string;
+  readonly file: JournalFile;
+  readonly sealed: readonly SealedSegment[];
+  /** Already fsynced. */
+  readonly active: ActiveFile;
+  readonly disk: Disk;
+  readonly rejects: RejectStore;
+  readonly nowMs: number;
+}
+
+/** Returns the new list and the descriptor of a new, empty active file. Cost: one digest of the active file (about 2 GB/s). */
+export function sealActive(options: SealOptions): { readonly sealed: readonly SealedSegment[]; readonly fd: number } {
+  const { directory, file, disk, active } = options;
+  if (active.endBytes > active.ackBytes) {
+    const partial = Buffer.alloc(active.endBytes - active.ackBytes);
+    active.readAt(active.ackBytes, partial);
+    options.rejects.keep([partial], { target: file, reason: 'torn', stage: 'seal', timeMs: options.nowMs });
+  }
+  const sha256 = digestOfPrefix(active.readAt, active.ackBytes);
+  const segment: SealedSegment = { journal: file, file: freeName(options, sha256), bytes: active.ackBytes, sha256 };
+  const path = join(directory, file);
+  const target = join(directory, segment.file);
+  const mode = disk.statSync(path).mode & 0o777;
+  disk.mkdirSync(join(directory, SEGMENTS_DIR), { recursive: true, mode: 0o700 });
+  link(disk, path, target);
+  syncDirectory(disk, join(directory, SEGMENTS_DIR));
+  const sealed = [...options.sealed, segment];
+  // From here on both names are one inode: a reopen sees that (isSealedTwin) and starts a new active file.
+  writeSealed(directory, sealed, disk);
+  startActive(disk, directory, file, mode);
+  disk.chmodSync(target, mode & 0o444);
+  return { sealed, fd: disk.openSync(path, ACTIVE_FLAGS, mode) };
+}
+
+/** An empty file takes the active name, by rename. */
+export function startActive(disk: Disk, directory: string, file: JournalFile, mode: number): void {
+  const path = join(directory, file);
+  const temporary = `${path}.new`;
+  disk.closeSync(disk.openSync(temporary, 'w', mode));
+  const owner = disk.statSync(directory);
+  if (process.getuid?.() === 0 && owner.uid !== 0) disk.chownSync(temporary, owner.uid, owner.gid);
+  disk.renameSync(temporary, path);
+  syncDirectory(disk, directory);
+}
+
+export function digestOfPrefix(readAt: ReadAt, sizeBytes: number): string {
+  const hash = createHash('sha256');
+  const chunk = Buffer.allocUnsafe(1 << 20);
+  for (let at = 0; at < sizeBytes;) {
+    const got = readAt(at, chunk.subarray(0, Math.min(chunk.length, sizeBytes - at)));
+    if (got === 0) throw new CtxError('journal.short_read', 'EIO', `the segment ends at byte ${at} of ${sizeBytes}`, { next: 'run ctx fsck' });
+    hash.update(chunk.subarray(0, got));
+    at += got;
+  }
+  return hash.digest('hex');
+}
+
+/** Equal bytes may be sealed twice in one session: each keeps its own inode, or the crash check above would be blind. */
+function freeName(options: SealOptions, sha256: string): string {
+  const stem = `${SEGMENTS_DIR}/${options.file.replace('.jsonl', '')}-${sha256.slice(0, 16)}`;
+  const taken = new Set(options.sealed.map((segment) => segment.file));
+  let name = `${stem}.jsonl`;
+  for (let copy = 2; taken.has(name); copy++) name = `${stem}.${copy}.jsonl`;
+  return name;
+}
+
+function link(disk: Disk, path: string, target: string): void {
+  try {
+    disk.linkSync(path, target);
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') {
+      throw new CtxError('journal.no_hard_links', 'EOPNOTSUPP', 'a session cannot be forked on a filesystem without hard links', { where: target, next: 'move the store', cause: error });
+    }
+    // Left by a fork that crashed before segments.json named it.
+    disk.unlinkSync(target);
+    disk.linkSync(path, target);
+  }
+}

@@ -1,0 +1,254 @@
+// Both journals of one session on the server thread. Synchronous; nothing here awaits.
+import { join } from 'node:path';
+import { CtxError } from '../abi/errors.ts';
+import { lineFault } from '../abi/records.ts';
+import { DEFAULT_MAX_LINE_BYTES, JOURNALS, type JournalFile } from '../abi/session-files.ts';
+import { ActiveFile, type Foreign } from './active-file.ts';
+import { nodeDisk, syncDirectory, type Disk } from './disk.ts';
+import { forkHistory } from './fork.ts';
+import { isSealedTwin, readSealed, sealedOf, type SealedSegment } from './layout.ts';
+import { OrderPages } from './order-pages.ts';
+import { RejectStore, type RejectLimits } from './rejects.ts';
+import { fileMode, reopen } from './reopen.ts';
+import { sealActive, startActive } from './seal.ts';
+import { SegmentFiles } from './segment-files.ts';
+import { currentBoot, readMark, writeMark } from './sync-mark.ts';
+import type { CommitNote, SegmentRef, SessionJournals } from './types.ts';
+import { Writer } from './writer.ts';
+
+export interface JournalOptions {
+  /** Longest line with its newline. Default 16 MiB. */
+  readonly maxLineBytes?: number;
+  /** Unfinished lines held in memory, per journal. Default 256 MiB. */
+  readonly maxStagedBytes?: number;
+  readonly now?: () => number;
+  /** Called synchronously after every commit, in order. */
+  readonly onCommit?: (note: CommitNote) => void;
+  readonly rejectLimits?: RejectLimits;
+  readonly disk?: Disk;
+  /** The machine's boot id; passed in where a test plays power loss. */
+  readonly bootId?: string;
+}
+
+/** Opens (and where needed creates) the journals of a session directory that exists. */
+export function openSessionJournals(directory: string, options: JournalOptions = {}): SessionJournals {
+  return new Session(directory, options);
+}
+
+interface Side {
+  readonly file: JournalFile;
+  readonly sealedFiles: SegmentFiles;
+  active: ActiveFile;
+  writer: Writer;
+  baseBytes: number;
+  modifiedMs: number;
+}
+
+const PENDING_EVENTS = 64;
+
+class Session implements SessionJournals {
+  readonly #directory: string;
+  readonly #disk: Disk;
+  readonly #now: () => number;
+  readonly #onCommit: ((note: CommitNote) => void) | undefined;
+  readonly #maxLineBytes: number;
+  readonly #maxStagedBytes: number;
+  readonly #rejects: RejectStore;
+  readonly #boot: string;
+  readonly #messages: Side;
+  readonly #events: Side;
+  /** Events that a full disk kept out; stored before the next event. */
+  readonly #pending: Record<string, unknown>[] = [];
+  #sealed: readonly SealedSegment[];
+  #synced: Record<JournalFile, number>;
+  #directorySynced = false;
+
+  constructor(directory: string, options: JournalOptions) {
+    this.#directory = directory;
+    this.#disk = options.disk ?? nodeDisk;
+    this.#now = options.now ?? Date.now;
+    this.#onCommit = options.onCommit;
+    this.#maxLineBytes = options.maxLineBytes ?? DEFAULT_MAX_LINE_BYTES;
+    this.#maxStagedBytes = options.maxStagedBytes ?? 256 << 20;
+    this.#rejects = new RejectStore(directory, options.rejectLimits, this.#disk);
+    this.#boot = options.bootId ?? currentBoot();
+    this.#sealed = readSealed(directory, this.#disk);
+    const mark = readMark(directory, this.#disk);
+    const sameBoot = mark !== undefined && mark.boot === this.#boot && this.#boot !== '';
+    this.#synced = { 'messages.jsonl': mark?.messages ?? 0, 'events.jsonl': mark?.events ?? 0 };
+    const recorded = recordedEnds(directory, this.#disk);
+    const found: Record<string, unknown>[] = [];
+    const open = (file: JournalFile): Side => this.#openSide(file, sameBoot ? undefined : this.#synced[file], recorded[file], found);
+    this.#messages = open(JOURNALS[0]);
+    this.#events = open(JOURNALS[1]);
+    for (const event of found) this.#report(event);
+    if (!sameBoot) this.#markAll();
+  }
+
+  get messages(): Writer { return this.#messages.writer; }
+  get events(): Writer { return this.#events.writer; }
+
+  appendEvent(event: Record<string, unknown>): void {
+    while (this.#pending.length > 0) {
+      this.#storeEvent(this.#pending[0] as Record<string, unknown>);
+      this.#pending.shift();
+    }
+    this.#storeEvent(event);
+  }
+
+  forkInto(childDirectory: string, atLine?: number): void {
+    for (const side of [this.#messages, this.#events]) this.#seal(side);
+    forkHistory({ parent: this.#directory, child: childDirectory, sealed: this.#sealed, atLine, disk: this.#disk, boot: this.#boot });
+  }
+
+  refresh(): boolean {
+    const messages = this.#messages.active.refresh();
+    return this.#events.active.refresh() || messages;
+  }
+
+  close(): void {
+    for (const side of [this.#messages, this.#events]) {
+      side.writer.close();
+      side.sealedFiles.close();
+    }
+  }
+
+  #openSide(file: JournalFile, unsyncedFrom: number | undefined, recordedBytes: number, found: Record<string, unknown>[]): Side {
+    const path = join(this.#directory, file);
+    const mode = fileMode(this.#disk, path, 0o600);
+    const sealed = sealedOf(this.#sealed, file);
+    const last = sealed.at(-1);
+    // A crash came between naming the sealed segment and starting a new active file.
+    if (last !== undefined && isSealedTwin(this.#disk, path, join(this.#directory, last.file))) startActive(this.#disk, this.#directory, file, mode);
+    const baseBytes = sealed.reduce((sum, segment) => sum + segment.bytes, 0);
+    const kind = file === 'messages.jsonl' ? 'messages' : 'events';
+    const opened = reopen({
+      directory: this.#directory, file, disk: this.#disk, rejects: this.#rejects, mode, now: this.#now,
+      fault: (line) => lineFault(kind, line),
+      unsyncedFrom: unsyncedFrom === undefined ? undefined : Math.max(0, unsyncedFrom - baseBytes),
+      unrecordedFrom: Math.max(0, recordedBytes - baseBytes),
+    });
+    found.push(...opened.events);
+    const side: Side = {
+      file, baseBytes, modifiedMs: opened.modifiedMs,
+      sealedFiles: new SegmentFiles(this.#sealedRefs(file), this.#disk),
+      active: this.#activeFile(file, opened.fd, opened.ackBytes, opened.endBytes),
+      writer: undefined as unknown as Writer,
+    };
+    side.writer = new Writer({
+      file, maxLineBytes: this.#maxLineBytes, maxStagedBytes: this.#maxStagedBytes, rejects: this.#rejects, now: this.#now,
+      report: (event) => this.#report(event),
+      active: () => side.active,
+      baseBytes: () => side.baseBytes,
+      modifiedMs: () => side.modifiedMs,
+      segments: () => [...side.sealedFiles.refs, { path, sizeBytes: side.active.ackBytes }],
+      readSealed: (position, into) => side.sealedFiles.read(position, into),
+      sync: () => this.#sync(side),
+    });
+    return side;
+  }
+
+  #activeFile(file: JournalFile, fd: number, ackBytes: number, endBytes: number): ActiveFile {
+    const kind = file === 'messages.jsonl' ? 'messages' : 'events';
+    return new ActiveFile({
+      directory: this.#directory, file, disk: this.#disk,
+      fault: (line) => (line.length >= this.#maxLineBytes ? 'too_long' : lineFault(kind, line)),
+      onLines: (lines) => this.#committed(file, lines),
+      onForeign: (foreign) => this.#foreign(file, foreign),
+    }, fd, ackBytes, endBytes);
+  }
+
+  #committed(file: JournalFile, lines: number): void {
+    const side = file === 'messages.jsonl' ? this.#messages : this.#events;
+    side.modifiedMs = this.#now();
+    this.#onCommit?.({ file, endBytes: side.baseBytes + side.active.ackBytes, lines, timeMs: side.modifiedMs });
+  }
+
+  #foreign(file: JournalFile, foreign: Foreign): void {
+    if (foreign.invalid === 0) return;
+    const base = (file === 'messages.jsonl' ? this.#messages : this.#events).baseBytes;
+    this.#report({
+      type: 'error', code: 'EINVAL', target: file, reason: `outside:${foreign.fault ?? ''}`, lines: foreign.invalid,
+      bytes: foreign.endBytes - foreign.startBytes, start: base + foreign.startBytes, end: base + foreign.endBytes,
+    });
+  }
+
+  /** Never throws: what it reports has already failed, and that failure is the one to return. */
+  #report(event: Record<string, unknown>): void {
+    try {
+      this.appendEvent(event);
+    } catch {
+      if (this.#pending.length < PENDING_EVENTS) this.#pending.push({ time: new Date(this.#now()).toISOString(), ...event });
+    }
+  }
+
+  #storeEvent(event: Record<string, unknown>): void {
+    const line = Buffer.from(`${JSON.stringify({ ...event, time: event['time'] ?? new Date(this.#now()).toISOString() })}\n`);
+    const fault = this.#events.writer.fault(line.subarray(0, -1));
+    if (fault !== undefined) throw new CtxError('journal.invalid_event', 'EINVAL', `the event is refused (${fault})`, { where: 'events.jsonl' });
+    this.#events.active.append(line, 1);
+  }
+
+  #sync(side: Side): void {
+    const sizeBytes = side.baseBytes + side.active.ackBytes;
+    this.#rejects.sync();
+    const synced = side.active.sync();
+    if (!this.#directorySynced) {
+      syncDirectory(this.#disk, this.#directory);
+      syncDirectory(this.#disk, join(this.#directory, '..'));
+      this.#directorySynced = true;
+    } else if (!synced) {
+      return;
+    }
+    this.#synced[side.file] = sizeBytes;
+    this.#writeMark();
+  }
+
+  #markAll(): void {
+    for (const side of [this.#messages, this.#events]) {
+      if (side.active.endBytes > 0) side.active.sync();
+      this.#synced[side.file] = side.baseBytes + side.active.ackBytes;
+    }
+    this.#writeMark();
+  }
+
+  /** The mark only saves work: without it (a full disk, say) a reopen after power loss checks more. */
+  #writeMark(): void {
+    try {
+      writeMark(this.#directory, { boot: this.#boot, messages: this.#synced['messages.jsonl'], events: this.#synced['events.jsonl'] }, this.#disk);
+    } catch {
+      // Stale is safe.
+    }
+  }
+
+  #seal(side: Side): void {
+    side.active.refresh();
+    if (side.active.ackBytes === 0) return;
+    this.#sync(side);
+    const opened = sealActive({
+      directory: this.#directory, file: side.file, sealed: this.#sealed, active: side.active, disk: this.#disk, rejects: this.#rejects, nowMs: this.#now(),
+    });
+    const old = side.active;
+    this.#sealed = opened.sealed;
+    side.baseBytes += old.ackBytes;
+    side.active = this.#activeFile(side.file, opened.fd, 0, 0);
+    side.writer.useActive(side.active);
+    side.sealedFiles.set(this.#sealedRefs(side.file));
+    old.close();
+  }
+
+  #sealedRefs(file: JournalFile): SegmentRef[] {
+    return sealedOf(this.#sealed, file).map((segment) => ({ path: join(this.#directory, segment.file), sizeBytes: segment.bytes }));
+  }
+}
+
+/** How far the order log reaches; it may trail, and an unusable one counts as empty. */
+function recordedEnds(directory: string, disk: Disk): Record<JournalFile, number> {
+  const pages = new OrderPages(directory, disk);
+  try {
+    const last = pages.at(pages.length - 1);
+    return { 'messages.jsonl': last.messagesEnd, 'events.jsonl': last.eventsEnd };
+  } finally {
+    pages.close();
+  }
+}
