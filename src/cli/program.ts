@@ -8,6 +8,7 @@ import { registerCompletion } from './completion.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerExplain } from './explain.ts';
 import { registerFork } from './fork.ts';
+import { registerFsck } from './fsck.ts';
 import { registerGc } from './gc.ts';
 import { registerLs } from './ls.ts';
 import { registerMount } from './mount.ts';
@@ -34,6 +35,7 @@ const VERBS: readonly RegisterVerb[] = [
   registerArchive,
   registerRm,
   registerGc,
+  registerFsck,
   registerDoctor,
   registerCompletion,
 ];
