@@ -29,9 +29,12 @@ export function detectFormat(head: Uint8Array, path: string, options: { from?: F
   const found = options.from ?? byContent ?? whole;
   if (found === undefined) return { format: 'text', layout: 'text' };
   const first = records[0];
+  if (start !== '[' && LINES_ONLY.has(found)) return { format: found, layout: 'lines' };
   if (first === undefined || (start !== '{')) return { format: found, layout: start === '[' || start === '{' ? 'document' : 'lines' };
   return { format: found, layout: isDocument(first) ? 'document' : 'lines' };
 }
+
+const LINES_ONLY: ReadonlySet<Format> = new Set(['claude-code', 'codex', 'pi']);
 
 /** Parsed objects among the complete lines of the head (the last line counts when it parses). */
 export function headRecords(text: string, limit = 200): readonly Json[] {

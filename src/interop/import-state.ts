@@ -5,6 +5,15 @@ import type { ImportState, SourceMark } from './types.ts';
 
 const SEQ_SPACE = 2 ** 32;
 
+interface Entry {
+  readonly index: number;
+  count: number;
+  generation: number;
+  mark: SourceMark | undefined;
+  /** The lines of the record at the highest position. */
+  last: { seq: number; bodies: string[] };
+}
+
 /** Reads the state from the lines of both journals, in any order. About 160 bytes of memory a record. */
 export async function readImportState(...journals: readonly (AsyncIterable<string> | Iterable<string>)[]): Promise<JournalImportState> {
   const state = new JournalImportState();
@@ -14,7 +23,7 @@ export async function readImportState(...journals: readonly (AsyncIterable<strin
 
 export class JournalImportState implements ImportState {
   readonly #names: string[] = [];
-  readonly #sources = new Map<string, { index: number; count: number; generation: number; mark: SourceMark | undefined }>();
+  readonly #sources = new Map<string, Entry>();
   readonly #records = new Map<string, number>();
   // Positions that a later version of the source, or a reference to another source's record, took over.
   readonly #overrides = new Map<string, { id: string; generation: number }>();
@@ -51,6 +60,11 @@ export class JournalImportState implements ImportState {
     return this.#bodies.has(shortId(key, body));
   }
 
+  lastHasBody(source: string, seq: number, body: string): boolean {
+    const last = this.#sources.get(source)?.last;
+    return last?.seq === seq && last.bodies.includes(body);
+  }
+
   observe(line: string): void {
     if (line.startsWith('{"type":"import.source"')) return this.#observeMark(line);
     const parts = splitLine(line);
@@ -59,6 +73,8 @@ export class JournalImportState implements ImportState {
     const entry = this.#entry(origin.source);
     entry.count = Math.max(entry.count, origin.seq + 1);
     entry.generation = Math.max(entry.generation, origin.gen ?? 1);
+    if (origin.seq > entry.last.seq) entry.last = { seq: origin.seq, bodies: [] };
+    if (origin.seq === entry.last.seq) entry.last.bodies.push(body);
     const reference = body.startsWith('{"type":"import.ref"');
     const generation = origin.gen ?? 1;
     if (reference || generation > 1) {
@@ -86,10 +102,10 @@ export class JournalImportState implements ImportState {
     if (typeof event['gen'] === 'number') entry.generation = Math.max(entry.generation, event['gen']);
   }
 
-  #entry(source: string): { index: number; count: number; generation: number; mark: SourceMark | undefined } {
+  #entry(source: string): Entry {
     let entry = this.#sources.get(source);
     if (entry === undefined) {
-      entry = { index: this.#names.length, count: 0, generation: 1, mark: undefined };
+      entry = { index: this.#names.length, count: 0, generation: 1, mark: undefined, last: { seq: -1, bodies: [] } };
       this.#names.push(source);
       this.#sources.set(source, entry);
     }

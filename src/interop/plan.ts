@@ -51,8 +51,14 @@ export function bytesSource(path: string, bytes: Uint8Array): TranscriptSource {
  */
 export async function* planImport(source: TranscriptSource, known: ImportState, options: ImportOptions = {}): AsyncGenerator<ImportLine> {
   const head = await readHead(source);
-  const about = describeSource(head.bytes, source.path, { ...options, complete: head.complete });
-  const start = about.layout === 'document' ? undefined : await resume(source, known.mark(about.source));
+  let about = describeSource(head.bytes, source.path, { ...options, complete: head.complete });
+  let start = about.layout === 'document' ? undefined : await resume(source, known.mark(about.source));
+  const byPath = `path:${source.path}`;
+  if (known.count(about.source) === 0 && known.count(byPath) > 0) {
+    // It was imported before the record that names its conversation had been written: it keeps that identity.
+    start = await resume(source, known.mark(byPath));
+    if (start !== undefined) about = { ...about, source: byPath };
+  }
   const importer = createImporter(about, source.path, known, head.bytes, options, start);
   for await (const chunk of source.open(start?.bytes ?? 0)) yield* importer.push(chunk);
   yield* importer.finish();

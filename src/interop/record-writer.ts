@@ -86,15 +86,23 @@ export class RecordWriter {
     // INT-5: the same record elsewhere in this session (a resumed session's copy, a moved element) is not said twice.
     const lines = known.has(importId)
       ? [line({ file: 'events', body: { type: 'import.ref' } }, origin)]
-      : this.#compose(this.#unsaid(drafts, key), raw, bytes, origin, rawPieces);
+      : this.#compose(this.#unsaid(drafts, key, seq, raw), raw, bytes, origin, rawPieces);
     for (const planned of lines) known.observe(planned.line);
     return lines;
   }
 
-  /** A record with an id that changed (an updated tool call): only what is new in it, and always its new original. */
-  #unsaid(drafts: readonly Draft[], key: string | undefined): readonly Draft[] {
-    if (key === undefined) return drafts;
-    const fresh = drafts.filter((draft) => draft.verbatim !== undefined || !this.#options.known.hasBody(key, JSON.stringify(draft.body).slice(0, -1)));
+  /**
+   * A record that changed (an updated tool call, a last line that got its end): only what is new in it,
+   * and always its new original.
+   */
+  #unsaid(drafts: readonly Draft[], key: string | undefined, seq: number, raw: RawText): readonly Draft[] {
+    const { known } = this.#options;
+    if (key === undefined && seq >= this.#countBefore) return drafts;
+    const fresh = drafts.filter((draft) => {
+      if (draft.verbatim === 'value') return true;
+      const body = composeBody(draft, raw).body;
+      return !(key !== undefined && known.hasBody(key, body)) && !(seq === this.#countBefore - 1 && known.lastHasBody(this.source, seq, body));
+    });
     return fresh.length > 0 ? fresh : [recordEvent('update')];
   }
 

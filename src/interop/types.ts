@@ -104,7 +104,10 @@ export interface ImportState {
   has(importId: string): boolean;
   /** The newest record known at this position of the source is this one. */
   placed(importId: string, source: string, seq: number): boolean;
+  /** A line with this body was made from the record with this key. */
   hasBody(key: string, body: string): boolean;
+  /** A line with this body was made from the last record of the source, which lies at this position. */
+  lastHasBody(source: string, seq: number, body: string): boolean;
   observe(line: string): void;
 }
 
