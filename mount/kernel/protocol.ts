@@ -35,8 +35,10 @@ export const WRITE_KILL_SUIDGID = 4;
 export const OPEN_KILL_SUIDGID = 1;
 export const FSYNC_DATASYNC = 1;
 
-/** Notification codes travel in the error field of a reply with unique 0. */
-export const NOTIFY_RETRIEVE = 5;
+/** Byte offsets of size, blocks and times in a reply that carries fuse_entry_out. */
+export const ENTRY_ATTR: { readonly SIZE: number; readonly BLOCKS: number; readonly TIMES: number; readonly NSECS: number } = {
+  SIZE: 16 + 40 + 8, BLOCKS: 16 + 40 + 16, TIMES: 16 + 40 + 24, NSECS: 16 + 40 + 48,
+};
 
 export const MAX_WRITE_BYTES: number = 1024 * 1024;
 export const REQUEST_BUFFER_BYTES: number = MAX_WRITE_BYTES + 64 * 1024;

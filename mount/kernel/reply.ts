@@ -35,6 +35,16 @@ export class ReplyBuffer {
     }
   }
 
+  /** The reply as it would be sent, to be sent later by someone else. */
+  copy(unique: readonly [number, number], bodyBytes: number): Uint8Array {
+    const words = this.#words;
+    words[0] = OUT_HEADER + bodyBytes;
+    words[1] = 0;
+    words[2] = unique[0];
+    words[3] = unique[1];
+    return Uint8Array.prototype.slice.call(this.bytes, 0, OUT_HEADER + bodyBytes);
+  }
+
   #u64(word: number, value: number): void {
     this.#words[word] = value;
     this.#words[word + 1] = Math.floor(value / TWO_32);

@@ -20,8 +20,6 @@ export interface ServerOptions {
   readonly requestTimeoutSeconds: number;
   /** Runs before each request: drains the deriver's messages. */
   readonly beforeRequest: () => void;
-  /** Runs before and after blocking in read(2). */
-  readonly sleeping: (asleep: boolean) => boolean;
   readonly log: (line: string) => void;
 }
 
@@ -48,11 +46,6 @@ export class KernelServer {
   /** Serves until the mount is gone. */
   run(): void {
     for (;;) {
-      // False: a message came between the last drain and now.
-      if (!this.#options.sleeping(true)) {
-        this.#options.beforeRequest();
-        continue;
-      }
       try {
         this.#length = fs.readSync(this.#options.fd, this.#in, 0, this.#in.length, null);
       } catch (error) {
@@ -60,8 +53,6 @@ export class KernelServer {
         if (code === 'ENOENT' || code === 'EINTR' || code === 'EAGAIN') continue;
         if (code !== 'ENODEV' && code !== 'ECONNABORTED') this.#options.log(`read from /dev/fuse failed: ${String(error)}`);
         return;
-      } finally {
-        this.#options.sleeping(false);
       }
       if (this.#length === 0) return;
       this.#options.beforeRequest();
@@ -116,21 +107,23 @@ export class KernelServer {
     return this.#in.toString('latin1', start, end < 0 || end > this.#length ? this.#length : end);
   }
 
-  /** Answers now, or leaves the request pending until the deriver has the value. */
-  #when<T>(unique: readonly [number, number], opcode: number, value: T | Slow<T>, encode: (value: T) => number): number {
+  /**
+   * Answers now, or leaves the request to the deriver, which sends the prepared reply itself: this thread sleeps in
+   * read(2). Its message is drained before any request that could name what the reply told the kernel about.
+   */
+  #when<T>(unique: readonly [number, number], value: T | Slow<T>, encode: (value: T) => number, undo: (value: T) => void, carriesAttributes: boolean): number {
     if (!(value instanceof Slow)) return encode(value);
     const key = `${unique[0]}:${unique[1]}`;
+    const { ready, current } = value;
+    const currentReply = current === undefined ? undefined : { digest: current.digest, reply: this.#out.copy(unique, encode(current.value)) };
+    const ticket = { ready: this.#out.copy(unique, encode(ready)), current: currentReply, carriesAttributes, unique };
     this.#pending.add(key);
     value.start((outcome) => {
-      // An interrupted request has been answered with EINTR already.
-      if (!this.#pending.delete(key)) return;
-      try {
-        if ('error' in outcome) throw outcome.error;
-        this.#out.send(unique, encode(outcome.value));
-      } catch (error) {
-        this.#refuse(unique, error, opcode);
-      }
-    });
+      // EINTR was sent and arrived: the deriver's reply met nobody.
+      const told = this.#pending.delete(key) && !('error' in outcome);
+      if (!told || outcome.value !== ready) undo(ready);
+      if (current !== undefined && (!told || outcome.value !== current.value)) undo(current.value);
+    }, ticket);
     return NO_REPLY;
   }
 
@@ -144,7 +137,7 @@ export class KernelServer {
     const out = this.#out;
     switch (opcode) {
       case OP.LOOKUP:
-        return this.#when(unique, opcode, this.#nodeOf().lookup(this.#name(0), this.#caller()), (node) => this.#entry(node));
+        return this.#when(unique, this.#nodeOf().lookup(this.#name(0), this.#caller()), (node) => this.#entry(node), (node) => this.#nodes.forget(node.nodeid, 1), true);
       case OP.FORGET:
         this.#nodes.forget(this.#u64(4), this.#u64(10));
         return NO_REPLY;
@@ -158,14 +151,12 @@ export class KernelServer {
         const handle = ((words[10] as number) & GETATTR_FH) !== 0 ? this.#handles.get(this.#u64(12)) : undefined;
         return out.attrOut(node.attr(handle), node.attrTtlMs);
       }
-      case OP.WRITE: return this.#write();
-      case OP.READ: return this.#read(unique, opcode);
+      case OP.WRITE: return this.#write(unique);
+      case OP.READ: return this.#read();
       case OP.OPEN: {
-        const flags = words[10] as number;
-        return this.#when(unique, opcode, this.#nodeOf().open(flags, this.#caller()), (handle) => {
-          if (((words[11] as number) & OPEN_KILL_SUIDGID) !== 0) handle.dropSetId();
-          return out.openOut(0, this.#handles.add(handle), handle.mode);
-        });
+        const handle = this.#nodeOf().open(words[10] as number, this.#caller());
+        if (((words[11] as number) & OPEN_KILL_SUIDGID) !== 0) handle.dropSetId();
+        return out.openOut(0, this.#handles.add(handle), handle.mode);
       }
       case OP.FLUSH:
         this.#handleOf().flush(`${words[14] as number}:${words[15] as number}`);
@@ -178,11 +169,14 @@ export class KernelServer {
         return 0;
       case OP.SETATTR: return this.#setattr();
       case OP.OPENDIR: {
-        const handle = this.#nodeOf().opendir(this.#caller());
-        return out.openOut(0, this.#handles.add(handle), handle.mode);
+        let fh = 0;
+        return this.#when(unique, this.#nodeOf().opendir(this.#caller()), (handle) => {
+          fh = this.#handles.add(handle);
+          return out.openOut(0, fh, handle.mode);
+        }, () => this.#handles.remove(fh), false);
       }
-      case OP.READDIR: return this.#readdir(unique, opcode, false);
-      case OP.READDIRPLUS: return this.#readdir(unique, opcode, true);
+      case OP.READDIR: return this.#readdir(false);
+      case OP.READDIRPLUS: return this.#readdir(true);
       case OP.RELEASEDIR:
         this.#handles.remove(this.#u64(10)).release();
         return 0;
@@ -249,7 +243,7 @@ export class KernelServer {
     }
   }
 
-  #write(): number {
+  #write(unique: readonly [number, number]): number {
     const words = this.#words;
     const size = words[14] as number;
     const flags = words[15] as number;
@@ -258,16 +252,16 @@ export class KernelServer {
     const handle = this.#handleOf();
     if ((flags & WRITE_KILL_SUIDGID) !== 0) handle.dropSetId();
     const count = handle.write(this.#u64(12), this.#in.subarray(start, start + size), owner, words[18] as number);
-    this.#out.word(0, count);
-    this.#out.word(1, 0);
-    return 8;
+    return this.#when(unique, count, (taken) => {
+      this.#out.word(0, taken);
+      this.#out.word(1, 0);
+      return 8;
+    }, () => {}, false);
   }
 
-  #read(unique: readonly [number, number], opcode: number): number {
+  #read(): number {
     const size = Math.min(this.#words[14] as number, MAX_WRITE_BYTES);
-    const into = this.#out.bytes.subarray(OUT_HEADER, OUT_HEADER + size);
-    return this.#when<number | Buffer>(unique, opcode, this.#handleOf().read(this.#u64(12), into), (value) =>
-      typeof value === 'number' ? value : value.copy(this.#out.bytes, OUT_HEADER));
+    return this.#handleOf().read(this.#u64(12), this.#out.bytes.subarray(OUT_HEADER, OUT_HEADER + size));
   }
 
   #setattr(): number {
@@ -292,17 +286,16 @@ export class KernelServer {
     return (this.#words[word] as number) + ((this.#words[word + 1] as number) | 0) * TWO_32;
   }
 
-  #readdir(unique: readonly [number, number], opcode: number, plus: boolean): number {
+  #readdir(plus: boolean): number {
     const handle = this.#handleOf();
     if (!(handle instanceof DirectoryHandle)) throw fail('ENOTDIR', 'not a directory');
     const offset = this.#u64(12);
     const size = Math.min(this.#words[14] as number, MAX_WRITE_BYTES);
-    if (offset > 0 && handle.entries !== undefined) return this.#encodeDirectory(handle.entries, offset, size, plus);
-    return this.#when<readonly DirectoryEntry[]>(unique, opcode, handle.node.readdir(handle), (entries) => {
+    if (offset === 0 || handle.entries === undefined) {
       const dot = { type: S_IFDIR, ino: handle.node.attr().ino };
-      handle.entries = [{ ...dot, name: '.' }, { ...dot, name: '..' }, ...entries];
-      return this.#encodeDirectory(handle.entries, offset, size, plus);
-    });
+      handle.entries = [{ ...dot, name: '.' }, { ...dot, name: '..' }, ...handle.node.readdir(handle)];
+    }
+    return this.#encodeDirectory(handle.entries, offset, size, plus);
   }
 
   #encodeDirectory(entries: readonly DirectoryEntry[], offset: number, limit: number, plus: boolean): number {
@@ -363,7 +356,9 @@ export class KernelServer {
   #interrupt(): number {
     const low = this.#words[10] as number;
     const high = this.#words[11] as number;
-    if (this.#pending.delete(`${low}:${high}`)) this.#out.send([low, high], 0, errnoNumber('EINTR'));
+    const key = `${low}:${high}`;
+    // Not sent: the deriver's reply was first, and what it told the kernel of stands.
+    if (this.#pending.has(key) && this.#out.send([low, high], 0, errnoNumber('EINTR'))) this.#pending.delete(key);
     return NO_REPLY;
   }
 

@@ -21,7 +21,7 @@ export const CONTRIBUTION_LINES = ['facts.jsonl', 'decisions.jsonl', 'refs.jsonl
 export const CONTRIBUTION_WHOLE = ['summary.md', 'todo.md'] as const;
 
 /** Derived files by path below `context/`; `swap/chunk/<id>` and `dedup/blob/<digest>` are asked for by name. */
-export const DERIVED_FIXED = [...CONTEXT_DERIVED, 'swap/index.jsonl', 'dedup/index.jsonl'] as const;
+export const DERIVED_FIXED: readonly string[] = [...CONTEXT_DERIVED, 'swap/index.jsonl', 'dedup/index.jsonl'];
 
 export const SESSION_STATES = ['active', 'idle', 'done', 'error', 'cancelled'] as const;
 export type SessionState = (typeof SESSION_STATES)[number];

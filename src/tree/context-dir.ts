@@ -81,13 +81,17 @@ export class ContextDirectory extends TreeNode implements PathParent {
     const fresh = session.fresh.get(name);
     if (fresh !== undefined && fresh.revision === session.revision) return fresh.node;
     const revision = session.revision;
-    return session.ask({ kind: 'fetch', name, revision: at }, (content) => {
-      const last = session.fresh.get(name)?.node;
-      const same = last instanceof VersionNode && last.content.digest === content.digest;
-      const node = same ? last : new VersionNode(session, name, content, this.#owner());
-      session.fresh.set(name, { revision, node });
-      return node;
-    });
+    const last = fresh?.node instanceof VersionNode ? fresh.node : undefined;
+    const node = new VersionNode(session, name, this.#owner());
+    const remember = (version: VersionNode): void => void session.fresh.set(name, { revision, node: version });
+    const slow = session.ask({ kind: 'fetch', name, revision: at }, node, (content) => {
+      node.fill(content);
+      remember(node);
+    }, last === undefined ? undefined : { digest: last.content.digest, value: last });
+    return new Slow<TreeNode>(node, (done, ticket) => slow.start((outcome) => {
+      if ('value' in outcome && outcome.value === last && last !== undefined) remember(last);
+      done(outcome);
+    }, ticket), slow.current);
   }
 
   override opendir(): DirectoryHandle {
@@ -125,7 +129,7 @@ export class ContextDirectory extends TreeNode implements PathParent {
 
   override unlink(name: string): void {
     if (DERIVED.has(name)) {
-      this.session.ask({ kind: 'drop', name }, () => null).start(() => {});
+      this.session.ask({ kind: 'drop', name }, null, () => {}).start(() => {});
       this.session.fresh.delete(name);
       return;
     }
@@ -156,11 +160,8 @@ export class ContextDirectory extends TreeNode implements PathParent {
     if (this.#isFixed(newName) || flags !== 0) throw fail('EPERM', 'this name belongs to the session');
     let bytes: Buffer;
     if (CONTROLS.has(name)) {
-      const handle = this.#control(name).open(0, caller);
-      if (handle instanceof Slow) throw fail('EBUSY', 'try again');
       bytes = Buffer.alloc(this.#control(name).attr().sizeBytes);
-      const count = handle.read(0, bytes);
-      bytes = bytes.subarray(0, typeof count === 'number' ? count : 0);
+      bytes = bytes.subarray(0, this.#control(name).open(0, caller).read(0, bytes));
     } else {
       const node = this.session.fresh.get(name)?.node;
       if (!takesContributions(name) || !(node instanceof VersionNode)) throw fail('EPERM', 'this file is derived');

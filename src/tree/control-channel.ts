@@ -6,6 +6,7 @@ import { parseSessionRelativePath } from '../abi/names.ts';
 import { parseGcPolicy } from '../context/gc.ts';
 import { lstat, lstatOrFail, syntheticAttr, syntheticIno } from './backing.ts';
 import type { Owner } from './bytes-node.ts';
+import type { DeriverRequest } from './deriver-client.ts';
 import type { Session } from './sessions.ts';
 import type { Store } from './store.ts';
 import { fail, Handle, S_IFREG, Slow, TreeNode } from './types.ts';
@@ -43,7 +44,6 @@ class Transaction extends Handle {
   #request = Buffer.alloc(0);
   #reply: Buffer | undefined;
   #sent = 0;
-  #slow: Slow<unknown> | undefined;
 
   constructor(channel: ControlChannel, caller: Caller) {
     super();
@@ -51,47 +51,54 @@ class Transaction extends Handle {
     this.#caller = caller;
   }
 
-  override write(_offset: number, bytes: Buffer): number {
-    if (this.#reply !== undefined || this.#slow !== undefined) throw fail('EBUSY', 'one request a transaction');
+  /** The write that ends the request returns when the reply is there; reads then never wait. */
+  override write(_offset: number, bytes: Buffer): number | Slow<number> {
+    if (this.#reply !== undefined) throw fail('EBUSY', 'one request a transaction');
     if (this.#request.length + bytes.length > MAX_REQUEST_BYTES) throw fail('EMSGSIZE', 'request too long');
     this.#request = Buffer.concat([this.#request, bytes]);
-    if (this.#request.includes(0x0a)) this.#run();
-    return bytes.length;
+    return this.#request.includes(0x0a) ? this.#run(bytes.length) : bytes.length;
   }
 
-  #run(): void {
+  #run(count: number): number | Slow<number> {
+    const answer = (reply: ControlReply): void => {
+      this.#reply = Buffer.from(`${JSON.stringify(reply)}\n`);
+    };
     try {
       const request = JSON.parse(this.#request.toString('utf8')) as ControlRequest;
       const result = perform(this.#channel, request, this.#caller);
-      if (result instanceof Slow) this.#slow = result;
-      else this.#reply = encode({ ok: true, result });
+      if (!(result instanceof Later)) {
+        answer({ ok: true, result });
+        return count;
+      }
+      return new Slow(count, (done, ticket) => {
+        result.slow.start((outcome) => {
+          answer('error' in outcome ? failure(outcome.error) : { ok: true, result: result.value });
+          done({ value: count });
+        }, ticket);
+      });
     } catch (error) {
-      this.#reply = encode(failure(error));
+      answer(failure(error));
+      return count;
     }
   }
 
-  override read(_offset: number, into: Buffer): number | Slow<Buffer> {
-    if (this.#reply !== undefined) {
-      const count = this.#reply.copy(into, 0, this.#sent);
-      this.#sent += count;
-      return count;
-    }
-    const slow = this.#slow;
-    if (slow === undefined) throw fail('EINVAL', 'write a request first');
-    const size = into.length;
-    return new Slow<Buffer>((done) => {
-      slow.start((outcome) => {
-        this.#reply = encode('error' in outcome ? failure(outcome.error) : { ok: true, result: outcome.value });
-        const piece = this.#reply.subarray(0, size);
-        this.#sent = piece.length;
-        done({ value: piece });
-      });
-    });
+  override read(_offset: number, into: Buffer): number {
+    if (this.#reply === undefined) throw fail('EINVAL', 'write a request first');
+    const count = this.#reply.copy(into, 0, this.#sent);
+    this.#sent += count;
+    return count;
   }
 }
 
-function encode(reply: ControlReply): Buffer {
-  return Buffer.from(`${JSON.stringify(reply)}\n`);
+/** A result that the deriver brings, or that follows from something it does. */
+class Later {
+  value: unknown;
+  readonly slow: Slow<unknown>;
+  constructor(session: Session, request: DeriverRequest, then: (value: unknown) => unknown = (value) => value) {
+    this.slow = session.ask(request, null, (value) => {
+      this.value = then(value);
+    });
+  }
 }
 
 function failure(error: unknown): ControlReply {
@@ -107,7 +114,7 @@ function failure(error: unknown): ControlReply {
   };
 }
 
-/** A synchronous value, or Slow when the deriver answers. */
+/** A value, or Later when the deriver answers. */
 function perform(channel: ControlChannel, request: ControlRequest, caller: Caller): unknown {
   const { store } = channel;
   switch (request.verb) {
@@ -115,19 +122,19 @@ function perform(channel: ControlChannel, request: ControlRequest, caller: Calle
       return Object.fromEntries(channel.status().trim().split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
     case 'explain': {
       const session = reach(store, request.session, caller);
-      return session.ask({ kind: 'explain', name: request.file.replace(/^context\//, ''), revision: session.at() }, (value) => value);
+      return new Later(session, { kind: 'explain', name: request.file.replace(/^context\//, ''), revision: session.at() });
     }
     case 'search': {
       const session = reach(store, request.session, caller);
-      return session.ask({ kind: 'search', query: request.query, limit: request.limit, revision: session.at() }, (value) => value);
+      return new Later(session, { kind: 'search', query: request.query, limit: request.limit, revision: session.at() });
     }
     case 'pack-at': {
       const session = reach(store, request.session, caller);
-      return session.ask({ kind: 'pack-at', at: request.at, revision: session.at() }, (value) => value);
+      return new Later(session, { kind: 'pack-at', at: request.at, revision: session.at() });
     }
     case 'gc': {
       const session = reach(store, request.session, caller, true);
-      return session.ask({ kind: 'gc', dryRun: request.dryRun }, (value) => value);
+      return new Later(session, { kind: 'gc', dryRun: request.dryRun });
     }
     case 'fork':
       return fork(store, request, caller);
@@ -195,11 +202,9 @@ function refuseUnlessPolicy(session: Session): void {
 function takeAway(store: Store, session: Session, act: () => unknown): unknown {
   if (session.handles > 0) throw new CtxError('session.busy', 'EBUSY', 'a journal of this session is open', { next: 'close its readers and writers first' });
   const { directory } = session;
-  return new Slow((done) => {
-    session.ask({ kind: 'close' }, () => {
-      store.forgetSession(directory);
-      return act();
-    }).start(done);
+  return new Later(session, { kind: 'close' }, () => {
+    store.forgetSession(directory);
+    return act();
   });
 }
 
@@ -216,7 +221,7 @@ function fork(store: Store, request: Extract<ControlRequest, { verb: 'fork' }>, 
   const owner = lstatOrFail(agent.slice(0, agent.lastIndexOf('/')));
   for (const path of [agent, parent]) if (lstat(path) === undefined) store.makeDirectory(path, 0o755, Number(owner.uid), Number(owner.gid));
   // The order log first holds all that the parent has: the child's order is its prefix.
-  return from.ask({ kind: 'settle', revision: from.at() }, () => {
+  return new Later(from, { kind: 'settle', revision: from.at() }, () => {
     store.makeSession(directory, 0o755, caller, fs.readFileSync(`${from.directory}/cwd`, 'utf8').trim() || '/');
     try {
       from.journals.forkInto(directory, request.at);

@@ -95,7 +95,12 @@ class ControlHandle extends Handle {
       this.node.replace(next);
       this.#dirty = false;
     } catch (error) {
-      if (!this.node.relative.endsWith('.json') || !isUnfinishedJson(next)) throw error;
+      if (!this.node.relative.endsWith('.json') || !isUnfinishedJson(next)) {
+        // The old value stays, also when this open was to truncate it.
+        this.#dirty = false;
+        this.#bytes = fs.readFileSync(this.node.path);
+        throw error;
+      }
       this.#dirty = true;
     }
     this.#bytes = next;

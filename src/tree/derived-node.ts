@@ -16,16 +16,31 @@ export class VersionNode extends TreeNode {
   readonly session: Session;
   /** Below `context/`. */
   readonly name: string;
-  readonly content: Content;
-  readonly #attr: Attr;
+  readonly #owner: Owner;
+  #content: Content | undefined;
+  #attr: Attr;
 
-  constructor(session: Session, name: string, content: Content, owner: Owner) {
+  /** Without content yet: the deriver is asked for it, and the kernel hears of this node only with it. */
+  constructor(session: Session, name: string, owner: Owner) {
     super();
     this.session = session;
     this.name = name;
-    this.content = content;
-    const mode = takesContributions(name) ? 0o644 : 0o444;
-    this.#attr = syntheticAttr(syntheticIno(), S_IFREG | mode, content.sizeBytes, owner, content.modifiedMs);
+    this.#owner = owner;
+    this.#attr = syntheticAttr(syntheticIno(), this.#mode(), 0, owner, 0);
+  }
+
+  #mode(): number {
+    return S_IFREG | (takesContributions(this.name) ? 0o644 : 0o444);
+  }
+
+  get content(): Content {
+    if (this.#content === undefined) throw fail('ESTALE', 'this version was never built');
+    return this.#content;
+  }
+
+  fill(content: Content): void {
+    this.#content = content;
+    this.#attr = syntheticAttr(this.#attr.ino, this.#mode(), content.sizeBytes, this.#owner, content.modifiedMs);
   }
 
   attr(): Attr {
@@ -120,6 +135,7 @@ export class DerivedDirectory extends TreeNode {
   readonly #attr: Attr;
   readonly #fetch: (name: string) => TreeNode | Slow<TreeNode>;
   readonly #children: Map<string, DerivedDirectory> = new Map();
+  readonly #listed: WeakMap<DirectoryHandle, readonly DirectoryEntry[]> = new WeakMap();
 
   constructor(session: Session, owner: Owner, relative: DerivedDirectory['relative'], fetch: (name: string) => TreeNode | Slow<TreeNode>) {
     super();
@@ -153,21 +169,30 @@ export class DerivedDirectory extends TreeNode {
     return this.#fetch(`${this.#relative}/${name}`);
   }
 
-  override opendir(): DirectoryHandle {
-    return new DirectoryHandle(this);
+  override opendir(): DirectoryHandle | Slow<DirectoryHandle> {
+    const handle = new DirectoryHandle(this);
+    const relative = this.#relative;
+    if (relative === 'swap' || relative === 'dedup') return handle;
+    // The listing comes with the open directory: READDIR itself never waits.
+    return this.#session.ask({ kind: 'list', directory: relative, revision: this.#session.at() }, handle, (names) => {
+      this.#listed.set(handle, names.map((name) => entry(name, S_IFREG)));
+    });
   }
 
-  override readdir(): readonly DirectoryEntry[] | Slow<readonly DirectoryEntry[]> {
-    const entry = (name: string, type: number): DirectoryEntry => ({ name, type, ino: 0xffff_ffff });
+  override readdir(handle: DirectoryHandle): readonly DirectoryEntry[] {
     if (this.#relative === 'swap') return [entry('index.jsonl', S_IFREG), entry('chunk', S_IFDIR)];
     if (this.#relative === 'dedup') return [entry('index.jsonl', S_IFREG), entry('blob', S_IFDIR)];
-    return this.#session.ask({ kind: 'list', directory: this.#relative, revision: this.#session.at() }, (names) => names.map((name) => entry(name, S_IFREG)));
+    return this.#listed.get(handle) ?? [];
   }
 
   /** `rm` of a derived file drops its cache; it comes back on the next read. */
   override unlink(name: string): void {
-    this.#session.ask({ kind: 'drop', name: `${this.#relative}/${name}` }, () => null).start(() => {});
+    this.#session.ask({ kind: 'drop', name: `${this.#relative}/${name}` }, null, () => {}).start(() => {});
     this.#session.fresh.delete(`${this.#relative}/${name}`);
   }
   override rmdir(_name: string, _caller: Caller): void {}
+}
+
+function entry(name: string, type: number): DirectoryEntry {
+  return { name, type, ino: 0xffff_ffff };
 }

@@ -2,6 +2,7 @@
 import type { CommitNote } from '../journal/types.ts';
 import type { Content } from '../derive/types.ts';
 import type { Revision } from '../session/types.ts';
+import type { ReplyTicket } from './types.ts';
 
 export type DeriverRequest =
   | { readonly kind: 'fetch'; readonly name: string; readonly revision: Revision }
@@ -27,14 +28,15 @@ export interface DeriverResults {
   readonly close: null;
 }
 
-export type Outcome<T> = { readonly value: T } | { readonly error: unknown };
+/** `unchanged`: the content is the ticket's current one. */
+export type Outcome<T> = { readonly value: T; readonly unchanged: boolean } | { readonly error: unknown };
 
 export interface DeriverClient {
   openSession(id: number, directory: string): void;
   committed(id: number, note: CommitNote): void;
   inputChanged(id: number, path: string): void;
   /** `done` runs on the serving thread, once. */
-  request<R extends DeriverRequest>(id: number, request: R, done: (outcome: Outcome<DeriverResults[R['kind']]>) => void): void;
+  request<R extends DeriverRequest>(id: number, request: R, done: (outcome: Outcome<DeriverResults[R['kind']]>) => void, ticket?: ReplyTicket): void;
   /** Lines for /ctx/status: what is being built. */
   progress(): readonly string[];
 }

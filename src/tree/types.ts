@@ -49,12 +49,31 @@ export interface DirectoryEntry {
   readonly node?: (() => TreeNode | undefined) | undefined;
 }
 
-/** Answered later: `start` posts the work; `done` is called exactly once on the serving thread. */
+export type Settled<T> = { readonly value: T } | { readonly error: unknown };
+
+/**
+ * Answered later. `ready` is the value that will be the answer when the work succeeds, made now, so that a driver can
+ * prepare its reply; `current` is the answer instead when the work finds the content unchanged. `start` posts the
+ * work; `done` is called once, on the serving thread. `ticket` is the driver's: the deriver may send the reply itself.
+ */
 export class Slow<T> {
-  readonly start: (done: (outcome: { value: T } | { error: unknown }) => void) => void;
-  constructor(start: (done: (outcome: { value: T } | { error: unknown }) => void) => void) {
+  readonly ready: T;
+  readonly current: { readonly digest: string; readonly value: T } | undefined;
+  readonly start: (done: (outcome: Settled<T>) => void, ticket?: ReplyTicket) => void;
+  constructor(ready: T, start: Slow<T>['start'], current?: Slow<T>['current']) {
+    this.ready = ready;
     this.start = start;
+    this.current = current;
   }
+}
+
+/** Prepared replies of the driver, opaque to the tree. */
+export interface ReplyTicket {
+  readonly ready: Uint8Array;
+  readonly current: { readonly digest: string; readonly reply: Uint8Array } | undefined;
+  /** The reply carries attributes: size and times are filled in from the content. */
+  readonly carriesAttributes: boolean;
+  readonly unique: readonly [number, number];
 }
 
 /** How the kernel may cache what an open file gives. */
@@ -70,10 +89,10 @@ export interface OpenMode {
 export abstract class Handle {
   readonly mode: OpenMode = {};
   /** Fills `into` from `offset`; returns the count. */
-  read(_offset: number, _into: Buffer): number | Slow<Buffer> {
+  read(_offset: number, _into: Buffer): number {
     throw fail('EBADF', 'not open for reading');
   }
-  write(_offset: number, _bytes: Buffer, _owner: string, _flags: number): number {
+  write(_offset: number, _bytes: Buffer, _owner: string, _flags: number): number | Slow<number> {
     throw fail('EBADF', 'not open for writing');
   }
   flush(_owner: string): void {}
@@ -132,13 +151,13 @@ export abstract class TreeNode {
   readlink(): string {
     throw fail('EINVAL', 'not a symbolic link');
   }
-  open(_flags: number, _caller: Caller): Handle | Slow<Handle> {
+  open(_flags: number, _caller: Caller): Handle {
     throw fail('EISDIR', 'is a directory');
   }
-  opendir(_caller: Caller): DirectoryHandle {
+  opendir(_caller: Caller): DirectoryHandle | Slow<DirectoryHandle> {
     throw fail('ENOTDIR', 'not a directory');
   }
-  readdir(_handle: DirectoryHandle): readonly DirectoryEntry[] | Slow<readonly DirectoryEntry[]> {
+  readdir(_handle: DirectoryHandle): readonly DirectoryEntry[] {
     throw fail('ENOTDIR', 'not a directory');
   }
   create(_name: string, _mode: number, _flags: number, _caller: Caller): Created {

@@ -1,0 +1,179 @@
+// The deriver thread: one SessionDeriver for each open session; answers the serving thread's requests.
+import * as path from 'node:path';
+import { watch } from 'chokidar';
+import type { FSWatcher } from 'chokidar';
+import { CtxError } from '../src/abi/errors.ts';
+import { SESSION_CONTROLS, CONTEXT_CONTROLS } from '../src/abi/session-files.ts';
+import type { SessionDeriver } from '../src/session/types.ts';
+import type { DeriverRequest } from '../src/tree/deriver-client.ts';
+import type { CommitRing } from './commit-ring.ts';
+import { isUnchanged, sendRefusal, sendReply } from './kernel/late-reply.ts';
+import { plainError } from './deriver-messages.ts';
+import type { FromDeriver, ToDeriver } from './deriver-messages.ts';
+
+export interface HostOptions {
+  readonly openDeriver: (directory: string) => SessionDeriver;
+  readonly ring: CommitRing;
+  readonly send: (message: FromDeriver) => void;
+  /** /dev/fuse, when replies with a ticket go straight to the kernel. */
+  readonly fd: number | undefined;
+  readonly rebuildWaitMs: number;
+  readonly log: (line: string) => void;
+}
+
+/** Commits settle for this long before the order log is written: many appends become one record write. */
+const COALESCE_MS = 3;
+const PROGRESS_MS = 250;
+
+interface OpenSession {
+  readonly directory: string;
+  readonly deriver: SessionDeriver;
+  watcher: FSWatcher | undefined;
+}
+
+export class DeriverHost {
+  readonly #options: HostOptions;
+  readonly #sessions: Map<number, OpenSession> = new Map();
+  #drainTimer: NodeJS.Timeout | undefined;
+  #progressTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: HostOptions) {
+    this.#options = options;
+  }
+
+  handle(message: ToDeriver): void {
+    switch (message.op) {
+      case 'open':
+        return this.#open(message.session, message.directory);
+      case 'notes':
+        this.#drainTimer ??= setTimeout(() => this.drain(), COALESCE_MS);
+        return;
+      case 'input':
+        // In order: what was committed before the change comes before it.
+        this.drain();
+        return this.#sessions.get(message.session)?.deriver.inputChanged(message.path);
+      case 'request':
+        this.drain();
+        void this.#answer(message);
+    }
+  }
+
+  drain(): void {
+    clearTimeout(this.#drainTimer);
+    this.#drainTimer = undefined;
+    for (const [session, notes] of this.#options.ring.drain()) {
+      try {
+        this.#sessions.get(session)?.deriver.committed(notes);
+      } catch (error) {
+        this.#options.log(`order log: ${(error as Error).stack ?? String(error)}`);
+      }
+    }
+  }
+
+  #open(session: number, directory: string): void {
+    try {
+      this.#sessions.set(session, { directory, deriver: this.#options.openDeriver(directory), watcher: undefined });
+    } catch (error) {
+      this.#options.log(`deriver of ${path.basename(directory)}: ${(error as Error).stack ?? String(error)}`);
+    }
+  }
+
+  // The message goes first: the serving thread drains it before any request that the reply can cause.
+  async #answer({ session, id, request, ticket }: Extract<ToDeriver, { op: 'request' }>): Promise<void> {
+    const { fd, send } = this.#options;
+    try {
+      const open = this.#sessions.get(session);
+      if (open === undefined) throw new CtxError('deriver.closed', 'EIO', 'the session is not open', { next: 'see the daemon log' });
+      const value = await this.#within(this.#perform(session, open, request), request);
+      send({ op: 'result', id, value, unchanged: ticket !== undefined && isUnchanged(ticket, value) });
+      if (ticket !== undefined && fd !== undefined) sendReply(fd, ticket, value);
+    } catch (error) {
+      if (!(error instanceof CtxError)) this.#options.log((error as Error).stack ?? String(error));
+      send({ op: 'failed', id, error: plainError(error) });
+      if (ticket === undefined || fd === undefined) return;
+      // A control transaction carries its failure in the reply text; its write has succeeded.
+      if (ticket.carriesAttributes || request.kind === 'list') sendRefusal(fd, ticket, error);
+      else sendReply(fd, ticket, undefined);
+    }
+  }
+
+  /** A rebuild that takes longer goes on, and its waiter is told to come back. */
+  async #within<T>(work: Promise<T>, what: DeriverRequest): Promise<T> {
+    if (what.kind !== 'fetch' && what.kind !== 'list') return work;
+    this.#showProgress();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new CtxError('derive.timeout', 'ETIMEDOUT', 'the rebuild goes on', {
+        ...('name' in what ? { where: what.name } : {}), next: 'see /ctx/status for its progress, then read again',
+      })), this.#options.rebuildWaitMs);
+    });
+    try {
+      return await Promise.race([work, late]);
+    } finally {
+      clearTimeout(timer);
+      work.catch((error: unknown) => {
+        if (!(error instanceof CtxError)) this.#options.log((error as Error).stack ?? String(error));
+      });
+    }
+  }
+
+  async #perform(id: number, open: OpenSession, what: DeriverRequest): Promise<unknown> {
+    const { deriver } = open;
+    switch (what.kind) {
+      case 'fetch':
+        open.watcher ??= this.#watch(id, open.directory);
+        return deriver.fetch(what.name, what.revision);
+      case 'list': return deriver.list(what.directory, what.revision);
+      case 'explain': return deriver.explain(what.name, what.revision);
+      case 'search': return deriver.search(what.query, what.limit, what.revision);
+      case 'pack-at': return deriver.packAt(what.at, what.revision);
+      case 'gc': return deriver.gc({ dryRun: what.dryRun, nowMs: Date.now() });
+      case 'drop':
+        deriver.drop(what.name);
+        return null;
+      case 'settle':
+        // Any answer at this revision needs the order log up to it.
+        await deriver.explain('pack.json', what.revision);
+        return null;
+      case 'close':
+        this.#sessions.delete(id);
+        await open.watcher?.close();
+        await deriver.close();
+        return null;
+    }
+  }
+
+  /** Changes made in the backing directory: pinned, child and control files. Journals are seen by their size. */
+  #watch(session: number, directory: string): FSWatcher {
+    const names = [...SESSION_CONTROLS, ...CONTEXT_CONTROLS.map((name) => `context/${name}`), 'context/pinned', 'context/child'];
+    const watcher = watch(names.map((name) => `${directory}/${name}`), { ignoreInitial: true, followSymlinks: false, atomic: false });
+    const changed = (file: string): void => this.#options.send({ op: 'changed', session, path: path.relative(directory, file) });
+    watcher.on('add', changed).on('change', changed).on('unlink', changed).on('unlinkDir', changed);
+    watcher.on('error', (error) => this.#options.log(`watching ${directory}: ${String(error)}`));
+    return watcher;
+  }
+
+  #showProgress(): void {
+    if (this.#progressTimer !== undefined) return;
+    this.#progressTimer = setTimeout(() => {
+      this.#progressTimer = undefined;
+      const lines: string[] = [];
+      for (const { directory, deriver } of this.#sessions.values()) {
+        const status = deriver.status();
+        if (status.building) lines.push(`building=${path.basename(directory)} ${Math.round(status.progress * 100)}% ${status.note}`);
+      }
+      this.#options.send({ op: 'progress', lines });
+      if (lines.length > 0) this.#showProgress();
+    }, PROGRESS_MS);
+  }
+
+  async close(): Promise<void> {
+    this.drain();
+    clearTimeout(this.#progressTimer);
+    for (const open of this.#sessions.values()) {
+      await open.watcher?.close();
+      await open.deriver.close();
+    }
+    this.#sessions.clear();
+  }
+}
