@@ -8,14 +8,23 @@ export type LineFault = 'utf8' | 'json' | 'object' | 'role' | 'type' | 'nul' | '
 
 const ROLE_SET: ReadonlySet<unknown> = new Set(ROLES);
 
+/** First bytes a JSON text may have: white space, `{ [ "`, numbers, true, false, null. */
+const MAY_START_JSON: readonly boolean[] = Array.from({ length: 256 }, (_, byte) => ' \t\r\n{["-0123456789tfn'.includes(String.fromCharCode(byte)));
+
 /** JRN: why one line (without its newline) may not be stored in `messages.jsonl` or `events.jsonl`; undefined when it may. */
 export function lineFault(journal: 'messages' | 'events', line: Buffer): LineFault | undefined {
   if (!isUtf8(line)) return 'utf8';
+  // Refusing is as cheap as it can be: a WRITE may hold a million bad lines.
+  if (!MAY_START_JSON[line[0] ?? 0]) return line.includes(0) ? 'nul' : 'json';
   let value: unknown;
+  const stackTraceLimit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
   try {
     value = JSON.parse(line.toString('utf8'));
   } catch {
-    return 'json';
+    return line.includes(0) ? 'nul' : 'json';
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'object';
   if (journal === 'messages') return ROLE_SET.has((value as { role?: unknown }).role) ? undefined : 'role';

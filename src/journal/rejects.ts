@@ -62,7 +62,7 @@ export class RejectStore {
     const entry = { id, bytes: 0 };
     const state: RejectState = { entry, hash, bytes: 0, note };
     entries.push(entry);
-    for (const piece of pieces) this.#extend(state, piece);
+    this.#extend(state, pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces));
     this.#seal(state);
     this.#trim();
     const store = this;

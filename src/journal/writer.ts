@@ -187,18 +187,12 @@ export class Writer implements JournalWriter {
    * its trailing partial go to the reject store as one entry with one event.
    */
   #refuse(stage: Stage, joined: Buffer, bytes: Buffer, end: number, first: LineFault): number {
-    const bad: Buffer[] = [];
-    const good: Buffer[] = [];
-    for (let from = 0, newline: number; from < joined.length; from = newline + 1) {
-      newline = joined.indexOf(10, from === 0 ? stage.sizeBytes : from);
-      (this.fault(joined.subarray(from, newline)) === undefined ? good : bad).push(joined.subarray(from, newline + 1));
-    }
-    const badLines = bad.length;
+    const { good, goodLines, bad, badLines } = this.#sort(joined, stage.sizeBytes);
     const tail = bytes.subarray(end);
     if (tail.length > 0) bad.push(tail);
-    if (good.length > 0) {
+    if (goodLines > 0) {
       const lines = Buffer.concat(good);
-      const stored = this.#active.append(lines, good.length);
+      const stored = this.#active.append(lines, goodLines);
       stage.refused = { bytes: Buffer.from(bytes), rest: lines.subarray(stored) };
     }
     this.#stages.clear(stage);
@@ -208,6 +202,26 @@ export class Writer implements JournalWriter {
       stage.reject = reject;
     }
     throw refusal(this.file, first);
+  }
+
+  /** Runs of good and of bad lines. `searchFrom`: the first line holds no newline before it. */
+  #sort(joined: Buffer, searchFrom: number): { good: Buffer[]; goodLines: number; bad: Buffer[]; badLines: number } {
+    const sorted = { good: [] as Buffer[], goodLines: 0, bad: [] as Buffer[], badLines: 0 };
+    let runStart = 0;
+    let runGood = false;
+    for (let from = 0, newline: number; from < joined.length; from = newline + 1) {
+      newline = joined.indexOf(10, from === 0 ? searchFrom : from);
+      const isGood = newline > from && this.fault(joined.subarray(from, newline)) === undefined;
+      if (isGood !== runGood && from > 0) {
+        (runGood ? sorted.good : sorted.bad).push(joined.subarray(runStart, from));
+        runStart = from;
+      }
+      runGood = isGood;
+      if (isGood) sorted.goodLines++;
+      else sorted.badLines++;
+    }
+    (runGood ? sorted.good : sorted.bad).push(joined.subarray(runStart));
+    return sorted;
   }
 
   /** A full disk may have kept some good lines of the refused WRITE out: they are stored now. */
