@@ -1,6 +1,6 @@
 // The tree with everything it needs, for whichever thread serves it.
 import { DEFAULT_MAX_LINE_BYTES } from '../src/abi/session-files.ts';
-import { openSessionJournals } from '../src/journal/session-journals.ts';
+import { openSessionJournals } from '../src/journal/index.ts';
 import type { DeriverClient } from '../src/tree/deriver-client.ts';
 import { makeHome } from '../src/tree/places.ts';
 import { RootDirectory } from '../src/tree/root.ts';

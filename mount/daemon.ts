@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { CtxError } from '../src/abi/errors.ts';
-import { lockStore } from '../src/journal/store-lock.ts';
+import { lockStore } from '../src/journal/index.ts';
 import { CommitRing } from './commit-ring.ts';
 import { DeriverHost } from './deriver-host.ts';
 import type { FromDeriver, ToDeriver } from './deriver-messages.ts';

@@ -1,4 +1,5 @@
 // The deriver thread: one SessionDeriver for each open session; answers the serving thread's requests.
+import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { watch } from 'chokidar';
 import type { FSWatcher } from 'chokidar';
@@ -6,6 +7,7 @@ import { CtxError } from '../src/abi/errors.ts';
 import { SESSION_CONTROLS, CONTEXT_CONTROLS } from '../src/abi/session-files.ts';
 import type { SessionDeriver } from '../src/session/types.ts';
 import type { DeriverRequest } from '../src/tree/deriver-client.ts';
+import type { ReplyTicket } from '../src/tree/types.ts';
 import type { CommitRing } from './commit-ring.ts';
 import { isUnchanged, sendRefusal, sendReply } from './kernel/late-reply.ts';
 import { plainError } from './deriver-messages.ts';
@@ -52,6 +54,11 @@ export class DeriverHost {
         // In order: what was committed before the change comes before it.
         this.drain();
         return this.#sessions.get(message.session)?.deriver.inputChanged(message.path);
+      case 'fsync': {
+        const sync = message.dataOnly ? fs.fdatasync : fs.fsync;
+        sync(message.file, (error) => this.#settle(message.id, message.ticket, error ?? undefined, null, true));
+        return;
+      }
       case 'request':
         this.drain();
         void this.#answer(message);
@@ -78,23 +85,27 @@ export class DeriverHost {
     }
   }
 
-  // The message goes first: the serving thread drains it before any request that the reply can cause.
   async #answer({ session, id, request, ticket }: Extract<ToDeriver, { op: 'request' }>): Promise<void> {
-    const { fd, send } = this.#options;
+    // A control transaction carries its failure in the reply text; its write has succeeded.
+    const refusable = ticket?.carriesAttributes === true || request.kind === 'list';
     try {
       const open = this.#sessions.get(session);
       if (open === undefined) throw new CtxError('deriver.closed', 'EIO', 'the session is not open', { next: 'see the daemon log' });
-      const value = await this.#within(this.#perform(session, open, request), request);
-      send({ op: 'result', id, value, unchanged: ticket !== undefined && isUnchanged(ticket, value) });
-      if (ticket !== undefined && fd !== undefined) sendReply(fd, ticket, value);
+      this.#settle(id, ticket, undefined, await this.#within(this.#perform(session, open, request), request), refusable);
     } catch (error) {
       if (!(error instanceof CtxError)) this.#options.log((error as Error).stack ?? String(error));
-      send({ op: 'failed', id, error: plainError(error) });
-      if (ticket === undefined || fd === undefined) return;
-      // A control transaction carries its failure in the reply text; its write has succeeded.
-      if (ticket.carriesAttributes || request.kind === 'list') sendRefusal(fd, ticket, error);
-      else sendReply(fd, ticket, undefined);
+      this.#settle(id, ticket, error, undefined, refusable);
     }
+  }
+
+  // The message goes first: the serving thread drains it before any request that the reply can cause.
+  #settle(id: number, ticket: ReplyTicket | undefined, error: unknown, value: unknown, refusable: boolean): void {
+    const { fd, send } = this.#options;
+    if (error === undefined) send({ op: 'result', id, value, unchanged: ticket !== undefined && isUnchanged(ticket, value) });
+    else send({ op: 'failed', id, error: plainError(error) });
+    if (ticket === undefined || fd === undefined) return;
+    if (error !== undefined && refusable) sendRefusal(fd, ticket, error);
+    else sendReply(fd, ticket, value);
   }
 
   /** A rebuild that takes longer goes on, and its waiter is told to come back. */

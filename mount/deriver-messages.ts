@@ -8,6 +8,7 @@ export type ToDeriver =
   | { readonly op: 'open'; readonly session: number; readonly directory: string }
   | { readonly op: 'notes' }
   | { readonly op: 'input'; readonly session: number; readonly path: string }
+  | { readonly op: 'fsync'; readonly id: number; readonly file: number; readonly dataOnly: boolean; readonly ticket?: ReplyTicket | undefined }
   | { readonly op: 'request'; readonly session: number; readonly id: number; readonly request: DeriverRequest; readonly ticket?: ReplyTicket | undefined };
 
 export type FromDeriver =

@@ -39,6 +39,11 @@ export class PortClient implements DeriverClient {
     this.#waiting.set(id, done as (outcome: Outcome<never>) => void);
     this.#post({ op: 'request', session, id, request, ticket });
   }
+  fsync(file: number, dataOnly: boolean, done: (outcome: Outcome<null>) => void, ticket?: ReplyTicket): void {
+    const id = this.#nextId++;
+    this.#waiting.set(id, done as (outcome: Outcome<never>) => void);
+    this.#post({ op: 'fsync', id, file, dataOnly, ticket });
+  }
   progress(): readonly string[] {
     return this.#progress;
   }

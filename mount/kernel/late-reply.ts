@@ -7,7 +7,7 @@ import { ENTRY_ATTR, OUT_HEADER } from './protocol.ts';
 
 /** True when the content is the one that the ticket calls current. */
 export function isUnchanged(ticket: ReplyTicket, value: unknown): boolean {
-  return ticket.current !== undefined && (value as Content).digest === ticket.current.digest;
+  return ticket.current !== undefined && value !== undefined && (value as Content).digest === ticket.current.digest;
 }
 
 export function sendReply(fd: number, ticket: ReplyTicket, value: unknown): void {

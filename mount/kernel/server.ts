@@ -165,8 +165,7 @@ export class KernelServer {
         this.#handles.remove(this.#u64(10)).release();
         return 0;
       case OP.FSYNC:
-        this.#handleOf().fsync(((words[12] as number) & FSYNC_DATASYNC) !== 0);
-        return 0;
+        return this.#when<null | void>(unique, this.#handleOf().fsync(((words[12] as number) & FSYNC_DATASYNC) !== 0), () => 0, () => {}, false);
       case OP.SETATTR: return this.#setattr();
       case OP.OPENDIR: {
         let fh = 0;

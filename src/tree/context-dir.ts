@@ -64,7 +64,7 @@ export class ContextDirectory extends TreeNode implements PathParent {
     const stat = lstat(`${this.path()}/${name}`);
     if (stat === undefined) throw fail('ENOENT', 'no such directory');
     let area = this.#areas.get(name);
-    if (area === undefined) this.#areas.set(name, (area = new OrdinaryArea()));
+    if (area === undefined) this.#areas.set(name, (area = new OrdinaryArea(this.session.options.deriver)));
     return area.nodeAt(this, name, stat);
   }
 

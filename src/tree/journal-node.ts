@@ -30,6 +30,7 @@ export class JournalNode extends TreeNode {
 
   attr(): Attr {
     const journal = this.journal;
+    journal.refresh();
     const seconds = Math.floor(journal.modifiedMs / 1000);
     const nsec = Math.round((journal.modifiedMs - seconds * 1000) * 1e6);
     const size = journal.sizeBytes;

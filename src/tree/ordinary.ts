@@ -4,11 +4,14 @@ import * as fs from 'node:fs';
 import { constants } from 'node:fs';
 import { lstat, native, nativeUtf8, toAttr } from './backing.ts';
 import { getXattr, listXattr, makeNode, removeXattr, rename2, setTimes, setXattr } from './libc.ts';
-import { DirectoryHandle, fail, Handle, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, TreeNode } from './types.ts';
+import type { DeriverClient } from './deriver-client.ts';
+import { DirectoryHandle, fail, Handle, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Slow, TreeNode } from './types.ts';
 import type { Attr, AttrChange, Caller, Created, DirectoryEntry } from './types.ts';
 
 const S_ISGID = 0o2000;
 const UNKNOWN_INO = 0xffff_ffff;
+
+type FileSync = Pick<DeriverClient, 'fsync'>;
 
 /** What an ordinary area shares: its inode table and who hears of changes. */
 export class OrdinaryArea {
@@ -16,6 +19,19 @@ export class OrdinaryArea {
   /** Moves with every rename: cached paths of older epochs are stale. */
   renames = 0;
   readonly isRoot: boolean = process.getuid?.() === 0;
+  readonly #sync: FileSync | undefined;
+
+  /** `sync`: how fsync runs without holding up the serving thread; absent for areas nobody syncs. */
+  constructor(sync?: FileSync) {
+    this.#sync = sync;
+  }
+
+  fsync(fd: number, dataOnly: boolean): void | Slow<null> {
+    const sync = this.#sync;
+    if (sync !== undefined) return new Slow<null>(null, (done, ticket) => sync.fsync(fd, dataOnly, done, ticket));
+    if (dataOnly) fs.fdatasyncSync(fd);
+    else fs.fsyncSync(fd);
+  }
 
   /** The node of a path that exists, found by (device, inode) so that hard links are one node. */
   nodeAt(parent: PathParent, name: string, stat: fs.BigIntStats): OrdinaryNode {
@@ -374,9 +390,8 @@ export class OrdinaryHandle extends Handle {
     this.node.open_.delete(this);
     fs.closeSync(this.fd);
   }
-  override fsync(dataOnly: boolean): void {
-    if (dataOnly) fs.fdatasyncSync(this.fd);
-    else fs.fsyncSync(this.fd);
+  override fsync(dataOnly: boolean): void | Slow<null> {
+    return this.node.area.fsync(this.fd, dataOnly);
   }
   override dropSetId(): void {
     const { mode } = fs.fstatSync(this.fd);

@@ -131,6 +131,8 @@ export class Session {
   }
 
   at(): Revision {
+    // Lines that others appended in the store are seen by the files' sizes.
+    this.journals.refresh();
     return { messagesBytes: this.journals.messages.sizeBytes, eventsBytes: this.journals.events.sizeBytes };
   }
 

@@ -14,12 +14,13 @@ export class Store {
   readonly sessions: Sessions;
   readonly isRoot: boolean = process.getuid?.() === 0;
   /** One inode table for everything ordinary outside sessions: hard links and renames may cross it. */
-  readonly area: OrdinaryArea = new OrdinaryArea();
+  readonly area: OrdinaryArea;
   readonly #sessionNodes: Map<string, SessionDirectory> = new Map();
 
   constructor(root: string, sessions: Sessions) {
     this.root = root;
     this.sessions = sessions;
+    this.area = new OrdinaryArea(sessions.options.deriver);
     for (const name of ['home', 'shared', 'agent', 'tool']) fs.mkdirSync(`${root}/${name}`, { recursive: true, mode: 0o755 });
   }
 
