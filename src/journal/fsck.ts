@@ -1,9 +1,10 @@
 // `ctx fsck`, the journal part: reads one session directory and says what is not as it should be. Changes nothing.
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
 import { lineFault } from '../abi/records.ts';
 import { JOURNALS, type JournalFile } from '../abi/session-files.ts';
-import { nodeDisk, readFully, readWhole, type Disk } from './disk.ts';
+import { errnoOf, nodeDisk, readFully, readWhole, type Disk } from './disk.ts';
 import { INPUTS_DIR, hexOf, readInputs } from './inputs.ts';
 import { JournalBytes } from './journal-bytes.ts';
 import { isSealedTwin, readSealed, sealedOf } from './layout.ts';
@@ -11,7 +12,6 @@ import { scanLines } from './line-scan.ts';
 import { OrderPages } from './order-pages.ts';
 import { recordHolds } from './order-recovery.ts';
 import { digestOfPrefix } from './seal.ts';
-import { createHash } from 'node:crypto';
 
 export interface FsckFinding {
   /** `error`: bytes are missing or wrong. `warning`: repaired by the next open, or harmless. */
@@ -29,14 +29,20 @@ export function fsckSession(directory: string, disk: Disk = nodeDisk): readonly 
   const add = (severity: FsckFinding['severity'], code: string, where: string, message: string): void => {
     findings.push({ severity, code, where, message });
   };
-  try {
-    checkSegments(directory, disk, add);
-    for (const journal of JOURNALS) checkLines(directory, journal, disk, add);
-    checkOrder(directory, disk, add);
-    checkInputs(directory, disk, add);
-  } catch (error) {
-    if (!(error instanceof CtxError)) throw error;
-    add('error', error.code, error.where ?? directory, error.message);
+  const checks: readonly (() => void)[] = [
+    () => checkSegments(directory, disk, add),
+    ...JOURNALS.map((journal) => () => checkLines(directory, journal, disk, add)),
+    () => checkOrder(directory, disk, add),
+    () => checkInputs(directory, disk, add),
+  ];
+  for (const check of checks) {
+    try {
+      check();
+    } catch (error) {
+      if (error instanceof CtxError) add('error', error.code, error.where ?? directory, error.message);
+      else if (errnoOf(error) !== undefined) add('error', 'fsck.unreadable', directory, (error as Error).message);
+      else throw error;
+    }
   }
   return findings;
 }
