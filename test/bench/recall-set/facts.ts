@@ -1,0 +1,52 @@
+// Reads the labelled recall set (test/fixtures/recall): facts with evidence marks and questions, and fillers.
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+export interface Turn {
+  readonly role: 'user' | 'assistant';
+  readonly text: string;
+  /** '' no evidence; '*' for every question of the fact. */
+  readonly mark: string;
+}
+
+export interface Fact {
+  readonly name: string;
+  /** Parts are told apart from each other, in order. */
+  readonly parts: readonly (readonly Turn[])[];
+  readonly questions: readonly string[];
+}
+
+export function readFacts(directory: string): readonly Fact[] {
+  const facts: Fact[] = [];
+  for (const file of readdirSync(directory).filter((name) => name.startsWith('facts-')).sort()) {
+    for (const block of blocks(readFileSync(join(directory, file), 'utf8'), /^= /m)) facts.push(parseFact(block));
+  }
+  return facts;
+}
+
+export function readFillers(directory: string): readonly (readonly Turn[])[] {
+  return blocks(readFileSync(join(directory, 'filler.txt'), 'utf8'), /^-$/m).map((block) => block.split('\n').filter((line) => line !== '').map(parseTurn));
+}
+
+function blocks(text: string, border: RegExp): readonly string[] {
+  const body = text.split('\n').filter((line) => !line.startsWith('#')).join('\n');
+  return body.split(border).map((block) => block.trim()).filter((block) => block !== '');
+}
+
+function parseFact(block: string): Fact {
+  const [name = '', ...lines] = block.split('\n');
+  const parts: Turn[][] = [[]];
+  const questions: string[] = [];
+  for (const line of lines) {
+    if (line === '--') parts.push([]);
+    else if (line.startsWith('? ')) questions.push(line.slice(2));
+    else if (line !== '') (parts.at(-1) as Turn[]).push(parseTurn(line));
+  }
+  return { name, parts, questions };
+}
+
+function parseTurn(line: string): Turn {
+  const match = /^([ua])(\*?) +(.*)$/.exec(line);
+  if (match === null) throw new Error(`not a turn: ${line}`);
+  return { role: match[1] === 'u' ? 'user' : 'assistant', mark: match[2] as string, text: match[3] as string };
+}
