@@ -26,8 +26,7 @@ export function contributionEvent(file: LineFile, line: Buffer | string): Contri
   const row = readRow(line, where);
   const { id, source, retract, type, ...rest } = row;
   const rule = RULES[file];
-  if (type !== undefined && type !== rule.type && type !== 'context.retract')
-    throw fault(where, `type ${String(type).slice(0, 40)} does not belong here`);
+  if (type !== undefined && type !== rule.type && type !== 'context.retract') throw fault(where, `type is not ${rule.type}`);
   if (id !== undefined && !isItemId(id)) throw fault(where, 'id is not [A-Za-z0-9][A-Za-z0-9._:+-]{0,95}');
   if (source !== undefined && (typeof source !== 'string' || source.length > 1024 || parseSource(source) === undefined)) {
     throw fault(where, 'source is not a source such as messages:12-18 or user:latest');

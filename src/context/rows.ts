@@ -102,11 +102,10 @@ export function chooseLines(lines: readonly string[], limitBytes: number, weight
 
 /** Lower case, inner blanks and end marks dropped; long texts by a 53-bit hash (a collision merges two rows, the same way each time). */
 export function statementKey(text: string): string {
-  const plain = text
-    .toLowerCase()
-    .replace(/[\s"'`*_]+/g, ' ')
-    .replace(/[\s.!;,:]+$/, '')
-    .trim();
+  const line = text.toLowerCase().replace(/[\s"'`*_]+/g, ' ');
+  let end = line.length;
+  while (end > 0 && ' .!;,:'.includes(line.charAt(end - 1))) end -= 1;
+  const plain = line.slice(line.startsWith(' ') ? 1 : 0, end);
   return plain.length <= 24 ? `=${plain}` : hash53(plain);
 }
 

@@ -76,8 +76,8 @@ const ASSISTANT_TRIGGER =
 
 const LEAD_IN =
   /^(?:(?:ok(?:ay)?|yes|yeah|so|and|but|also|please|great|alright|right|well|hmm|btw|by the way|one more thing|just)\b[,:.! -]*)+/i;
-const CHECKBOX = /^[\s>]*(?:(?:[-*+]|[0-9]{1,3}[.)])\s+)?\[([ xX])\]\s+(\S.*)$/;
-const TODO_LINE = /^[\s>]*(?:[-*+]\s+|\/\/\s*|#\s*)?\**TODO\b\**\s*(?:\([^)]*\))?\s*[:\-–—]?\s*\**\s*(\S.*)$/;
+const CHECKBOX = /^[\s>]*(?:(?:[-*+]|[0-9]{1,3}[.)])\s+)?\[([ xX])\]\s+(\S[^]*)$/;
+const TODO_LINE = /^[\s>]*(?:[-*+]\s+|\/\/\s*|#\s*)?\**TODO\b\**\s*(?:\([^)]*\))?\s*[:\-–—]?\s*\**\s*(\S[^]*)$/;
 const NEXT_LINE = /^[\s>#*_-]*(?:next(?: steps?| up)?|remaining(?: work| steps)?|still to do)\**:\**\s*(.*)$/i;
 const NEED = /\b(?:we|i|you)(?:'ll| will)? still (?:need|have) to (.+)$/i;
 const REMIND = /^(?:do ?n[o’']t forget to|remember to) (.+)$/i;
@@ -128,7 +128,7 @@ function readTodo(text: string, raw: string, start: number, end: number, found: 
   // A sentence may begin inside a line: checkboxes and TODO marks count at the line's start only.
   const lineStart = text.lastIndexOf('\n', start - 1) + 1;
   const newline = text.indexOf('\n', start);
-  const line = text.slice(lineStart, Math.min(newline < 0 ? text.length : newline, lineStart + MOST_STATEMENT * 4));
+  const line = text.slice(lineStart, Math.min(newline < 0 ? text.length : newline, lineStart + MOST_STATEMENT * 4)).trimEnd();
   const box = CHECKBOX.exec(line);
   if (box !== null) {
     if (lineStart === start) pushTodo(found, box[2] as string, box[1] !== ' ');
@@ -182,6 +182,15 @@ function push(list: string[], text: string): void {
 }
 
 function pushTodo(found: Statements, text: string, done: boolean): void {
-  const clipped = clipLine(text.replace(/[*_`\s]+$/, '').replace(/^\*+/, ''), MOST_STATEMENT);
+  const clipped = clipLine(trimMarks(text), MOST_STATEMENT);
   if (clipped.length >= 3 && found.todos.length < MOST_EACH * 2) found.todos.push({ text: clipped, done });
+}
+
+/** Without emphasis marks around it. A loop: a pattern ending in `+$` would be quadratic. */
+function trimMarks(text: string): string {
+  let end = text.length;
+  while (end > 0 && '*_` \t\r'.includes(text.charAt(end - 1))) end -= 1;
+  let start = 0;
+  while (start < end && text.charCodeAt(start) === 0x2a) start += 1;
+  return text.slice(start, end);
 }

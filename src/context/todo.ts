@@ -81,9 +81,15 @@ export const todoFold: KindFold<TodoState> = {
 
 /** `- [ ] text (source)`: its parts, or undefined when the line is no checkbox. */
 export function parseTodoLine(line: string): { readonly text: string; readonly done: boolean } | undefined {
-  const match = /^\s*(?:[-*+]|[0-9]{1,3}[.)])\s+\[([ xX])\]\s+(\S.*?)(?:\s+\((?:messages:[0-9-]+|ev-[0-9]+)\))?\s*$/.exec(line);
-  return match === null ? undefined : { text: match[2] as string, done: match[1] !== ' ' };
+  const match = /^\s*(?:[-*+]|[0-9]{1,3}[.)])\s+\[([ xX])\]\s+(\S[^]*)$/.exec(line.trimEnd());
+  if (match === null) return undefined;
+  const body = match[2] as string;
+  const open = body.lastIndexOf(' (');
+  const text = open > 0 && SOURCE_NOTE.test(body.slice(open)) ? body.slice(0, open).trimEnd() : body;
+  return { text, done: match[1] !== ' ' };
 }
+
+const SOURCE_NOTE = /^ \((?:messages:[0-9-]+|ev-[0-9]+)\)$/;
 
 function todoOf(contribution: Contribution, text: string, done: boolean): TodoItem {
   const shown = clipLine(text, MOST_STATED_UNITS);

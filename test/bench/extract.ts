@@ -13,7 +13,7 @@ import type { BlockRecord, MessageLine } from '../../src/context/types.ts';
 const files = process.argv.slice(2);
 const results = {
   speed: measureSpeed(syntheticHistory(64)),
-  dedup: [...files.map((file) => measureRepeats(file, outputsOf(file)))],
+  dedup: files.map((file) => measureRepeats(file, outputsOf(file))),
 };
 process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
 
