@@ -7,9 +7,12 @@ import { registerCat } from './cat.ts';
 import { registerCompletion } from './completion.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerExplain } from './explain.ts';
+import { registerExport } from './export.ts';
+import { registerFollow } from './follow.ts';
 import { registerFork } from './fork.ts';
 import { registerFsck } from './fsck.ts';
 import { registerGc } from './gc.ts';
+import { registerImport } from './import.ts';
 import { registerLs } from './ls.ts';
 import { registerMount } from './mount.ts';
 import { registerNew } from './new.ts';
@@ -31,6 +34,9 @@ const VERBS: readonly RegisterVerb[] = [
   registerPack,
   registerExplain,
   registerSearch,
+  registerImport,
+  registerFollow,
+  registerExport,
   registerFork,
   registerArchive,
   registerRm,

@@ -19,7 +19,7 @@ export function registerStatus(program: Command, shell: Shell): void {
         shell.terminal.json({ mountpoint: root, ...Object.fromEntries(status) });
         return;
       }
-      for (const [key, value] of [['mountpoint', root], ...status])
+      for (const [key, value] of new Map([['mountpoint', root], ...status]))
         shell.terminal.line(`${shell.terminal.style('bold', `${key}=`)}${value}`);
     });
 }
