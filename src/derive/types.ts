@@ -10,3 +10,31 @@ export interface Content {
   readonly modifiedMs: number;
   readonly extents: readonly Extent[];
 }
+
+/** One input of a rule as it is now. Equal versions mean equal bytes. */
+export interface InputVersion {
+  readonly name: string;
+  readonly version: string;
+}
+
+/** How one derived file is made. Rules never import rules: what they need of each other they ask of who wires them. */
+export interface Rule {
+  readonly name: string;
+  /** Cheap: no work in proportion to history. */
+  inputs(): readonly InputVersion[];
+  run(): Content | Promise<Content>;
+}
+
+/** One run of a rule. */
+export interface ExecutionEntry {
+  readonly rule: string;
+  /** Why it was stale, in words. */
+  readonly why: readonly string[];
+  readonly inputs: readonly InputVersion[];
+  /** `backdated`: it ran, and gave the bytes of before. */
+  readonly outcome: 'changed' | 'backdated';
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly startedMs: number;
+  readonly elapsedMs: number;
+}

@@ -1,0 +1,132 @@
+// Demand-driven rebuilds: a rule says what it depends on, `fetch` runs it only when that has changed.
+// DRV-1: single flight per rule. DRV-2: equal output keeps its time (backdating). DRV-3: memos are written last, by rename.
+import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import type { Content, ExecutionEntry, InputVersion, Rule } from './types.ts';
+
+export const ENGINE_VERSION = 'derive/1';
+const LOG_ENTRIES = 256;
+
+interface Memo {
+  readonly inputs: readonly InputVersion[];
+  readonly content: Content;
+  readonly entry: ExecutionEntry | undefined;
+}
+
+export class Engine {
+  readonly #path: string | undefined;
+  readonly #version: string;
+  readonly #now: () => number;
+  readonly #memos = new Map<string, Memo>();
+  readonly #flights = new Map<string, Promise<Content>>();
+  readonly #log: ExecutionEntry[] = [];
+  #unsaved = false;
+
+  /** `path`: where memos are kept between runs. `version` names everything in the code that outputs depend on. */
+  constructor(path: string | undefined, version: string, now: () => number) {
+    this.#path = path;
+    this.#version = `${ENGINE_VERSION} ${version}`;
+    this.#now = now;
+    this.#load();
+  }
+
+  /** What ran and why, oldest first: for tests and for `ctx explain`. */
+  get log(): readonly ExecutionEntry[] {
+    return this.#log;
+  }
+
+  /** Forgets the log. */
+  clearLog(): void {
+    this.#log.length = 0;
+  }
+
+  /** The rule's content now. Concurrent calls for one rule share one run. */
+  fetch(rule: Rule): Promise<Content> {
+    const flight = this.#flights.get(rule.name);
+    if (flight !== undefined) return flight;
+    const started = this.#verify(rule).finally(() => this.#flights.delete(rule.name));
+    this.#flights.set(rule.name, started);
+    return started;
+  }
+
+  /** The memo's content if it was made from exactly these inputs. */
+  fresh(name: string, inputs: readonly InputVersion[]): Content | undefined {
+    const memo = this.#memos.get(name);
+    return memo !== undefined && changes(memo.inputs, inputs).length === 0 && isThere(memo.content) ? memo.content : undefined;
+  }
+
+  /** The last run of a rule; undefined when it never ran (or its memo is gone). */
+  lastRun(name: string): ExecutionEntry | undefined {
+    return this.#memos.get(name)?.entry;
+  }
+
+  drop(name: string): void {
+    this.#unsaved = this.#memos.delete(name) || this.#unsaved;
+  }
+
+  /** DRV-3: a crash before the rename leaves the memos of before, never wrong ones. */
+  save(): void {
+    if (!this.#unsaved || this.#path === undefined) return;
+    writeFileSync(`${this.#path}.new`, JSON.stringify({ version: this.#version, memos: [...this.#memos] }), { mode: 0o600 });
+    renameSync(`${this.#path}.new`, this.#path);
+    this.#unsaved = false;
+  }
+
+  async #verify(rule: Rule): Promise<Content> {
+    const inputs = rule.inputs();
+    const memo = this.#memos.get(rule.name);
+    const why = memo === undefined ? ['missing'] : changes(memo.inputs, inputs);
+    if (memo !== undefined && why.length === 0) {
+      if (isThere(memo.content)) return memo.content;
+      why.push('output deleted');
+    }
+    const started = this.#now();
+    const content = await rule.run();
+    const same = memo !== undefined && memo.content.digest === content.digest;
+    const kept = same ? { ...content, modifiedMs: memo.content.modifiedMs } : content;
+    const entry: ExecutionEntry = {
+      rule: rule.name, why, inputs, outcome: same ? 'backdated' : 'changed', digest: content.digest, sizeBytes: content.sizeBytes,
+      startedMs: started, elapsedMs: this.#now() - started,
+    };
+    this.#log.push(entry);
+    if (this.#log.length > LOG_ENTRIES) this.#log.shift();
+    this.#memos.set(rule.name, { inputs, content: kept, entry });
+    this.#unsaved = true;
+    return kept;
+  }
+
+  #load(): void {
+    if (this.#path === undefined) return;
+    try {
+      const kept = JSON.parse(readFileSync(this.#path, 'utf8')) as { version: string; memos: [string, Memo][] };
+      if (kept.version !== this.#version) return;
+      for (const [name, memo] of kept.memos) this.#memos.set(name, memo);
+    } catch {
+      this.#memos.clear();
+    }
+  }
+}
+
+/** Which inputs differ, in words. */
+function changes(before: readonly InputVersion[], after: readonly InputVersion[]): string[] {
+  const known = new Map(before.map((input) => [input.name, input.version]));
+  const words: string[] = [];
+  for (const { name, version } of after) {
+    const was = known.get(name);
+    known.delete(name);
+    if (was === undefined) words.push(`${name} is new`);
+    else if (was !== version) words.push(`${name} changed (${was} -> ${version})`);
+  }
+  for (const name of known.keys()) words.push(`${name} is gone`);
+  return words;
+}
+
+/** Outputs may be deleted by anyone at any time. History extents always read; cache files must have their bytes. */
+function isThere(content: Content): boolean {
+  const needed = new Map<string, number>();
+  for (const extent of content.extents) needed.set(extent.path, Math.max(needed.get(extent.path) ?? 0, extent.offsetBytes + extent.sizeBytes));
+  for (const [path, size] of needed) {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (stats === undefined || stats.size < size) return false;
+  }
+  return true;
+}

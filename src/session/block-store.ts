@@ -1,0 +1,146 @@
+// BlockRecords of whole blocks in an append-only cache file, found by number. Layout of the cache directory:
+// `blocks.jsonl` (a version line, then one record a line), `blocks.at` (16 bytes a block: end offset, newest user line).
+// Derived: may be deleted at any time; a torn or foreign end is cut off on open.
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { CtxError } from '../abi/errors.ts';
+import { decodeRecord, RECORD_VERSION } from '../context/record-codec.ts';
+import type { BlockRecord } from '../context/types.ts';
+
+/** One mapped block: its encoded record. `user`: newest user message at or before its end within the block; 0 when none. */
+export interface MappedBlock {
+  readonly record: string;
+  readonly user: number;
+}
+
+export const BLOCK_STORE_VERSION: string = `blocks/1 records/${RECORD_VERSION}`;
+const INDEX_BYTES = 16;
+const CACHED_BLOCKS = 96;
+
+export class BlockStore {
+  readonly #records: number;
+  readonly #index: number;
+  #ends: Float64Array = new Float64Array(64);
+  #users: Float64Array = new Float64Array(64);
+  #count = 0;
+  readonly #headBytes: number;
+  readonly #cache = new Map<number, BlockRecord>();
+
+  constructor(directory: string) {
+    mkdirSync(directory, { recursive: true });
+    this.#records = openSync(join(directory, 'blocks.jsonl'), 'a+', 0o600);
+    this.#index = openSync(join(directory, 'blocks.at'), 'a+', 0o600);
+    const head = Buffer.from(`${JSON.stringify({ version: BLOCK_STORE_VERSION })}\n`);
+    this.#headBytes = head.length;
+    const found = Buffer.alloc(head.length);
+    const size = fstatSync(this.#records).size;
+    if (size < head.length || readSync(this.#records, found, 0, head.length, 0) !== head.length || !found.equals(head)) {
+      ftruncateSync(this.#records, 0);
+      ftruncateSync(this.#index, 0);
+      writeSync(this.#records, head);
+    } else this.#load(size);
+  }
+
+  /** Whole blocks stored; block n covers lines n*64+1 .. (n+1)*64. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Newest user message at or before the end of block `number`; 0 when there is none. */
+  userThrough(number: number): number {
+    return number < 0 ? 0 : (this.#users[number] as number);
+  }
+
+  append(blocks: readonly MappedBlock[]): void {
+    if (blocks.length === 0) return;
+    const parts: Buffer[] = [];
+    const index = Buffer.alloc(blocks.length * INDEX_BYTES);
+    let end = this.#end(this.#count - 1);
+    for (const [i, block] of blocks.entries()) {
+      const bytes = Buffer.from(`${block.record}\n`);
+      parts.push(bytes);
+      end += bytes.length;
+      const user = block.user > 0 ? block.user : this.userThrough(this.#count - 1);
+      this.#push(end, user);
+      index.writeDoubleLE(end, i * INDEX_BYTES);
+      index.writeDoubleLE(user, i * INDEX_BYTES + 8);
+    }
+    writeWhole(this.#records, Buffer.concat(parts));
+    // The index last: records without an entry are cut off on open, never the other way round.
+    writeWhole(this.#index, index);
+  }
+
+  record(number: number): BlockRecord {
+    const cached = this.#cache.get(number);
+    if (cached !== undefined) return cached;
+    const start = this.#end(number - 1);
+    const bytes = Buffer.alloc(this.#end(number) - start);
+    readSync(this.#records, bytes, 0, bytes.length, start);
+    const record = decoded(bytes.toString('utf8'));
+    this.#cache.set(number, record);
+    if (this.#cache.size > CACHED_BLOCKS) for (const [oldest] of this.#cache) { this.#cache.delete(oldest); break; }
+    return record;
+  }
+
+  /** Records [from, to) in order, read in large pieces. */
+  *records(from: number, to: number): Generator<BlockRecord> {
+    for (let at = from; at < to;) {
+      let next = at + 1;
+      const start = this.#end(at - 1);
+      while (next < to && this.#end(next) - start <= 1 << 20) next += 1;
+      const bytes = Buffer.alloc(this.#end(next - 1) - start);
+      readSync(this.#records, bytes, 0, bytes.length, start);
+      for (const line of bytes.toString('utf8').split('\n')) if (line !== '') yield decoded(line);
+      at = next;
+    }
+  }
+
+  close(): void {
+    closeSync(this.#records);
+    closeSync(this.#index);
+  }
+
+  #end(number: number): number {
+    return number < 0 ? this.#headBytes : (this.#ends[number] as number);
+  }
+
+  #push(end: number, user: number): void {
+    if (this.#count === this.#ends.length) {
+      this.#ends = grown(this.#ends);
+      this.#users = grown(this.#users);
+    }
+    this.#ends[this.#count] = end;
+    this.#users[this.#count] = user;
+    this.#count += 1;
+  }
+
+  #load(sizeBytes: number): void {
+    const bytes = Buffer.alloc(Math.floor(fstatSync(this.#index).size / INDEX_BYTES) * INDEX_BYTES);
+    readSync(this.#index, bytes, 0, bytes.length, 0);
+    let before = this.#headBytes;
+    for (let at = 0; at < bytes.length; at += INDEX_BYTES) {
+      const end = bytes.readDoubleLE(at);
+      if (!(end > before && end <= sizeBytes)) break;
+      this.#push(end, bytes.readDoubleLE(at + 8));
+      before = end;
+    }
+    ftruncateSync(this.#index, this.#count * INDEX_BYTES);
+    ftruncateSync(this.#records, before);
+  }
+}
+
+function decoded(text: string): BlockRecord {
+  const record = decodeRecord(text);
+  if (record === undefined) throw new CtxError('derive.cache', 'EIO', 'a cached block record does not read', { where: 'context/.cache/blocks.jsonl', next: 'delete context/.cache' });
+  return record;
+}
+
+function grown(from: Float64Array): Float64Array {
+  const to = new Float64Array(from.length * 2);
+  to.set(from);
+  return to;
+}
+
+function writeWhole(fd: number, bytes: Buffer): void {
+  for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
+}

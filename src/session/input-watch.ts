@@ -1,0 +1,114 @@
+// Recorded inputs on the deriver thread: pinned, control, tool-schema and child files as the order log knows them.
+// INP-1: each fetch looks at their stat signatures, so an edit made around us is noticed without a watcher.
+import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
+import { join } from 'node:path';
+import type { OrderLog } from '../journal/types.ts';
+
+/** Control files whose versions are recorded. */
+export const RECORDED_CONTROLS = ['context/budget', 'context/gc.policy', 'context/policy.yaml', 'context/tools.json'] as const;
+const CHILD_FILES = ['status', 'result.md', 'refs.jsonl'] as const;
+/** Larger files are not recorded: no pack could hold them. */
+export const MAX_INPUT_BYTES: number = 4 << 20;
+const MAX_PINNED_FILES = 1024;
+
+/** Inputs whose change begins a new epoch: the prefix depends on them. */
+export function affectsPrefix(path: string): boolean {
+  return path.startsWith('context/pinned/') || path === 'context/budget' || path === 'context/policy.yaml' || path === 'context/tools.json';
+}
+
+export class InputWatch {
+  readonly #directory: string;
+  readonly #log: OrderLog;
+  readonly #now: () => number;
+  readonly #seen = new Map<string, string>();
+
+  constructor(directory: string, log: OrderLog, now: () => number) {
+    this.#directory = directory;
+    this.#log = log;
+    this.#now = now;
+  }
+
+  /**
+   * Records every version that the log does not know yet; true when there was one. A few system calls when nothing changed.
+   * A file changed within the clock's granularity is read again until its signature is old enough to trust.
+   */
+  update(): boolean {
+    const present = new Set<string>();
+    let changed = false;
+    for (const path of this.#paths()) {
+      present.add(path);
+      changed = this.#look(path) || changed;
+    }
+    for (const path of this.#log.inputsAsOf().keys()) {
+      if (!present.has(path) && isWatched(path)) changed = this.#log.recordInput(path, undefined, this.#now()) || changed;
+    }
+    for (const path of this.#seen.keys()) if (!present.has(path)) this.#seen.delete(path);
+    return changed;
+  }
+
+  #look(path: string): boolean {
+    const stats = lstat(join(this.#directory, path));
+    if (stats === undefined) return false;
+    const signature = `${stats.ino} ${stats.size} ${stats.mtimeNs} ${stats.ctimeNs}`;
+    if (this.#seen.get(path) === signature) return false;
+    const bytes = read(join(this.#directory, path));
+    if (bytes === undefined) return false;
+    // Racily clean (git's term): a second write in the same tick would leave the same signature.
+    if (BigInt(this.#now()) * 1_000_000n - stats.ctimeNs > 50_000_000n) this.#seen.set(path, signature);
+    else this.#seen.delete(path);
+    return this.#log.recordInput(path, bytes, this.#now());
+  }
+
+  #paths(): readonly string[] {
+    const paths: string[] = [];
+    for (const path of RECORDED_CONTROLS) if (isFile(join(this.#directory, path))) paths.push(path);
+    for (const name of names(join(this.#directory, 'context/pinned')).slice(0, MAX_PINNED_FILES)) {
+      // Editors' temporary and backup names are not packed.
+      if (name.startsWith('.') || name.endsWith('~')) continue;
+      if (isFile(join(this.#directory, 'context/pinned', name))) paths.push(`context/pinned/${name}`);
+    }
+    for (const id of names(join(this.#directory, 'context/child'))) {
+      for (const file of CHILD_FILES) if (isFile(join(this.#directory, 'context/child', id, file))) paths.push(`context/child/${id}/${file}`);
+    }
+    return paths;
+  }
+}
+
+function isWatched(path: string): boolean {
+  return path.startsWith('context/pinned/') || path.startsWith('context/child/') || (RECORDED_CONTROLS as readonly string[]).includes(path);
+}
+
+function names(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory).sort(byBytes);
+  } catch {
+    return [];
+  }
+}
+
+function byBytes(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function lstat(path: string): BigIntStats | undefined {
+  try {
+    return lstatSync(path, { bigint: true });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Regular files only: a symbolic link could lead out of the session. */
+function isFile(path: string): boolean {
+  const stats = lstat(path);
+  return stats !== undefined && stats.isFile() && stats.size <= BigInt(MAX_INPUT_BYTES);
+}
+
+function read(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
+}

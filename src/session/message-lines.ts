@@ -1,0 +1,95 @@
+// Parsed messages by line, read in runs and kept while they are near in use. Bounded by bytes, not by lines.
+import { viewMessage } from '../abi/records.ts';
+import type { MessageLine } from '../context/types.ts';
+import type { HistoryReader } from '../journal/types.ts';
+
+const KEPT_BYTES = 24 << 20;
+const RUN_BYTES = 256 << 10;
+const RUN_LINES = 64;
+
+export class MessageLines {
+  readonly #history: HistoryReader;
+  readonly #kept = new Map<number, MessageLine>();
+  #keptBytes = 0;
+
+  constructor(history: HistoryReader) {
+    this.#history = history;
+  }
+
+  /** One message. Reading backwards or forwards is cheap: neighbours are read with it. */
+  at(line: number): MessageLine {
+    const kept = this.#kept.get(line);
+    if (kept !== undefined) return kept;
+    this.#readAround(line);
+    return this.#kept.get(line) ?? this.#one(line);
+  }
+
+  /** Consecutive messages, each parsed once. */
+  range(first: number, last: number): readonly MessageLine[] {
+    const lines: MessageLine[] = [];
+    for (let line = first; line <= last; line++) lines.push(this.at(line));
+    return lines;
+  }
+
+  #one(line: number): MessageLine {
+    return parseMessage(line, this.#history.readRange(this.#history.offsetOfLine(line), this.#history.offsetOfLine(line + 1)));
+  }
+
+  /** Reads the aligned run of lines around this one, less when they are large. */
+  #readAround(line: number): void {
+    const history = this.#history;
+    let first = line - ((line - 1) % RUN_LINES);
+    let last = Math.min(history.lines, first + RUN_LINES - 1);
+    let start = history.offsetOfLine(first);
+    let end = history.offsetOfLine(last + 1);
+    if (end - start > RUN_BYTES) {
+      first = last = line;
+      start = history.offsetOfLine(line);
+      end = history.offsetOfLine(line + 1);
+      for (let next = line - 1; next >= 1 && next > line - RUN_LINES; next--) {
+        const offset = history.offsetOfLine(next);
+        if (end - offset > RUN_BYTES) break;
+        first = next;
+        start = offset;
+      }
+    }
+    let at = first;
+    for (const bytes of splitLines(history.readRange(start, end))) {
+      if (!this.#kept.has(at)) this.#keep(parseMessage(at, bytes));
+      at += 1;
+    }
+  }
+
+  #keep(message: MessageLine): void {
+    this.#kept.set(message.line, message);
+    this.#keptBytes += message.bytes.length + 512;
+    if (this.#keptBytes <= KEPT_BYTES) return;
+    // The oldest read go first; the one just read stays.
+    for (const [line, old] of this.#kept) {
+      if (this.#keptBytes <= KEPT_BYTES / 2 || line === message.line) break;
+      this.#kept.delete(line);
+      this.#keptBytes -= old.bytes.length + 512;
+    }
+  }
+}
+
+/** Whole lines of a buffer that ends in a newline, each with its newline, as views on the buffer. */
+export function* splitLines(bytes: Buffer): Generator<Buffer> {
+  for (let at = 0; at < bytes.length;) {
+    const newline = bytes.indexOf(10, at);
+    const end = newline < 0 ? bytes.length : newline + 1;
+    yield bytes.subarray(at, end);
+    at = end;
+  }
+}
+
+/** A line that is not a JSON object (written around us) reads as an empty message: never an error. */
+export function parseMessage(line: number, bytes: Buffer): MessageLine {
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch {
+    value = undefined;
+  }
+  return { line, bytes, view: viewMessage(typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : { role: 'system' }) };
+}

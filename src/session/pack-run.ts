@@ -1,0 +1,248 @@
+// The pack of one session as it runs: finds the cell, folds forward, keeps the epoch's growing files.
+// After one append the work is that of the append; after a long pause at most one cell is folded, whatever the history.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { PackFold } from '../context/pack-fold.ts';
+import type { Epoch } from '../context/pack-epoch.ts';
+import { cellBytes, readPackPolicy } from '../context/pack-policy.ts';
+import type { PackPolicy } from '../context/pack-policy.ts';
+import type { ChildResult, PackSource, PinnedFile, StreamPosition } from '../context/pack-source.ts';
+import { recallFrom } from '../context/pack-search.ts';
+import { packTrailer, packHead } from '../context/pack-json.ts';
+import type { Content } from '../derive/types.ts';
+import { cellAt, cellNumber, GRID_REASON, ResetScan } from './grid.ts';
+import type { Cell } from './grid.ts';
+import { affectsPrefix } from './input-watch.ts';
+import { EpochNames, GrowingFile } from './output-files.ts';
+import type { BlobFiles } from './output-files.ts';
+import type { SectionFolds } from './section-folds.ts';
+import { SLICE_MS } from './session-history.ts';
+import type { SessionHistory } from './session-history.ts';
+import type { DeriverServices } from './services.ts';
+
+export interface EpochMark {
+  readonly resetIndex: number;
+  readonly cell: number;
+  readonly position: StreamPosition;
+  readonly reason: string;
+}
+
+interface EpochFiles {
+  readonly json: GrowingFile;
+  readonly md: GrowingFile;
+  readonly prompt: GrowingFile;
+  items: number;
+  messages: number;
+}
+
+export interface PackIdentity { readonly session: string; readonly agent: string }
+
+export class PackRun {
+  readonly #history: SessionHistory;
+  readonly #folds: SectionFolds;
+  readonly #services: DeriverServices;
+  readonly #identity: PackIdentity;
+  readonly #names: EpochNames;
+  readonly #blobs: BlobFiles;
+  readonly resets: ResetScan = new ResetScan();
+  #cell: Cell | undefined;
+  #cellBytes = Infinity;
+  #resetBytes = 0;
+  #fold: PackFold | undefined;
+  #files: EpochFiles | undefined;
+  #mark: EpochMark | undefined;
+  #resume: EpochMark | undefined;
+  #modifiedMs = 0;
+
+  constructor(history: SessionHistory, folds: SectionFolds, services: DeriverServices, identity: PackIdentity, directory: string, blobs: BlobFiles) {
+    this.#history = history;
+    this.#folds = folds;
+    this.#services = services;
+    this.#identity = identity;
+    this.#names = new EpochNames(directory);
+    this.#blobs = blobs;
+  }
+
+  /** Where the current epoch began: enough, with the section states, to fold it again. */
+  get mark(): EpochMark | undefined {
+    return this.#mark;
+  }
+
+  /** An epoch of an earlier run: used when it lies in the cell that is asked for. */
+  resumeAt(mark: EpochMark): void {
+    this.#resume = mark;
+  }
+
+  get epoch(): Epoch | undefined {
+    return this.#fold?.epoch;
+  }
+
+  get position(): StreamPosition | undefined {
+    return this.#fold?.position;
+  }
+
+  get policy(): PackPolicy | undefined {
+    return this.#fold?.source.policy;
+  }
+
+  /** Changes whenever a byte of the pack's files does. */
+  get version(): string {
+    const fold = this.#fold;
+    if (fold === undefined) return '';
+    const { epoch } = fold;
+    return `${this.#cell?.resetIndex}/${this.#cell?.number}/${epoch.start.order}/${epoch.start.line}/${epoch.start.eventLine} ${epoch.text.itemCount} ${epoch.text.chain.slice(0, 16)} ${epoch.leftOut.length} ${fold.stableTokens}`;
+  }
+
+  /** Forgets the fold (its files are gone, say); the next advance folds the cell again. */
+  reset(): void {
+    this.#fold = undefined;
+    this.#cell = undefined;
+    this.#closeFiles();
+    if (this.#mark !== undefined) this.#resume = this.#mark;
+  }
+
+  /** Folds everything below order-log record `length` (messages up to `lastLine` only). Gives way every few milliseconds. */
+  async advance(length: number, yields = true, lastLine = Infinity): Promise<void> {
+    const { log, messages } = this.#history;
+    const lines = Math.min(lastLine, length === 0 ? 0 : log.at(length - 1).messageLines);
+    const resetIndex = this.resets.last(log, length);
+    const source = this.#fold !== undefined && this.#cell?.resetIndex === resetIndex ? this.#fold.source : this.#sourceAt(resetIndex);
+    const cell = cellAt(log, messages, resetIndex, lines, cellBytes(source.policy));
+    const current = this.#cell;
+    if (this.#fold === undefined || current === undefined || current.resetIndex !== cell.resetIndex || current.number !== cell.number) this.#begin(cell, source, length);
+    await this.#forward(length, yields, lastLine);
+  }
+
+  content(name: 'pack.json' | 'pack.md' | 'prompt.json'): Content {
+    const fold = this.#fold as PackFold;
+    const files = this.#files as EpochFiles;
+    this.#drain();
+    const modified = this.#modifiedMs;
+    if (name === 'pack.md') return files.md.content('', this.#blobs, modified);
+    if (name === 'prompt.json') return files.prompt.content(files.messages === 0 ? '[]\n' : '\n]\n', this.#blobs, modified);
+    return files.json.content(packTrailer(fold, this.#cell?.resetIndex ?? -1), this.#blobs, modified);
+  }
+
+  close(): void {
+    this.#closeFiles();
+  }
+
+  #begin(cell: Cell, source: PackSource, length: number): void {
+    this.#cell = cell;
+    this.#cellBytes = cellBytes(source.policy);
+    this.#resetBytes = cell.resetIndex < 0 ? 0 : this.#history.log.at(cell.resetIndex).messagesEnd;
+    const resume = this.#resume;
+    this.#resume = undefined;
+    const usable = resume !== undefined && resume.resetIndex === cell.resetIndex && resume.cell === cell.number && resume.position.order <= length;
+    const start = usable ? resume.position : cell.start;
+    this.#fold = new PackFold(source, start, usable ? resume.reason : cell.reason, (epoch) => this.#onEpoch(epoch));
+  }
+
+  #onEpoch(epoch: Epoch): void {
+    this.#closeFiles();
+    const prefix = this.#names.take();
+    this.#files = { json: new GrowingFile(`${prefix}.json`), md: new GrowingFile(`${prefix}.md`), prompt: new GrowingFile(`${prefix}.prompt`), items: 0, messages: 0 };
+    this.#files.json.append(packHead(this.#identity.session, this.#identity.agent, this.#budget()));
+    this.#mark = { resetIndex: this.#cell?.resetIndex ?? -1, cell: this.#cell?.number ?? 0, position: epoch.start, reason: epoch.reason };
+    this.#take(epoch);
+  }
+
+  #budget(): number {
+    const budget = this.#policyNow.budgetTokens;
+    return budget === Infinity ? 0 : budget;
+  }
+
+  #policyNow: PackPolicy = readPackPolicy(undefined, undefined);
+
+  async #forward(length: number, yields: boolean, lastLine: number): Promise<void> {
+    const { log, messages } = this.#history;
+    const fold = this.#fold as PackFold;
+    let due = this.#services.now() + SLICE_MS;
+    while (fold.position.order < length) {
+      const index = fold.position.order;
+      const record = log.at(index);
+      this.#modifiedMs = record.timeMs;
+      if (record.kind === 'messages') {
+        for (let line = fold.position.line + 1; line <= record.messageLines; line++) {
+          if (line > lastLine) return this.#drain();
+          const position = { line, eventLine: record.eventLines, order: index };
+          const number = this.#cellBytes === Infinity ? 0 : cellNumber(messages.offsetOfLine(line), this.#resetBytes, this.#cellBytes);
+          const cell = this.#cell as Cell;
+          if (number !== cell.number) {
+            this.#cell = { ...cell, number, reason: GRID_REASON, start: position };
+            fold.restart(position, GRID_REASON);
+          } else fold.message(position);
+          this.#drain();
+          if (yields && this.#services.now() >= due) {
+            await nextTurn();
+            due = this.#services.now() + SLICE_MS;
+          }
+        }
+      } else if (record.kind === 'events') {
+        const { eventLine, line } = fold.position;
+        for (const contribution of this.#history.contributionLog.between(eventLine, record.eventLines)) {
+          fold.contribution({ line, eventLine: contribution.eventLine, order: index }, contribution);
+        }
+      } else if (record.kind === 'input' && !affectsPrefix(record.path)) {
+        const child = record.digest === undefined ? undefined : this.#child(record.path, record.digest);
+        if (child !== undefined) fold.child({ line: record.messageLines, eventLine: record.eventLines, order: index + 1 }, child);
+      }
+      fold.skip({ line: record.messageLines, eventLine: record.eventLines, order: index + 1 });
+    }
+    this.#drain();
+  }
+
+  #drain(): void {
+    const epoch = this.#fold?.epoch;
+    if (epoch !== undefined) this.#take(epoch);
+  }
+
+  #take(epoch: Epoch): void {
+    const files = this.#files as EpochFiles;
+    const fragment = epoch.text.take();
+    for (const item of fragment.items) files.json.append(files.items++ === 0 ? `\n${item}` : `,\n${item}`);
+    for (const md of fragment.md) files.md.append(md);
+    for (const message of fragment.prompt) files.prompt.append(files.messages++ === 0 ? `[\n${message}` : `,\n${message}`);
+  }
+
+  #closeFiles(): void {
+    if (this.#files === undefined) return;
+    this.#files.json.close();
+    this.#files.md.close();
+    this.#files.prompt.close();
+    this.#files = undefined;
+  }
+
+  #child(path: string, digest: string): ChildResult | undefined {
+    const kind = path.endsWith('/result.md') ? 'child_result' : path.endsWith('/refs.jsonl') ? 'child_refs' : undefined;
+    if (kind === undefined || !path.startsWith('context/child/')) return undefined;
+    return { path, kind, digest, text: this.#history.log.inputBytes(digest).toString('utf8') };
+  }
+
+  #sourceAt(resetIndex: number): PackSource {
+    const history = this.#history;
+    const { log } = history;
+    const inputs = log.inputsAsOf(resetIndex + 1);
+    const text = (path: string): string | undefined => {
+      const digest = inputs.get(path);
+      return digest === undefined ? undefined : log.inputBytes(digest).toString('utf8');
+    };
+    const policy = readPackPolicy(text('context/budget'), text('context/policy.yaml'));
+    this.#policyNow = policy;
+    const counter = this.#services.counter(policy.tokenizer);
+    const pinned: PinnedFile[] = [...inputs.keys()].filter((path) => path.startsWith('context/pinned/')).sort((a, b) => (a < b ? -1 : 1))
+      .map((path) => ({ path, digest: inputs.get(path) as string, text: text(path) as string }));
+    return {
+      counter, policy, pinned, toolsJson: text('context/tools.json'),
+      message: (line) => history.lines.at(line),
+      lastUserLine: (line) => history.lastUserLine(line),
+      section: (kind, cut, position, limitBytes) => this.#folds.text(kind, cut, position, limitBytes),
+      eventDigest: (eventLine) => history.eventDigest(eventLine),
+      children: (position) => {
+        const asOf = log.inputsAsOf(position.order);
+        return [...asOf.keys()].sort((a, b) => (a < b ? -1 : 1)).map((path) => this.#child(path, asOf.get(path) as string)).filter((child) => child !== undefined);
+      },
+      recall: (query, cut, limitTokens, except) => recallFrom(history.indexThrough(cut - 1), (line) => history.lines.at(line), counter, query, cut, limitTokens, except),
+    };
+  }
+}
+

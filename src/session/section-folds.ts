@@ -1,0 +1,121 @@
+// summary, facts, decisions, todo and refs as of any cut and position: folds of block records and contributions.
+// Two states of each fold are kept, the older well behind the cut: so an epoch costs a clone and a few blocks, and a cut
+// that lies a little earlier than the one before costs no more. Anything older is folded again from the first block.
+import type { SectionKind, StreamPosition } from '../context/pack-source.ts';
+import { decisionsFold } from '../context/decisions.ts';
+import { factsFold } from '../context/facts.ts';
+import { refsFold } from '../context/refs.ts';
+import { summaryFold } from '../context/summary.ts';
+import { todoFold } from '../context/todo.ts';
+import { BLOCK_LINES } from '../context/types.ts';
+import type { AnyFold, BlockRecord, Contribution } from '../context/types.ts';
+
+/** What the folds read. `partial` maps the first lines of a block that is cut by a position. */
+export interface SectionHistory {
+  records(from: number, to: number): Iterable<BlockRecord>;
+  partial(firstLine: number, lastLine: number): BlockRecord;
+  contributions(): readonly Contribution[];
+}
+
+/** Plain JSON: what a checkpoint keeps. */
+export interface SectionState {
+  /** Whole blocks folded. */
+  blocks: number;
+  /** Contributions folded: those after lines below the end of those blocks. */
+  contributions: number;
+  readonly states: Record<SectionKind, unknown>;
+}
+
+export const SECTION_FOLDS: Readonly<Record<SectionKind, AnyFold>> = {
+  summary: summaryFold as AnyFold, facts: factsFold as AnyFold, decisions: decisionsFold as AnyFold, todo: todoFold as AnyFold, refs: refsFold as AnyFold,
+};
+export const SECTION_KINDS: readonly SectionKind[] = ['summary', 'facts', 'decisions', 'todo', 'refs'];
+
+/** Blocks between the two kept states. */
+const STRIDE_BLOCKS = 64;
+
+export class SectionFolds {
+  readonly #history: SectionHistory;
+  #older: SectionState;
+  #newer: SectionState;
+  #view: { readonly cut: number; readonly eventLine: number; readonly states: Record<SectionKind, unknown> } | undefined;
+
+  constructor(history: SectionHistory, checkpoint: SectionState | undefined) {
+    this.#history = history;
+    this.#older = checkpoint ?? emptyState();
+    this.#newer = structuredClone(this.#older);
+  }
+
+  /** The state to write into a checkpoint: everything later is folded from it. */
+  checkpoint(): SectionState {
+    return this.#older;
+  }
+
+  /** Blocks below `cut`, then every contribution up to the position. */
+  text(kind: SectionKind, cut: number, position: StreamPosition, limitBytes?: number): string {
+    return SECTION_FOLDS[kind].text(this.#viewAt(cut, position)[kind], limitBytes);
+  }
+
+  #viewAt(cut: number, position: StreamPosition): Record<SectionKind, unknown> {
+    const view = this.#view;
+    if (view !== undefined && view.cut === cut && view.eventLine === position.eventLine) return view.states;
+    const whole = Math.floor((cut - 1) / BLOCK_LINES);
+    const state = structuredClone(this.#baseFor(whole));
+    this.#advance(state, whole);
+    const first = whole * BLOCK_LINES + 1;
+    if (first < cut) addBlock(state, this.#history.partial(first, cut - 1));
+    const contributions = this.#history.contributions();
+    for (let i = state.contributions; i < contributions.length; i++) {
+      const contribution = contributions[i] as Contribution;
+      if (contribution.eventLine > position.eventLine) break;
+      addContribution(state, contribution);
+    }
+    this.#view = { cut, eventLine: position.eventLine, states: state.states };
+    return state.states;
+  }
+
+  #baseFor(whole: number): SectionState {
+    if (whole < this.#older.blocks) return emptyState();
+    if (whole < this.#newer.blocks) return this.#older;
+    if (whole - this.#newer.blocks >= STRIDE_BLOCKS) {
+      this.#older = this.#newer;
+      this.#newer = structuredClone(this.#older);
+      this.#advance(this.#newer, whole);
+      if (this.#older.blocks < whole - 4 * STRIDE_BLOCKS) this.#older = structuredClone(this.#newer);
+    }
+    return this.#newer;
+  }
+
+  /** Canonical order: before block b come the contributions that follow lines of earlier blocks. */
+  #advance(state: SectionState, whole: number): void {
+    const contributions = this.#history.contributions();
+    const catchUp = (): void => {
+      for (; state.contributions < contributions.length; state.contributions++) {
+        const contribution = contributions[state.contributions] as Contribution;
+        if (contribution.afterLine > state.blocks * BLOCK_LINES) break;
+        addContribution(state, contribution);
+      }
+    };
+    if (state.blocks < whole) {
+      for (const record of this.#history.records(state.blocks, whole)) {
+        catchUp();
+        addBlock(state, record);
+        state.blocks += 1;
+      }
+    }
+  }
+}
+
+function emptyState(): SectionState {
+  const states = {} as Record<SectionKind, unknown>;
+  for (const kind of SECTION_KINDS) states[kind] = SECTION_FOLDS[kind].initial();
+  return { blocks: 0, contributions: 0, states };
+}
+
+function addBlock(state: SectionState, block: BlockRecord): void {
+  for (const kind of SECTION_KINDS) SECTION_FOLDS[kind].addBlock(state.states[kind], block);
+}
+
+function addContribution(state: SectionState, contribution: Contribution): void {
+  for (const kind of SECTION_KINDS) SECTION_FOLDS[kind].addContribution(state.states[kind], contribution);
+}

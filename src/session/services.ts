@@ -1,0 +1,36 @@
+// What a session's derivation needs from outside: tokenizers, search, time, and (optionally) other cores.
+import { openCounter } from '../tokens/counter.ts';
+import type { TokenCounter } from '../tokens/types.ts';
+import { openRecallIndex } from '../search/recall-index.ts';
+import type { TermIndex } from '../search/recall-index.ts';
+import { openPool } from './pool.ts';
+import type { Pool } from './pool.ts';
+
+export interface DeriverServices {
+  /** Throws CtxError when the tokenizer is unavailable: never another one instead. */
+  counter(name: string): TokenCounter;
+  openRecall(directory: string): TermIndex;
+  now(): number;
+  log(line: string): void;
+  /** Absent: everything runs on this thread. */
+  readonly pool?: Pool;
+  close(): Promise<void>;
+}
+
+/** The real services. One pool for all sessions; counters are shared and loaded when first needed. */
+export function defaultServices(options: { readonly log?: (line: string) => void; readonly workers?: number } = {}): DeriverServices {
+  const counters = new Map<string, TokenCounter>();
+  const pool = openPool(options.workers ?? 2);
+  return {
+    counter(name) {
+      let counter = counters.get(name);
+      if (counter === undefined) counters.set(name, counter = openCounter(name));
+      return counter;
+    },
+    openRecall: openRecallIndex,
+    now: Date.now,
+    log: options.log ?? ((): void => undefined),
+    ...(pool === undefined ? {} : { pool }),
+    close: async () => pool?.close(),
+  };
+}

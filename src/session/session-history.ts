@@ -1,0 +1,191 @@
+// One session's history with everything derived from it line by line: block records, contributions, the search index.
+// All of it lies in the cache directory, grows with history and never changes; deleting it only costs time.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { digestOf } from '../abi/digest.ts';
+import { mapBlock } from '../context/blocks.ts';
+import { isUserMessage } from '../context/pack-line.ts';
+import { BLOCK_LINES } from '../context/types.ts';
+import type { BlockRecord, Contribution, MessageLine } from '../context/types.ts';
+import { openHistory, openOrderLog } from '../journal/index.ts';
+import type { HistoryReader, OrderLog } from '../journal/types.ts';
+import { segmentOfLine } from '../search/recall-index.ts';
+import type { TermIndex } from '../search/recall-index.ts';
+import { SEGMENT_LINES } from '../search/segment.ts';
+import type { SearchDoc } from '../search/types.ts';
+import { BlockStore } from './block-store.ts';
+import { ContributionLog } from './contribution-log.ts';
+import { mapHistory, mapWhole, searchDoc } from './map-history.ts';
+import { MessageLines } from './message-lines.ts';
+import type { SectionHistory } from './section-folds.ts';
+import type { DeriverServices } from './services.ts';
+
+/** The deriver thread gives way to others this often. */
+export const SLICE_MS = 8;
+/** Fewer missing blocks than this are mapped here, at once. */
+const POOL_BLOCKS = 32;
+const TASK_BLOCKS = 64;
+const INDEX_BATCH = 64;
+
+export class SessionHistory implements SectionHistory {
+  readonly log: OrderLog;
+  readonly messages: HistoryReader;
+  readonly events: HistoryReader;
+  readonly lines: MessageLines;
+  readonly blocks: BlockStore;
+  readonly contributionLog: ContributionLog;
+  readonly #services: DeriverServices;
+  readonly #cache: string;
+  #index: TermIndex | undefined;
+  #progress = 1;
+
+  constructor(directory: string, cache: string, services: DeriverServices) {
+    this.#services = services;
+    this.#cache = cache;
+    mkdirSync(cache, { recursive: true });
+    this.log = openOrderLog(directory, { now: services.now });
+    this.messages = openHistory(directory, 'messages.jsonl', this.log);
+    this.events = openHistory(directory, 'events.jsonl', this.log);
+    this.lines = new MessageLines(this.messages);
+    this.blocks = new BlockStore(cache);
+    this.contributionLog = new ContributionLog(cache, this.events, this.log);
+  }
+
+  get index(): TermIndex {
+    return (this.#index ??= this.#services.openRecall(join(this.#cache, 'recall')));
+  }
+
+  /** 0..1 of the block records and index that are there. */
+  get progress(): number {
+    return this.#progress;
+  }
+
+  contributions(): readonly Contribution[] {
+    return this.contributionLog.all;
+  }
+
+  records(from: number, to: number): Iterable<BlockRecord> {
+    return this.blocks.records(from, to);
+  }
+
+  partial(firstLine: number, lastLine: number): BlockRecord {
+    return mapBlock(this.lines.range(firstLine, lastLine));
+  }
+
+  /** Newest user message at or before a line; 0 when there is none. At most one block is looked through. */
+  lastUserLine(line: number): number {
+    const whole = Math.min(Math.floor(line / BLOCK_LINES), this.blocks.count);
+    for (let at = line; at > whole * BLOCK_LINES; at--) if (isUserMessage(this.lines.at(at))) return at;
+    return this.blocks.userThrough(whole - 1);
+  }
+
+  eventDigest(eventLine: number): string {
+    return digestOf(this.events.readRange(this.events.offsetOfLine(eventLine), this.events.offsetOfLine(eventLine + 1)));
+  }
+
+  messageBytes(first: number, last: number): Buffer {
+    return this.messages.readRange(this.messages.offsetOfLine(first), this.messages.offsetOfLine(last + 1));
+  }
+
+  /** Block records and the index for every whole block of history. Long work goes to the pool and gives way here. */
+  async prepare(): Promise<void> {
+    const whole = Math.floor(this.messages.lines / BLOCK_LINES);
+    if (whole - this.blocks.count >= POOL_BLOCKS) await this.#mapMany(whole);
+    let due = this.#services.now() + SLICE_MS;
+    while (this.blocks.count < whole) {
+      this.#mapNext();
+      if (this.#services.now() >= due) {
+        await nextTurn();
+        due = this.#services.now() + SLICE_MS;
+      }
+    }
+    const through = whole * BLOCK_LINES;
+    while (this.index.lastLine < through) {
+      this.#addToIndex(Math.min(through, this.index.lastLine + INDEX_BATCH));
+      if (this.#services.now() >= due) {
+        await nextTurn();
+        due = this.#services.now() + SLICE_MS;
+      }
+    }
+    this.#progress = 1;
+  }
+
+  /** The index up to a line; what is missing is added here and now (at most a block, after `prepare`). */
+  indexThrough(line: number): TermIndex {
+    const { index } = this;
+    while (index.lastLine < line) this.#addToIndex(Math.min(line, index.lastLine + INDEX_BATCH));
+    return index;
+  }
+
+  save(): void {
+    this.contributionLog.save();
+    this.#index?.flush();
+  }
+
+  close(): void {
+    this.save();
+    this.#index?.close();
+    this.blocks.close();
+    this.log.close();
+  }
+
+  #mapNext(): void {
+    const first = this.blocks.count * BLOCK_LINES + 1;
+    this.blocks.append([mapWhole(this.lines.range(first, first + BLOCK_LINES - 1))]);
+  }
+
+  #addToIndex(through: number): void {
+    const docs: SearchDoc[] = [];
+    for (let line = this.index.lastLine + 1; line <= through; line++) {
+      const doc = searchDoc(this.lines.at(line));
+      if (doc !== undefined) docs.push(doc);
+    }
+    this.index.add(docs, through);
+  }
+
+  /** Cold: whole index segments (or runs of blocks) in parallel, appended in order. */
+  async #mapMany(whole: number): Promise<void> {
+    const { pool } = this.#services;
+    const from = this.blocks.count;
+    const run = async (first: number, count: number): Promise<void> => {
+      const firstLine = first * BLOCK_LINES + 1;
+      const lines = count * BLOCK_LINES;
+      const start = this.messages.offsetOfLine(firstLine);
+      const end = this.messages.offsetOfLine(firstLine + lines);
+      const number = segmentOfLine(firstLine);
+      const segment = lines === SEGMENT_LINES && (firstLine - 1) % SEGMENT_LINES === 0 && this.#index === undefined ? { segment: { directory: join(this.#cache, 'recall'), number } } : {};
+      const task = { firstLine, lines, extents: this.messages.extents(start, end), ...segment };
+      const result = pool === undefined ? mapHistory(task) : await pool.map(task);
+      pending.set(first, result.blocks);
+      for (let next = pending.get(this.blocks.count); next !== undefined; next = pending.get(this.blocks.count)) {
+        pending.delete(this.blocks.count);
+        this.blocks.append(next);
+      }
+      this.#progress = this.blocks.count / whole;
+    };
+    const pending = new Map<number, Awaited<ReturnType<typeof mapHistory>>['blocks']>();
+    const segmentBlocks = SEGMENT_LINES / BLOCK_LINES;
+    const starts: { readonly first: number; readonly count: number }[] = [];
+    for (let at = from; at < whole;) {
+      const wholeSegment = pool !== undefined && at % segmentBlocks === 0 && at + segmentBlocks <= whole;
+      const count = wholeSegment ? segmentBlocks : Math.min(TASK_BLOCKS, whole - at, segmentBlocks - (at % segmentBlocks));
+      starts.push({ first: at, count });
+      at += count;
+    }
+    const width = pool === undefined ? 1 : pool.size + 1;
+    let next = 0;
+    await Promise.all(Array.from({ length: width }, async () => {
+      for (let start = starts[next++]; start !== undefined; start = starts[next++]) {
+        await run(start.first, start.count);
+        if (pool === undefined) await nextTurn();
+      }
+    }));
+  }
+}
+
+/** A line as people read it in a search result. */
+export function excerptOf(message: MessageLine, limit = 240): string {
+  const text = (searchDoc(message)?.text ?? '').replace(/\s+/g, ' ').trim();
+  return text.length <= limit ? text : `${text.slice(0, limit)}...`;
+}
