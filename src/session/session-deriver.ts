@@ -26,7 +26,7 @@ export { defaultServices } from './services.ts';
 export type { DeriverServices } from './services.ts';
 
 /** The directory must exist; its journals may be written by another thread meanwhile. */
-export function openSessionDeriver(directory: string, services: DeriverServices): SessionDeriver {
+export function openSessionDeriver(directory: string, services: DeriverServices): InspectableDeriver {
   return new Deriver(directory, services);
 }
 
