@@ -24,7 +24,7 @@ export interface Policy {
   readonly maxLineBytes: number;
   /** Who may be asked to write better summaries: nobody, only `ctx compact`, or the daemon at an epoch's start. */
   readonly compact: { readonly mode: 'off' | 'manual' | 'epoch'; readonly model: string; readonly maxInputTokens: number };
-  /** POL-3: no remote service is called unless `allow` is true. */
+  /** No remote service is called unless `allow` is true. */
   readonly remote: { readonly allow: boolean; readonly url: string };
 }
 
