@@ -22,6 +22,7 @@ export interface FollowOptions extends ImportOptions {
 }
 
 const BATCH_LINES = 512;
+const GLANCE_MS = 100;
 // A shorter text may be the start of a first JSON line.
 const SHORT_TEXT_BYTES = 64;
 
@@ -38,6 +39,19 @@ export async function follow(paths: readonly string[], sink: FollowSink, signal:
     dirty.add(path);
     wake();
   };
+  // chokidar drops changes that follow another within milliseconds: each look is followed by a second glance.
+  const glances = new Map<string, NodeJS.Timeout>();
+  const glanceLater = (path: string): void => {
+    if (glances.has(path)) return;
+    const timer = setTimeout(() => {
+      glances.delete(path);
+      void stamp(path).then((now) => {
+        if (now !== undefined && now !== seen.get(path)) note(path);
+      });
+    }, GLANCE_MS);
+    glances.set(path, timer);
+  };
+  const seen = new Map<string, string | undefined>();
   const watcher = watch([...paths], { ignoreInitial: false, persistent: true });
   watcher.on('add', note).on('change', note).on('unlink', (path) => void followers.delete(path));
   watcher.on('ready', () => {
@@ -52,7 +66,9 @@ export async function follow(paths: readonly string[], sink: FollowSink, signal:
     while (!signal.aborted) {
       for (const path of [...dirty]) {
         dirty.delete(path);
+        seen.set(path, await stamp(path));
         await look(path, followers, sink, options);
+        glanceLater(path);
       }
       if (scanned && !announced && dirty.size === 0) {
         announced = true;
@@ -68,21 +84,39 @@ export async function follow(paths: readonly string[], sink: FollowSink, signal:
     for (const [path, follower] of followers) await deliver(path, follower.finish(), sink);
   } finally {
     signal.removeEventListener('abort', stop);
+    for (const timer of glances.values()) clearTimeout(timer);
     await watcher.close();
   }
 }
 
+async function stamp(path: string): Promise<string | undefined> {
+  const facts = await stat(path, { bigint: true }).catch(() => undefined);
+  return facts === undefined ? undefined : `${facts.ino}:${facts.size}:${facts.mtimeNs}`;
+}
+
+/** A transcript that cannot be read waits for its next change; a sink that fails ends everything: what it lost is unknown. */
 async function look(path: string, followers: Map<string, Follower>, sink: FollowSink, options: FollowOptions): Promise<void> {
-  try {
-    let follower = followers.get(path);
-    if (follower === undefined) {
-      follower = new Follower(path, await options.stateOf(path), options);
-      followers.set(path, follower);
+  let batches: AsyncGenerator<readonly ImportLine[]> | undefined;
+  for (;;) {
+    let lines: readonly ImportLine[];
+    try {
+      if (batches === undefined) {
+        let follower = followers.get(path);
+        if (follower === undefined) {
+          follower = new Follower(path, await options.stateOf(path), options);
+          followers.set(path, follower);
+        }
+        batches = follower.read();
+      }
+      const next = await batches.next();
+      if (next.done === true) return;
+      lines = next.value;
+    } catch (error) {
+      followers.delete(path);
+      options.onError?.(path, error);
+      return;
     }
-    for await (const lines of follower.read()) await deliver(path, lines, sink);
-  } catch (error) {
-    followers.delete(path);
-    options.onError?.(path, error);
+    await deliver(path, lines, sink);
   }
 }
 
