@@ -62,7 +62,7 @@ export function recordTrace(root: string): Trace {
       return wrote;
     }) as typeof fs.writeSync,
     ftruncateSync(fd: number, size?: number | null): void {
-      fs.ftruncateSync(fd, size);
+      fs.ftruncateSync(fd, size ?? 0);
       ops.push({ op: 'truncate', file: (open.get(fd) as { file: number }).file, size: size ?? 0 });
     },
     fsyncSync(fd: number): void {

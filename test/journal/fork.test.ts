@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { fsckSession, openHistory, openOrderLog, readableSegments } from '../../src/journal/index.ts';
-import { openFixture, outcome, temporaryDirectory, user } from './session-fixture.ts';
+import { openFixture, outcome, temporaryDirectory, unsyncedDisk, user } from './session-fixture.ts';
 
 describe('fork', () => {
   test('parent and child share the history by hard link and then grow apart', () => {
@@ -121,7 +121,7 @@ describe('fork', () => {
   test('law: after any appends and forks, every session reads as its own model', () => {
     const step = fc.record({ who: fc.nat(3), act: fc.constantFrom('append', 'append', 'append', 'fork', 'forkAt', 'reopen'), line: fc.nat(30) });
     fc.assert(fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
-      const sessions = [{ opened: openFixture(), model: [] as string[] }];
+      const sessions = [{ opened: openFixture(undefined, { disk: unsyncedDisk }), model: [] as string[] }];
       for (const [number, { who, act, line }] of steps.entries()) {
         const session = sessions[who % sessions.length] as (typeof sessions)[number];
         if (act === 'append') {
@@ -129,12 +129,12 @@ describe('fork', () => {
           session.model.push(user(`${number % 3}`));
         } else if (act === 'reopen') {
           session.opened.close();
-          session.opened = openFixture(session.opened.directory);
+          session.opened = openFixture(session.opened.directory, { disk: unsyncedDisk });
         } else {
           const directory = temporaryDirectory();
           const at = act === 'fork' ? undefined : line % (session.model.length + 1);
           session.opened.journals.forkInto(directory, at);
-          sessions.push({ opened: openFixture(directory), model: session.model.slice(0, at) });
+          sessions.push({ opened: openFixture(directory, { disk: unsyncedDisk }), model: session.model.slice(0, at) });
         }
       }
       for (const { opened, model } of sessions) {

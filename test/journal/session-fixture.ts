@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { nodeDisk, type Disk } from '../../src/journal/disk.ts';
 import { openSessionJournals, type CommitNote, type JournalOptions, type SessionJournals } from '../../src/journal/index.ts';
 
 export function temporaryDirectory(): string {
@@ -10,6 +11,9 @@ export function temporaryDirectory(): string {
   onTestFinished(() => fs.rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
+
+/** The real disk without the wait of fsync, where a test does not ask what power loss leaves. */
+export const unsyncedDisk: Disk = { ...nodeDisk, fsyncSync: () => undefined, fdatasyncSync: () => undefined };
 
 export interface Opened {
   readonly directory: string;
