@@ -28,12 +28,11 @@ export function recallAdditions(source: PackSource, text: PackText, user: Messag
     const range = pick.first === pick.last ? `${pick.first}` : `${pick.first}-${pick.last}`;
     const md = renderBlock('recall', `messages:${range}`, pick.body);
     const addition = text.addition({ kind: 'recall', source: 'messages.jsonl', range, for: `messages:${user.line}`, digest: rangeDigest(source, pick.first, pick.last) }, md, { note: md, role: 'system' });
-    // Each note is a message of its own in prompt.json: some tokens more than in pack.md.
-    if (addition.mdTokens + 8 > room) {
+    if (addition.mdTokens > room) {
       leftOut.push({ source: 'messages.jsonl', range, reason: 'recall share is used up' });
       continue;
     }
-    room -= addition.mdTokens + 8;
+    room -= addition.mdTokens;
     taken.push({ first: pick.first, addition });
     for (let line = pick.first; line <= pick.last; line++) lines.push(line);
   }
@@ -41,7 +40,9 @@ export function recallAdditions(source: PackSource, text: PackText, user: Messag
     leftOut.push({ source: 'messages.jsonl', range: `${next.line}`, reason: 'recall: ranked below what fits', score: next.score });
   }
   taken.sort((a, b) => a.first - b.first);
-  return { additions: taken.map((entry) => entry.addition), lines, leftOut };
+  // One message in prompt.json for all of them: the first item carries it.
+  const together = taken.map((entry) => entry.addition.md).join('');
+  return { additions: taken.map(({ addition }, n) => ({ ...addition, prompt: { note: n === 0 ? together : '', role: 'system' } })), lines, leftOut };
 }
 
 function rangeDigest(source: PackSource, first: number, last: number): string {

@@ -1,58 +1,74 @@
-// Recall over the search index: hits with their neighbours, best first, until the share is used up.
+// Recall as the pack shows it: the lines that search chose, neighbours joined, long messages by the passage that answers.
 import type { TokenCounter } from '../tokens/types.ts';
+import { passages } from '../search/passages.ts';
 import type { TermIndex } from '../search/recall-index.ts';
+import { recall } from '../search/recall.ts';
 import { terms } from '../search/terms.ts';
 import { fits, headAndTail } from './partial.ts';
 import type { RecallAnswer, RecallPick } from './pack-source.ts';
 import type { MessageLine } from './types.ts';
 
-const HITS = 48;
 const QUERY_CHARS = 4000;
 /** Most of one recalled message. */
-const LINE_TOKENS = 192;
+const LINE_TOKENS = 224;
+/** What an item costs beside its lines, in pack.md and in prompt.json. */
+const ITEM_TOKENS = 14;
+/** Longest text that passages are looked for in. */
+const PASSAGE_CHARS = 65_536;
 
-export function recallFrom(
-  index: TermIndex, message: (line: number) => MessageLine, counter: TokenCounter, query: MessageLine, cut: number, limitTokens: number, except: ReadonlySet<number>,
-): RecallAnswer {
-  const words = [...new Set(terms(query.view.text.slice(0, QUERY_CHARS)))].slice(0, 64);
-  if (words.length === 0) return { picks: [], next: [] };
-  const hits = index.rank(words.map((term) => ({ term, weight: 16 })), HITS, { throughLine: cut - 1 });
-  const taken = new Map<number, string>();
-  const next: { line: number; score: number }[] = [];
-  let room = limitTokens;
-  for (const hit of hits) {
-    for (const line of [hit.line, hit.line - 1, hit.line + 1]) {
-      if (line < 1 || line >= cut || taken.has(line) || except.has(line)) continue;
-      const body = lineBody(message(line), counter);
-      if (body === '') continue;
-      const tokens = counter.count(body) + 12;
-      if (tokens > room) {
-        if (line === hit.line) next.push(hit);
-        continue;
-      }
-      room -= tokens;
-      taken.set(line, body);
-    }
-  }
-  return { picks: ranges(taken), next };
+export interface RecallHistory {
+  readonly index: TermIndex;
+  message(line: number): MessageLine;
+  /** Text of a line as it was indexed. */
+  textOf(line: number): string | undefined;
 }
 
-/** Neighbouring lines become one pick. */
-function ranges(taken: ReadonlyMap<number, string>): readonly RecallPick[] {
+export function recallFrom(history: RecallHistory, counter: TokenCounter, query: MessageLine, cut: number, limitTokens: number, except: ReadonlySet<number>): RecallAnswer {
+  const asked = query.view.text.slice(0, QUERY_CHARS);
+  const wanted = new Set(terms(asked));
+  const bodies = new Map<number, string>();
+  const bodyOf = (line: number): string => {
+    let body = bodies.get(line);
+    if (body === undefined) bodies.set(line, body = lineBody(history.message(line), counter, wanted));
+    return body;
+  };
+  const choice = recall(history.index, {
+    query: asked, throughLine: cut - 1, limitTokens, except,
+    textOf: (line) => (bodyOf(line) === '' ? undefined : history.textOf(line)),
+    costOf: (line) => counter.count(bodyOf(line)) + ITEM_TOKENS,
+  });
   const picks: RecallPick[] = [];
-  for (const line of [...taken.keys()].sort((a, b) => a - b)) {
+  for (const { line } of [...choice.lines].sort((a, b) => a.line - b.line)) {
     const last = picks[picks.length - 1];
-    const body = taken.get(line) as string;
+    const body = bodyOf(line);
     if (last !== undefined && last.last === line - 1) picks[picks.length - 1] = { first: last.first, last: line, body: `${last.body}\n${body}` };
     else picks.push({ first: line, last: line, body });
   }
-  return picks;
+  return { picks, next: choice.next };
 }
 
-function lineBody(message: MessageLine, counter: TokenCounter): string {
+function lineBody(message: MessageLine, counter: TokenCounter, wanted: ReadonlySet<string>): string {
   const { view } = message;
   const said = [view.text, ...view.toolResults.map((result) => result.text)].filter((text) => text.trim() !== '').join('\n');
   if (said === '') return '';
   const who = view.name === undefined ? view.role : `${view.role} ${view.name}`;
-  return `${who}: ${fits(counter, said, LINE_TOKENS) ? said : headAndTail(counter, said, LINE_TOKENS, () => '[...]')}`;
+  if (fits(counter, said, LINE_TOKENS)) return `${who}: ${said}`;
+  const part = bestPassage(said.slice(0, PASSAGE_CHARS), wanted);
+  return `${who}: [...] ${fits(counter, part, LINE_TOKENS) ? part : headAndTail(counter, part, LINE_TOKENS, () => '[...]')} [...]`;
+}
+
+/** The passage with the most different words of the question; the first among equals. */
+function bestPassage(text: string, wanted: ReadonlySet<string>): string {
+  let best = '';
+  let most = -1;
+  for (const { start, end } of passages(text)) {
+    const passage = text.slice(start, end);
+    let found = 0;
+    for (const term of new Set(terms(passage))) if (wanted.has(term)) found += 1;
+    if (found > most) {
+      most = found;
+      best = passage;
+    }
+  }
+  return best.trim();
 }

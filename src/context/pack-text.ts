@@ -29,7 +29,7 @@ export interface Addition {
   readonly record: ItemRecord;
   readonly md: string;
   readonly mdTokens: number;
-  /** How it reads in prompt.json: a line of history, or a note. */
+  /** How it reads in prompt.json: a line of history, or a note (an empty one: another item carries it). */
   readonly prompt: { readonly line: PackLine } | { readonly note: string; readonly role: 'system' | 'user' };
 }
 
@@ -143,6 +143,6 @@ export class PackText {
 
 function promptOf(fold: PromptFold, addition: Addition): void {
   if ('line' in addition.prompt) fold.line(addition.prompt.line);
-  else fold.note(addition.prompt.role, addition.prompt.note);
+  else if (addition.prompt.note !== '') fold.note(addition.prompt.role, addition.prompt.note);
 }
 

@@ -19,6 +19,8 @@ import { SectionFolds } from './section-folds.ts';
 import type { SectionState } from './section-folds.ts';
 import { excerptOf, SessionHistory } from './session-history.ts';
 import type { DeriverServices } from './services.ts';
+import { Sources } from './sources.ts';
+import type { ResolvedSource } from './sources.ts';
 import { SwapFiles } from './swap-files.ts';
 import type { PackStatus, Revision, SessionDeriver } from './types.ts';
 
@@ -49,6 +51,8 @@ interface Checkpoint {
 /** What tests and `explain` see beside the contract. */
 export interface InspectableDeriver extends SessionDeriver {
   readonly engine: Engine;
+  /** The bytes that a source names (abi-spec/sources.md), as of the last fetch. */
+  resolve(source: string, range?: string): ResolvedSource | undefined;
 }
 
 class Deriver implements InspectableDeriver {
@@ -62,6 +66,7 @@ class Deriver implements InspectableDeriver {
   readonly #pack: PackRun;
   readonly #blobs: BlobFiles;
   readonly #swap: SwapFiles;
+  readonly #sources: Sources;
   #packVersion = '';
   #packRevision = '';
   #queue: Promise<unknown> = Promise.resolve();
@@ -83,6 +88,7 @@ class Deriver implements InspectableDeriver {
     const identity = { session: basename(directory), agent: basename(dirname(dirname(directory))) };
     this.#pack = new PackRun(this.#history, this.#folds, services, identity, join(this.#cache, 'epochs'), this.#blobs);
     this.#swap = new SwapFiles(this.#history, this.#blobs, this.#cache);
+    this.#sources = new Sources(this.#history, this.#folds, this.#swap);
     if (checkpoint !== undefined) {
       this.#pack.resets.restore(checkpoint.resets, this.#history.log.length);
       if (checkpoint.mark !== undefined) this.#pack.resumeAt(checkpoint.mark);
@@ -149,6 +155,10 @@ class Deriver implements InspectableDeriver {
 
   gc(_options: { dryRun: boolean; nowMs: number }): Promise<readonly { path: string; bytes: number; reason: string }[]> {
     return Promise.resolve([]);
+  }
+
+  resolve(source: string, range?: string): ResolvedSource | undefined {
+    return this.#sources.resolve(source, range);
   }
 
   drop(name: string): void {
@@ -222,6 +232,7 @@ class Deriver implements InspectableDeriver {
     await this.#pack.advance(this.#history.log.length);
     this.#packRevision = this.#history.log.revision();
     this.#packVersion = this.#pack.version;
+    this.#swap.cut = this.#pack.epoch?.cut ?? 1;
   }
 
   /** The file shows everything there is now; the pack's sections show what lies below its cut. */
