@@ -1,7 +1,7 @@
 // Runs once around the tests that use the built program: builds dist when it is stale, gives all of them one temporary
 // directory (TMPDIR), and fails the run when a mount or a daemon of theirs is left there.
 import { execFile } from 'node:child_process';
-import { mkdtempSync, realpathSync } from 'node:fs';
+import { chmodSync, mkdtempSync, realpathSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +15,7 @@ const run = promisify(execFile);
 export async function setup(): Promise<() => Promise<void>> {
   await build();
   const directory = realpathSync(mkdtempSync(join(tmpdir(), 'ctxfs-test-')));
+  chmodSync(directory, 0o755);
   process.env['TMPDIR'] = directory;
   return () => teardown(directory);
 }

@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 
 import { CtxError } from '../abi/errors.ts';
 import { usageError } from './errors.ts';
-import { requireMount } from './mounted.ts';
+import { requireSession } from './mounted.ts';
 import { parseReference } from './reference.ts';
 import { examples, type Shell } from './shell.ts';
 
@@ -52,10 +52,10 @@ interface Piece {
 }
 
 async function onMount(shell: Shell, reference: string, file: string | undefined, options: Options): Promise<readonly Piece[]> {
-  const mounted = await requireMount(shell);
-  const target = parseReference(reference, mounted);
-  const name = file ?? (target.rest === '' ? undefined : target.rest) ?? (options.events === true ? 'events.jsonl' : 'messages.jsonl');
-  return [{ path: join(mounted.root, target.path, name) }];
+  const { directory, rest } = await requireSession(shell, reference);
+  // `.` below the session, such as in its context/, still means the session.
+  const named = file ?? (rest === '' || (await stat(join(directory, rest))).isDirectory() ? undefined : rest);
+  return [{ path: join(directory, named ?? (options.events === true ? 'events.jsonl' : 'messages.jsonl')) }];
 }
 
 async function inStore(

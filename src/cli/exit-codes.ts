@@ -1,5 +1,6 @@
 // Exit codes of ctx (docs/cli.md). Scripts rely on them: a number never changes its meaning.
 import { CtxError } from '../abi/errors.ts';
+import { asCtxError } from './errors.ts';
 
 export const EXIT = {
   ok: 0,
@@ -14,7 +15,8 @@ export const EXIT = {
   interrupted: 130,
 } as const;
 
-export function exitCodeOf(error: unknown): number {
+export function exitCodeOf(thrown: unknown): number {
+  const error = asCtxError(thrown);
   if (!(error instanceof CtxError)) return EXIT.failed;
   if (error.code === 'cli.usage' || error.code === 'cli.reference') return EXIT.usage;
   if (error.code === 'cli.not_mounted') return EXIT.notMounted;

@@ -36,7 +36,8 @@ export function registerExport(program: Command, shell: Shell): void {
       ),
     )
     .action(async (reference: string, options: Options) => {
-      if (!(TARGETS as readonly string[]).includes(options.to)) throw usageError(`${options.to} is not a form`, `use one of ${TARGETS.join(', ')}`);
+      if (!(TARGETS as readonly string[]).includes(options.to))
+        throw usageError(`${options.to} is not a form`, `use one of ${TARGETS.join(', ')}`);
       const { directory } = await requireSession(shell, reference);
       const pieces = await exported(directory, options);
       if (options.output === undefined) for await (const piece of pieces) await shell.terminal.write(piece);

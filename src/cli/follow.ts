@@ -28,7 +28,10 @@ export function registerFollow(program: Command, shell: Shell): void {
     .option('--from <format>', 'format instead of detecting it')
     .option('--mine', 'the places where Claude Code, Codex, Gemini CLI and pi keep sessions')
     .option('--quiet', 'say nothing about what arrives')
-    .addHelpText('after', examples(['ctx follow --mine', 'every own session, live'], ['ctx follow run.jsonl --session coder/live', 'one file']))
+    .addHelpText(
+      'after',
+      examples(['ctx follow --mine', 'every own session, live'], ['ctx follow run.jsonl --session coder/live', 'one file']),
+    )
     .action(async (given: readonly string[], options: Options) => {
       const paths = given.map((path) => resolve(path));
       for (const path of paths) {
@@ -46,7 +49,13 @@ export function registerFollow(program: Command, shell: Shell): void {
 async function ownPlaces(): Promise<readonly string[]> {
   const found: string[] = [];
   for (const place of OWN_PLACES.map((name) => join(homedir(), name))) {
-    if (await access(place).then(() => true, () => false)) found.push(place);
+    if (
+      await access(place).then(
+        () => true,
+        () => false,
+      )
+    )
+      found.push(place);
   }
   return found;
 }
@@ -74,7 +83,9 @@ async function followInto(shell: Shell, mounted: Mounted, paths: readonly string
     let open = sessions.get(reference);
     if (open === undefined) {
       const target = await openTarget(mounted, reference, about);
-      const known = await interop.readImportState(...['messages.jsonl', 'events.jsonl'].map((name) => interop.fileLines(join(target.directory, name))));
+      const known = await interop.readImportState(
+        ...['messages.jsonl', 'events.jsonl'].map((name) => interop.fileLines(join(target.directory, name))),
+      );
       open = { reference, known, journals: await JournalAppender.open(target.directory) };
       sessions.set(reference, open);
     }
@@ -88,13 +99,15 @@ async function followInto(shell: Shell, mounted: Mounted, paths: readonly string
       async (path, lines) => {
         const { journals, reference } = await sessionOf(path);
         for await (const batch of interop.batchLines(lines)) await journals.append(batch);
-        if (options.quiet !== true) shell.terminal.line(`${reference}\t${lines.filter((line) => line.file === 'messages').length} messages`);
+        if (options.quiet !== true)
+          shell.terminal.line(`${reference}\t${lines.filter((line) => line.file === 'messages').length} messages`);
       },
       stop.signal,
       {
         ...from,
         stateOf: async (path) => (await sessionOf(path)).known,
-        accepts: (path) => (options.mine === true && path.startsWith(homedir()) ? isOwnTranscript(path) : /\.(jsonl|json|traj)$/.test(path)),
+        accepts: (path) =>
+          options.mine === true && path.startsWith(homedir()) ? isOwnTranscript(path) : /\.(jsonl|json|traj)$/.test(path),
         onError: (path, error) => shell.terminal.note(`ctx: ${path}: ${describeFailure(error, false)}`),
         onReady: () => shell.terminal.note('ctx: following; interrupt to stop'),
       },

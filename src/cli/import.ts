@@ -57,9 +57,11 @@ export function registerImport(program: Command, shell: Shell): void {
     )
     .action(async (files: readonly string[], options: Options) => {
       const { FORMATS } = await import('../interop/index.ts');
-      if (options.from !== undefined && !(FORMATS as readonly string[]).includes(options.from)) throw usageError(`${options.from} is not a format`, `use one of ${FORMAT_NAMES}`);
+      if (options.from !== undefined && !(FORMATS as readonly string[]).includes(options.from))
+        throw usageError(`${options.from} is not a format`, `use one of ${FORMAT_NAMES}`);
       const episode = options.episode === undefined ? undefined : Number(options.episode);
-      if (episode !== undefined && !(Number.isInteger(episode) && episode >= 0)) throw usageError(`--episode ${options.episode ?? ''} is not a number from 0`);
+      if (episode !== undefined && !(Number.isInteger(episode) && episode >= 0))
+        throw usageError(`--episode ${options.episode ?? ''} is not a number from 0`);
       if (options.split === true && options.session === undefined) throw usageError('--split needs --session', 'its name gets -0, -1, …');
       const paths = await transcriptPaths(files, options);
       if (paths.length === 0) throw usageError('nothing to import', 'name files, or use --mine');
@@ -107,7 +109,9 @@ async function transcriptPaths(files: readonly string[], options: Options): Prom
       throw asCtxError(error, file);
     });
     if (!facts.isDirectory()) paths.push(path);
-    else for (const name of (await readdir(path, { recursive: true })).sort()) if (/\.(jsonl|json|traj)$/.test(name)) paths.push(join(path, name));
+    else
+      for (const name of (await readdir(path, { recursive: true })).sort())
+        if (/\.(jsonl|json|traj)$/.test(name)) paths.push(join(path, name));
   }
   return paths;
 }
@@ -130,7 +134,18 @@ async function importOne(run: Run): Promise<readonly Outcome[]> {
   const about = describeSource(head.bytes, source.path, { ...from, complete: head.complete });
   const reference = run.options.session ?? defaultReference(about, run.path);
   if (run.mounted === undefined) {
-    return [{ file: run.path, format: about.format, source: about.source, session: reference, directory: '', messages: 0, events: 0, created: false }];
+    return [
+      {
+        file: run.path,
+        format: about.format,
+        source: about.source,
+        session: reference,
+        directory: '',
+        messages: 0,
+        events: 0,
+        created: false,
+      },
+    ];
   }
   if (run.options.split !== true) return [await importInto(run, run.mounted, source, about, reference, run.episode)];
   const outcomes: Outcome[] = [];
@@ -140,7 +155,14 @@ async function importOne(run: Run): Promise<readonly Outcome[]> {
   return outcomes;
 }
 
-async function importInto(run: Run, mounted: Mounted, source: TranscriptSource, about: SourceDescription, reference: string, episode?: number): Promise<Outcome> {
+async function importInto(
+  run: Run,
+  mounted: Mounted,
+  source: TranscriptSource,
+  about: SourceDescription,
+  reference: string,
+  episode?: number,
+): Promise<Outcome> {
   const { batchLines, fileLines, planImport, readImportState } = await import('../interop/index.ts');
   const target: SessionTarget = await openTarget(mounted, reference, about);
   let known = run.states.get(target.path);
@@ -164,12 +186,21 @@ async function importInto(run: Run, mounted: Mounted, source: TranscriptSource, 
     progress.done();
     await journals.close();
   }
-  return { file: run.path, format: about.format, source: about.source, session: reference, directory: target.directory, ...counts, created: target.created };
+  return {
+    file: run.path,
+    format: about.format,
+    source: about.source,
+    session: reference,
+    directory: target.directory,
+    ...counts,
+    created: target.created,
+  };
 }
 
 async function episodes(source: TranscriptSource, about: SourceDescription): Promise<number> {
   const { episodeCount } = await import('../interop/index.ts');
-  if (about.layout !== 'document') throw new CtxError('interop.one_conversation', 'EINVAL', 'holds one conversation', { where: source.path, next: 'leave --split out' });
+  if (about.layout !== 'document')
+    throw new CtxError('interop.one_conversation', 'EINVAL', 'holds one conversation', { where: source.path, next: 'leave --split out' });
   const parts: Uint8Array[] = [];
   for await (const part of source.open()) parts.push(part);
   return episodeCount(Buffer.concat(parts).toString('utf8'), about.format);

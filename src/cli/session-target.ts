@@ -46,7 +46,10 @@ async function describeClient(directory: string, format: Format): Promise<void> 
 /** AGENT/SESSION for a conversation: its format and its own id, or its file's name. */
 export function defaultReference(about: SourceDescription, path: string): string {
   const file = (path.split('/').at(-1) ?? '').replace(/\.(jsonl|json|traj|txt|md|log)$/i, '');
-  const name = (about.facts.session ?? file).replace(/[^a-zA-Z0-9._+-]+/g, '-').replace(/^[^a-zA-Z0-9]+/, '').slice(0, 60);
+  const name = (about.facts.session ?? file)
+    .replace(/[^a-zA-Z0-9._+-]+/g, '-')
+    .replace(/^[^a-zA-Z0-9]+/, '')
+    .slice(0, 60);
   return `${about.format}/${isObjectName(name) ? name : 'import'}`;
 }
 
@@ -61,9 +64,11 @@ export class JournalAppender {
   }
 
   static async open(directory: string): Promise<JournalAppender> {
-    const opened = await Promise.all(['messages.jsonl', 'events.jsonl'].map((name) => open(join(directory, name), 'a'))).catch((error: unknown) => {
-      throw asCtxError(error, directory);
-    });
+    const opened = await Promise.all(['messages.jsonl', 'events.jsonl'].map((name) => open(join(directory, name), 'a'))).catch(
+      (error: unknown) => {
+        throw asCtxError(error, directory);
+      },
+    );
     return new JournalAppender(opened[0] as FileHandle, opened[1] as FileHandle);
   }
 

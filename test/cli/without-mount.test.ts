@@ -13,7 +13,8 @@ beforeAll(async () => {
   env = { CTX_ROOT: join(directory, 'mnt'), CTX_STORE: join(directory, 'store') };
 });
 
-const VERBS = 'mount umount status ls new append cat pack explain search import follow export fork archive rm gc fsck doctor completion'.split(' ');
+const VERBS =
+  'mount umount status ls new append cat pack explain search import follow export fork archive rm gc fsck doctor completion'.split(' ');
 
 describe('ctx without a mount', () => {
   it('the help lists every verb, and each verb shows examples', async () => {

@@ -24,11 +24,22 @@ beforeAll(async () => {
 });
 afterAll(() => mounted.end());
 
-/** The errno name that python's os call ends with, or `ok`. Paths are given as they are: no shell looks at them. */
+/** The errno name that each of these python calls ends with, or `ok`. Paths are given as they are: no shell looks at them. */
+async function errnosOf(calls: readonly (readonly [expression: string, ...paths: string[]])[]): Promise<readonly string[]> {
+  const program = `import errno, json, os, sys
+for expression, *a in json.load(sys.stdin):
+  try:
+    eval(expression)
+    print('ok')
+  except OSError as e:
+    print(errno.errorcode[e.errno])`;
+  const { stdout, stderr } = await runProgram('python3', ['-c', program], { input: JSON.stringify(calls) });
+  if (stderr !== '') throw new Error(stderr);
+  return stdout.trim().split('\n');
+}
+
 async function errnoOf(expression: string, ...paths: string[]): Promise<string> {
-  const program = `import errno, os, sys\ntry:\n  ${expression}\n  print('ok')\nexcept OSError as e:\n  print(errno.errorcode[e.errno])`;
-  const { stdout, stderr } = await runProgram('python3', ['-c', program, ...paths]);
-  return stdout.trim() || stderr;
+  return (await errnosOf([[expression, ...paths]]))[0] ?? '';
 }
 
 const at = (...parts: string[]): string => join(mounted.agents, session, ...parts);
@@ -42,13 +53,14 @@ describe('names', () => {
     const places = [join(mounted.agents, 'named/session'), join(mounted.root, 'shared'), mounted.agents];
     await mounted.must(`mkdir ${mounted.agents}/named`);
     for (const place of places) {
-      for (const { name, valid } of NAMES) expect([name, await errnoOf('os.mkdir(sys.argv[1])', join(place, name))]).toEqual([name, valid ? 'ok' : 'EINVAL']);
+      const errnos = await errnosOf(NAMES.map(({ name }) => ['os.mkdir(a[0])', join(place, name)]));
+      expect(errnos).toEqual(NAMES.map(({ valid }) => (valid ? 'ok' : 'EINVAL')));
     }
   });
 
   it('a home is named by a uid in decimal', async () => {
     expect(['0', '1000', '01', '+1', 'root', '4294967295', ''].map(isUidName)).toEqual([true, true, false, false, false, false, false]);
-    expect(await errnoOf('os.mkdir(sys.argv[1])', join(mounted.root, 'home/root'))).toBe('EINVAL');
+    expect(await errnoOf('os.mkdir(a[0])', join(mounted.root, 'home/root'))).toBe('EINVAL');
   });
 });
 
@@ -60,12 +72,12 @@ describe('the root', () => {
 
   it('takes nothing new, and gives nothing away', async () => {
     const path = (name: string): string => join(mounted.root, name);
-    expect(await errnoOf('os.mkdir(sys.argv[1])', path('x'))).toMatch(/^(EPERM|EACCES|EROFS)$/);
-    expect(await errnoOf('open(sys.argv[1], "w")', path('x'))).toMatch(/^(EPERM|EACCES|EROFS)$/);
-    expect(await errnoOf('os.unlink(sys.argv[1])', path('status'))).toMatch(/^(EPERM|EACCES|EROFS)$/);
-    expect(await errnoOf('os.rmdir(sys.argv[1])', path('home'))).toMatch(/^(EPERM|EACCES|EROFS|ENOTEMPTY)$/);
-    expect(await errnoOf('os.rename(sys.argv[1], sys.argv[2])', path('tool'), path('tools'))).toMatch(/^(EPERM|EACCES|EROFS|EXDEV)$/);
-    expect(await errnoOf('open(sys.argv[1], "w").write("x")', path('status'))).toMatch(/^(EPERM|EACCES|EROFS)$/);
+    expect(await errnoOf('os.mkdir(a[0])', path('x'))).toMatch(/^(EPERM|EACCES|EROFS)$/);
+    expect(await errnoOf('open(a[0], "w")', path('x'))).toMatch(/^(EPERM|EACCES|EROFS)$/);
+    expect(await errnoOf('os.unlink(a[0])', path('status'))).toMatch(/^(EPERM|EACCES|EROFS)$/);
+    expect(await errnoOf('os.rmdir(a[0])', path('home'))).toMatch(/^(EPERM|EACCES|EROFS|ENOTEMPTY)$/);
+    expect(await errnoOf('os.rename(a[0], a[1])', path('tool'), path('tools'))).toMatch(/^(EPERM|EACCES|EROFS|EXDEV)$/);
+    expect(await errnoOf('open(a[0], "w").write("x")', path('status'))).toMatch(/^(EPERM|EACCES|EROFS)$/);
   });
 
   it('bin/ctx runs the ctx that serves the mount', async () => {
@@ -88,60 +100,91 @@ describe('a session', () => {
       context/policy.yaml context/tools.json context/pack.json context/pack.md context/prompt.json context/summary.md context/facts.jsonl
       context/decisions.jsonl context/todo.md context/refs.jsonl context/pinned context/child context/swap context/swap/index.jsonl
       context/swap/chunk context/dedup context/dedup/index.jsonl context/dedup/blob`;
-    expect(files).toEqual(expected.split(/\s+/).map((name) => `./${name}`).sort());
+    expect(files).toEqual(
+      expected
+        .split(/\s+/)
+        .map((name) => `./${name}`)
+        .sort(),
+    );
   });
 
   it('starts active, here and now, with an empty history and default control files', async () => {
     await mounted.must(`cd /usr && mkdir ${mounted.agents}/coder/session/fresh`);
     const read = (name: string): Promise<string> => mounted.must(`cat ${mounted.agents}/coder/session/fresh/${name}`);
-    expect([await read('state'), await read('cwd'), await read('messages.jsonl'), await read('events.jsonl')]).toEqual(['active\n', '/usr\n', '', '']);
+    expect([await read('state'), await read('cwd'), await read('messages.jsonl'), await read('events.jsonl')]).toEqual([
+      'active\n',
+      '/usr\n',
+      '',
+      '',
+    ]);
     expect(Math.abs(Date.parse((await read('created_at')).trim()) - Date.now())).toBeLessThan(60_000);
     expect(JSON.parse(await read('meta.json'))).toEqual({});
     expect(await read('context/budget')).toMatch(/^\d+\n$/);
     expect(JSON.parse(await read('context/tools.json'))).toEqual([]);
-    for (const key of ['pack_ttl', 'swap_ttl', 'dedup_min_refs', 'keep_messages', 'keep_events']) expect(await read('context/gc.policy')).toContain(`${key}=`);
+    for (const key of ['pack_ttl', 'swap_ttl', 'dedup_min_refs', 'keep_messages', 'keep_events'])
+      expect(await read('context/gc.policy')).toContain(`${key}=`);
   });
 
   it('rm -r of a session is refused, and leaves its history whole', async () => {
-    await mounted.must(`mkdir ${mounted.agents}/coder/session/kept && cd ${mounted.agents}/coder/session/kept && echo '{"role":"user","content":"stay"}' >> messages.jsonl`);
+    await mounted.must(
+      `mkdir ${mounted.agents}/coder/session/kept && cd ${mounted.agents}/coder/session/kept && echo '{"role":"user","content":"stay"}' >> messages.jsonl`,
+    );
     const { code, stderr } = await mounted.sh(`rm -rf ${mounted.agents}/coder/session/kept`);
     expect(code).not.toBe(0);
     expect(stderr).toMatch(/not permitted/);
     expect(await mounted.must(`cat ${mounted.agents}/coder/session/kept/messages.jsonl`)).toBe('{"role":"user","content":"stay"}\n');
-    expect(await errnoOf('os.rmdir(sys.argv[1])', join(mounted.agents, 'coder/session/kept'))).toBe('EPERM');
+    expect(await errnoOf('os.rmdir(a[0])', join(mounted.agents, 'coder/session/kept'))).toBe('EPERM');
   });
 
-  it.each(['messages.jsonl', 'events.jsonl', 'state', 'context/budget', 'context/gc.policy'])('%s may not be removed, renamed away or linked away', async (name) => {
-    expect(await errnoOf('os.unlink(sys.argv[1])', at(name))).toBe('EPERM');
-    expect(await errnoOf('os.link(sys.argv[1], sys.argv[2])', at(name), at('context/pinned/linked'))).toMatch(/^(EPERM|EXDEV)$/);
-    expect(await errnoOf('os.rename(sys.argv[1], sys.argv[2])', at(name), at('context/pinned/moved'))).toMatch(/^(EPERM|EXDEV)$/);
-    expect(await mounted.sh(`cat ${at(name)}`)).toMatchObject({ code: 0 });
-  });
-
-  it.each(['pack.json', 'pack.md', 'prompt.json', 'summary.md', 'facts.jsonl', 'decisions.jsonl', 'todo.md', 'refs.jsonl', 'swap/index.jsonl', 'dedup/index.jsonl'])(
-    'context/%s may be removed, and comes back with the same bytes on the next read',
+  it.each(['messages.jsonl', 'events.jsonl', 'state', 'context/budget', 'context/gc.policy'])(
+    '%s may not be removed, renamed away or linked away',
     async (name) => {
-      const path = at('context', name);
-      const before = await mounted.must(`cat ${path}`);
-      await mounted.must(`rm ${path}`);
-      expect(await mounted.must(`cat ${path}`)).toBe(before);
+      expect(await errnoOf('os.unlink(a[0])', at(name))).toBe('EPERM');
+      expect(await errnoOf('os.link(a[0], a[1])', at(name), at('context/pinned/linked'))).toMatch(/^(EPERM|EXDEV)$/);
+      expect(await errnoOf('os.rename(a[0], a[1])', at(name), at('context/pinned/moved'))).toMatch(/^(EPERM|EXDEV)$/);
+      expect(await mounted.sh(`cat ${at(name)}`)).toMatchObject({ code: 0 });
     },
   );
 
+  it.each([
+    'pack.json',
+    'pack.md',
+    'prompt.json',
+    'summary.md',
+    'facts.jsonl',
+    'decisions.jsonl',
+    'todo.md',
+    'refs.jsonl',
+    'swap/index.jsonl',
+    'dedup/index.jsonl',
+  ])('context/%s may be removed, and comes back with the same bytes on the next read', async (name) => {
+    const path = at('context', name);
+    const before = await mounted.must(`cat ${path}`);
+    await mounted.must(`rm ${path}`);
+    expect(await mounted.must(`cat ${path}`)).toBe(before);
+  });
+
   it('may be renamed inside its agent, and not into another', async () => {
-    await mounted.must(`mkdir ${mounted.agents}/coder/session/old ${mounted.agents}/other && echo '{"role":"user","content":"x"}' >> ${mounted.agents}/coder/session/old/messages.jsonl`);
+    await mounted.must(
+      `mkdir ${mounted.agents}/coder/session/old ${mounted.agents}/other && echo '{"role":"user","content":"x"}' >> ${mounted.agents}/coder/session/old/messages.jsonl`,
+    );
     const [from, to] = [join(mounted.agents, 'coder/session/old'), join(mounted.agents, 'coder/session/new')];
-    expect(await errnoOf('os.rename(sys.argv[1], sys.argv[2])', from, join(mounted.agents, 'other/session/new'))).toMatch(/^(EPERM|EXDEV)$/);
-    expect(await errnoOf('os.rename(sys.argv[1], sys.argv[2])', from, to)).toBe('ok');
+    expect(await errnoOf('os.rename(a[0], a[1])', from, join(mounted.agents, 'other/session/new'))).toMatch(/^(EPERM|EXDEV)$/);
+    expect(await errnoOf('os.rename(a[0], a[1])', from, to)).toBe('ok');
     expect(await mounted.must(`cat ${to}/messages.jsonl`)).toBe('{"role":"user","content":"x"}\n');
-    expect(await errnoOf('os.stat(sys.argv[1])', from)).toBe('ENOENT');
+    expect(await errnoOf('os.stat(a[0])', from)).toBe('ENOENT');
   });
 
   it('index/list names sessions newest first, and index/current the newest, as regular files', async () => {
     const agent = join(mounted.agents, 'indexed');
-    await mounted.must(`mkdir ${agent} && cd ${agent}/session && mkdir a b c && for s in b c a; do sleep 0.05; echo '{"role":"user","content":"x"}' >> $s/messages.jsonl; done`);
+    await mounted.must(
+      `mkdir ${agent} && cd ${agent}/session && mkdir a b c && for s in b c a; do sleep 0.05; echo '{"role":"user","content":"x"}' >> $s/messages.jsonl; done`,
+    );
     const index = join(agent, 'session/index');
-    const names = (await mounted.must(`cat ${index}/list`)).trim().split('\n').map((row) => row.split(/\s/)[0]);
+    const names = (await mounted.must(`cat ${index}/list`))
+      .trim()
+      .split('\n')
+      .map((row) => row.split(/\s/)[0]);
     expect(names).toEqual(['a', 'c', 'b']);
     expect((await mounted.must(`cat ${index}/current`)).trim()).toBe('a');
     expect(await mounted.must(`stat -c %F ${index}/list ${index}/current`)).toBe('regular file\nregular file\n');
@@ -153,12 +196,21 @@ describe('users', () => {
     await mounted.must('mkdir home/1234');
     expect(await mounted.must('stat -c "%u %a" home/1234')).toBe('1234 700\n');
     const asNobody = (line: string): Promise<{ code: number; stdout: string }> =>
-      mounted.sh(`python3 -c 'import os, subprocess, sys; os.setgroups([]); os.setgid(${NOBODY}); os.setuid(${NOBODY}); sys.exit(subprocess.call(["bash", "-c", sys.argv[1]]))' '${line}'`, { cwd: '/' });
+      mounted.sh(
+        `python3 -c 'import os, subprocess, sys; os.setgroups([]); os.setgid(${NOBODY}); os.setuid(${NOBODY}); sys.exit(subprocess.call(["bash", "-c", sys.argv[1]]))' '${line}'`,
+        { cwd: '/' },
+      );
     const reach = await asNobody(`ls ${mounted.root}`);
     expect(reach.code).toBe(0);
     for (const home of ['1234', '0']) expect((await asNobody(`ls ${mounted.root}/home/${home}`)).code).not.toBe(0);
     expect((await asNobody(`mkdir ${mounted.root}/home/4321`)).code).not.toBe(0);
-    expect((await asNobody(`mkdir ${mounted.root}/home/${NOBODY} && mkdir ${mounted.root}/home/${NOBODY}/agent/a && mkdir ${mounted.root}/home/${NOBODY}/agent/a/session/s`)).code).toBe(0);
+    expect(
+      (
+        await asNobody(
+          `mkdir ${mounted.root}/home/${NOBODY} && mkdir ${mounted.root}/home/${NOBODY}/agent/a && mkdir ${mounted.root}/home/${NOBODY}/agent/a/session/s`,
+        )
+      ).code,
+    ).toBe(0);
     expect(await mounted.must(`stat -c "%u %a" home/${NOBODY}`)).toBe(`${NOBODY} 700\n`);
   });
 
@@ -168,8 +220,8 @@ describe('users', () => {
     // The kernel follows a link for its reader, in the reader's own view: the daemon itself must not.
     expect(await mounted.must(`readlink ${pinned}/etc`)).toBe('/etc\n');
     expect(await mounted.must(`cat ${at('context/pack.md')}`)).not.toContain('root:x:0');
-    expect(await errnoOf('os.link(sys.argv[1], sys.argv[2])', '/etc/hostname', `${pinned}/hard`)).toBe('EXDEV');
-    expect(await errnoOf('os.rename(sys.argv[1], sys.argv[2])', `${pinned}/etc`, '/tmp/ctx-test-moved')).toBe('EXDEV');
+    expect(await errnoOf('os.link(a[0], a[1])', '/etc/hostname', `${pinned}/hard`)).toBe('EXDEV');
+    expect(await errnoOf('os.rename(a[0], a[1])', `${pinned}/etc`, '/tmp/ctx-test-moved')).toBe('EXDEV');
     await mounted.must(`rm ${pinned}/out ${pinned}/etc`);
   });
 });
