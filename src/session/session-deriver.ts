@@ -274,7 +274,11 @@ class Deriver implements InspectableDeriver {
 
   async #chunk(id: string): Promise<Content> {
     await this.#history.prepare();
-    const found = this.#swap.chunk(id);
+    let found = this.#swap.chunk(id);
+    if (found === undefined) {
+      await this.#advancePack();
+      found = this.#swap.chunk(id);
+    }
     if (found === undefined) throw new CtxError('swap.unknown', 'ENOENT', 'no such chunk', { where: `context/swap/chunk/${id}` });
     return { ...found, modifiedMs: this.#history.log.at(this.#history.log.length - 1).timeMs };
   }
