@@ -19,9 +19,6 @@ import type {
   OutputRecord,
 } from './types.ts';
 
-/** Names everything that a record depends on besides its messages: records of another version are mapped again. */
-export const EXTRACT_RULE_VERSION = 'extract/1';
-
 /**
  * Pure; linear in the bytes. `lines` are consecutive, 1 to BLOCK_LINES of them.
  * EXT-1: for every list but `refs`, the record of the first lines is a prefix of the record of them all.
@@ -95,16 +92,16 @@ function readResults(
     if (result.text.length * 3 < OUTPUT_MIN_BYTES) continue;
     const size = Buffer.byteLength(result.text);
     if (size < OUTPUT_MIN_BYTES) continue;
-    lineDigest ??= digestOf(message.bytes);
-    // Small outputs have no row of their own in swap/index.jsonl, so nobody reads their summary: records stay small.
-    const summary =
-      message.bytes.length < SWAP_LINE_BYTES ? '' : outputSummary(result.text, callNames.get(result.id) ?? message.view.name ?? 'tool');
+    // Small lines have no row of their own in swap/index.jsonl, so nobody asks for their digest or summary: records stay small.
+    const ownRow = message.bytes.length >= SWAP_LINE_BYTES;
+    if (ownRow) lineDigest ??= digestOf(message.bytes);
+    const summary = ownRow ? outputSummary(result.text, callNames.get(result.id) ?? message.view.name ?? 'tool') : '';
     outputs.push({
       line: message.line,
       callId: result.id,
       digest: digestOf(result.text),
       bytes: size,
-      lineDigest,
+      lineDigest: lineDigest ?? '',
       lineBytes: message.bytes.length,
       summary,
     });

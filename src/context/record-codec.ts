@@ -2,7 +2,8 @@
 // REC-1: decodeRecord(encodeRecord(x)) equals x for every record that mapBlock makes.
 import type { BlockRecord, ExtractedRef } from './types.ts';
 
-export const RECORD_VERSION = 1;
+/** Raise it when this layout or anything that mapBlock extracts changes: cached records of another version are not read. */
+export const RECORD_VERSION = 2;
 
 /** One line without its newline: about a third of the plain JSON. */
 export function encodeRecord(record: BlockRecord): string {
@@ -79,7 +80,7 @@ const KINDS: readonly ExtractedRef['kind'][] = ['tool_output', 'file', 'artifact
 const CHUNK = 'context/swap/chunk/';
 
 function sameLine(record: BlockRecord, n: number): boolean {
-  return n > 0 && record.outputs[n - 1]?.lineDigest === record.outputs[n]?.lineDigest;
+  return n > 0 && record.outputs[n - 1]?.line === record.outputs[n]?.line;
 }
 
 /** Index of the output that says everything the ref says, or -1. */

@@ -71,33 +71,45 @@ export function retract(state: RowState, contribution: Contribution, file: strin
 
 /** JSONL in stream order; under a limit contributions first, then what was stated last. */
 export function rowsText(state: RowState, limitBytes?: number): string {
-  const rows: Row[] = [];
-  const keys = new Set<string>();
-  for (const row of Object.values(state.contributed)) {
-    rows.push(row);
-    keys.add(row.key);
-  }
-  for (const row of state.items) {
-    if (state.retracted[row.id] === undefined && state.contributed[row.id] === undefined && !keys.has(row.key)) rows.push(row);
-  }
+  const contributed = Object.values(state.contributed);
+  const keys = new Set(contributed.map((row) => row.key));
+  const rows = contributed.concat(
+    state.items.filter((row) => state.retracted[row.id] === undefined && state.contributed[row.id] === undefined && !keys.has(row.key)),
+  );
   rows.sort(inStream);
-  const lines = rows.map((row) => `${JSON.stringify({ id: row.id, ...row.fields })}\n`);
-  return limitBytes === undefined ? lines.join('') : chooseLines(lines, limitBytes, (a, b) => byWeight(rows[a] as Row, rows[b] as Row));
+  const lineOf = (index: number): string => {
+    const { id, fields } = rows[index] as Row;
+    return `${JSON.stringify({ id, ...fields })}\n`;
+  };
+  const all = rows.map((_, index) => index);
+  if (limitBytes === undefined) return all.map(lineOf).join('');
+  return takeLines(
+    all.sort((a, b) => byWeight(rows[a] as Row, rows[b] as Row)),
+    lineOf,
+    limitBytes,
+  );
 }
 
-/** As many lines as fit, taken in the order of `weight`, given in their own order. */
-export function chooseLines(lines: readonly string[], limitBytes: number, weight: (a: number, b: number) => number): string {
-  const sizes = lines.map((line) => Buffer.byteLength(line));
-  if (sizes.reduce((sum, size) => sum + size, 0) <= limitBytes) return lines.join('');
-  const keep = new Set<number>();
+/**
+ * Lines that fit, taken in the order of `weighed`, given in the order of their indexes. Stops after some that do not fit:
+ * so the cost follows the limit, not the number of lines.
+ */
+export function takeLines(weighed: readonly number[], lineOf: (index: number) => string, limitBytes: number): string {
+  const kept: [index: number, line: string][] = [];
   let left = limitBytes;
-  for (const index of lines.map((_, i) => i).sort(weight)) {
-    const size = sizes[index] as number;
-    if (size > left) continue;
-    keep.add(index);
-    left -= size;
+  let misfits = 0;
+  for (const index of weighed) {
+    const line = lineOf(index);
+    const sizeBytes = Buffer.byteLength(line);
+    if (sizeBytes <= left) {
+      kept.push([index, line]);
+      left -= sizeBytes;
+    } else if (++misfits === MOST_MISFITS) break;
   }
-  return lines.filter((_, index) => keep.has(index)).join('');
+  return kept
+    .sort((a, b) => a[0] - b[0])
+    .map(([, line]) => line)
+    .join('');
 }
 
 /** Lower case, inner blanks and end marks dropped; long texts by a 53-bit hash (a collision merges two rows, the same way each time). */
@@ -140,6 +152,8 @@ export function statedText(value: unknown): string | undefined {
 /** Most UTF-16 units of one fact, decision, todo or ref summary. */
 export const MOST_STATED_UNITS = 4096;
 export const ITEM_ID: RegExp = /^[A-Za-z0-9][A-Za-z0-9._:+-]{0,95}$/;
+const MOST_MISFITS = 16;
+
 function inStream(a: Row, b: Row): number {
   return a.line - b.line || a.event - b.event || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }

@@ -13,7 +13,7 @@ export const swapRows: SwapRows = (block: BlockRecord): string => {
     kind: 'message_range',
     source: 'messages.jsonl',
     range: `${block.firstLine}-${last}`,
-    summary: block.summary,
+    summary: clipLine(block.summary, RANGE_SUMMARY_UNITS),
     ...size(block.bytes),
     start_event: `msg-${block.firstLine}`,
     end_event: `msg-${last}`,
@@ -38,6 +38,9 @@ export function swapChunks(block: BlockRecord): readonly { readonly id: string; 
 export function estimateTokens(bytes: number): number {
   return Math.ceil(bytes / 4);
 }
+
+/** An index is skimmed; the whole summary is in summary.md. */
+const RANGE_SUMMARY_UNITS = 200;
 
 type Fields = Readonly<Record<string, unknown>>;
 interface LineRow {
@@ -71,7 +74,6 @@ function* oncePerLine(outputs: readonly OutputRecord[]): Generator<LineRow> {
         event: `msg-${line}`,
         summary,
         ...size(lineBytes),
-        hash: hashOf(lineDigest),
       },
     };
   }
@@ -85,7 +87,7 @@ function largeRow({ line, digest, bytes }: LargeLine): LineRow {
       kind: 'message_range',
       source: 'messages.jsonl',
       range: `${line}-${line}`,
-      summary: clipLine(`long message ${line}`, 80),
+      summary: `long message ${line}`,
       ...size(bytes),
       start_event: `msg-${line}`,
       end_event: `msg-${line}`,

@@ -1,5 +1,5 @@
 // context/todo.md: open work as checkbox lines, each with its source. The last statement about an item decides whether it is done.
-import { chooseLines, contributedId, contributedSource, MOST_STATED_UNITS, placeId, statementKey } from './rows.ts';
+import { contributedId, contributedSource, MOST_STATED_UNITS, placeId, statementKey, takeLines } from './rows.ts';
 import { clipLine } from './sentences.ts';
 import { MAX_EXTRACTED_ITEMS } from './types.ts';
 import type { Contribution, KindFold } from './types.ts';
@@ -9,15 +9,21 @@ interface TodoItem {
   readonly key: string;
   readonly text: string;
   readonly source: string;
-  readonly firstLine: number;
-  readonly lastLine: number;
+  /** Place of the first and of the last statement: message line, then event line (0: the message itself). */
+  readonly first: Place;
+  readonly last: Place;
+  /** Newest event that speaks of it; 0 when it was only extracted. */
   readonly event: number;
   readonly done: boolean;
 }
 
+type Place = readonly [line: number, event: number];
+
 /** Plain JSON. */
 export interface TodoState {
   items: TodoItem[];
+  /** Key to index in `items`. */
+  places: Record<string, number>;
   /** The newest whole-file contribution: its lines stay as they were written, but for their boxes. */
   base: { eventLine: number; throughLine: number; lines: string[] } | null;
   retracted: Record<string, 1>;
@@ -25,15 +31,19 @@ export interface TodoState {
 
 export const todoFold: KindFold<TodoState> = {
   kind: 'todo',
-  initial: () => ({ items: [], base: null, retracted: {} }),
+  initial: () => ({ items: [], places: {}, base: null, retracted: {} }),
   addBlock(state, block) {
-    const known = new Map(state.items.map((item, index) => [item.key, index]));
     const counts = new Map<number, number>();
     for (const { line, text, done } of block.todos) {
       const id = placeId('t', line, counts);
-      put(state, known, { id, key: statementKey(text), text, source: `messages:${line}`, firstLine: line, lastLine: line, event: 0, done });
+      const place: Place = [line, 0];
+      put(state, { id, key: statementKey(text), text, source: `messages:${line}`, first: place, last: place, event: 0, done });
     }
-    if (state.items.length > MAX_EXTRACTED_ITEMS) state.items = bounded(state.items);
+    // With slack, so that a long history pays for this once in many blocks.
+    if (state.items.length > MAX_EXTRACTED_ITEMS + SLACK_ITEMS) {
+      state.items = bounded(state.items);
+      state.places = Object.fromEntries(state.items.map((item, index) => [item.key, index]));
+    }
   },
   addContribution(state, contribution) {
     const { type, event, eventLine, afterLine } = contribution;
@@ -43,16 +53,15 @@ export const todoFold: KindFold<TodoState> = {
     if (typeof content === 'string') {
       state.base = { eventLine, throughLine: afterLine, lines: content.replace(/\n+$/, '').split('\n') };
     } else if (typeof text === 'string') {
-      const known = new Map(state.items.map((item, index) => [item.key, index]));
-      put(state, known, todoOf(contribution, text, done === true));
+      put(state, todoOf(contribution, text, done === true));
     }
   },
   text(state, limitBytes) {
     const base = state.base;
     // The written list speaks for everything before it; an item comes back when somebody speaks of it again.
-    const shown = state.items.filter(
-      (item) =>
-        state.retracted[item.id] === undefined && (base === null || item.lastLine > base.throughLine || item.event > base.eventLine),
+    const current = state.items.length > MAX_EXTRACTED_ITEMS ? bounded(state.items) : state.items;
+    const shown = current.filter(
+      (item) => state.retracted[item.id] === undefined && (base === null || item.last[0] > base.throughLine || item.event > base.eventLine),
     );
     const rows: { line: string; open: boolean; at: number; event: boolean }[] = [];
     const byKey = new Map(shown.map((item) => [item.key, item]));
@@ -62,20 +71,20 @@ export const todoFold: KindFold<TodoState> = {
       if (later !== undefined) byKey.delete(later.key);
       const done = later?.done ?? box?.done ?? false;
       const text = box === undefined || done === box.done ? line : line.replace(/\[[ xX]\]/, done ? '[x]' : '[ ]');
-      rows.push({ line: `${text}\n`, open: !done, at: later?.lastLine ?? base?.throughLine ?? 0, event: true });
+      rows.push({ line: `${text}\n`, open: !done, at: later?.last[0] ?? base?.throughLine ?? 0, event: true });
     }
-    for (const item of shown) {
+    for (const item of shown.sort((a, b) => a.first[0] - b.first[0] || a.first[1] - b.first[1])) {
       if (!byKey.has(item.key)) continue;
       rows.push({
         line: `- [${item.done ? 'x' : ' '}] ${item.text} (${item.source})\n`,
         open: !item.done,
-        at: item.lastLine,
+        at: item.last[0],
         event: item.event > 0,
       });
     }
-    const lines = rows.map((row) => row.line);
-    if (limitBytes === undefined) return lines.length === 1 && lines[0] === '\n' ? '' : lines.join('');
-    return chooseLines(lines, limitBytes, (a, b) => byWeight(rows[a], rows[b]) || b - a);
+    if (limitBytes === undefined) return rows.map((row) => row.line).join('');
+    const weighed = rows.map((_, index) => index).sort((a, b) => byWeight(rows[a], rows[b]) || b - a);
+    return takeLines(weighed, (index) => rows[index]?.line ?? '', limitBytes);
   },
 };
 
@@ -98,23 +107,30 @@ function todoOf(contribution: Contribution, text: string, done: boolean): TodoIt
     key: statementKey(shown),
     text: shown,
     source: contributedSource(contribution),
-    firstLine: contribution.afterLine,
-    lastLine: contribution.afterLine,
+    first: [contribution.afterLine, contribution.eventLine],
+    last: [contribution.afterLine, contribution.eventLine],
     event: contribution.eventLine,
     done,
   };
 }
 
-function put(state: TodoState, known: Map<string, number>, item: TodoItem): void {
-  const index = known.get(item.key);
+/** The earliest statement names the item, the latest decides whether it is done: whatever the order of folding. */
+function put(state: TodoState, item: TodoItem): void {
+  const index = state.places[item.key];
   if (index === undefined) {
-    known.set(item.key, state.items.length);
+    state.places[item.key] = state.items.length;
     state.items.push(item);
     return;
   }
-  const before = state.items[index] as TodoItem;
-  state.items[index] = { ...before, done: item.done, lastLine: item.lastLine, event: Math.max(before.event, item.event) };
-  if (item.event > 0) delete state.retracted[before.id];
+  const known = state.items[index] as TodoItem;
+  const named = isBefore(item.first, known.first) ? item : known;
+  const latest = isBefore(item.last, known.last) ? known : item;
+  state.items[index] = { ...named, last: latest.last, done: latest.done, event: Math.max(known.event, item.event) };
+  if (item.event > 0) delete state.retracted[named.id];
+}
+
+function isBefore(a: Place, b: Place): boolean {
+  return a[0] < b[0] || (a[0] === b[0] && a[1] < b[1]);
 }
 
 function retractTodo(state: TodoState, event: Contribution['event']): void {
@@ -131,6 +147,8 @@ function bounded(items: readonly TodoItem[]): TodoItem[] {
   excess = withoutDone.length - MAX_EXTRACTED_ITEMS;
   return withoutDone.filter((item) => !(item.event === 0 && excess-- > 0));
 }
+
+const SLACK_ITEMS = 256;
 
 type Weighed = { readonly open: boolean; readonly at: number; readonly event: boolean } | undefined;
 

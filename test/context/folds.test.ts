@@ -208,6 +208,7 @@ const event: fc.Arbitrary<Record<string, unknown>> = fc.oneof(
     .tuple(fc.constantFrom('f', 'd', 'r', 't'), fc.integer({ min: 1, max: 90 }))
     .map(([letter, n]) => ({ type: 'context.retract', target: `${letter}${n}` })),
   fc.constantFrom('- [ ] write the docs\n- [x] add a test\n', '', 'no boxes').map((text) => wholeFileEvent('todo.md', text)),
+  fc.record({ type: fc.constant('context.todo'), text: fc.constantFrom('add a test', 'write the docs', 'rest'), done: fc.boolean() }),
   fc.constantFrom('Mine.', '').map((text) => wholeFileEvent('summary.md', text)),
 );
 
@@ -241,6 +242,23 @@ test('CTX-9: it makes no difference whether a contribution inside a block is fol
     }),
     { numRuns: 60 },
   );
+});
+
+test('CTX-9: of two statements about an item the earlier names it and the later decides, in either order of folding', () => {
+  const early = block(1, { todos: [{ line: 10, text: 'Add a test', done: false }] });
+  const late = block(1, { todos: [{ line: 50, text: 'Add a test', done: true }] });
+  const between = contribution(1, 20, { type: 'context.todo', text: 'add a test', done: true });
+  const reopened = contribution(1, 20, { type: 'context.todo', text: 'add a test', done: false });
+  for (const steps of [
+    [early, between],
+    [between, early],
+  ])
+    expect(textOf(todoFold, steps)).toBe('- [x] Add a test (messages:10)\n');
+  for (const steps of [
+    [late, reopened],
+    [reopened, late],
+  ])
+    expect(textOf(todoFold, steps)).toBe('- [x] add a test (ev-1)\n');
 });
 
 test('CTX-10: ids are unique and stay when history grows; every source resolves', () => {

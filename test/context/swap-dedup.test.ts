@@ -22,7 +22,7 @@ test('swap rows have the fields of the specification', () => {
     kind: 'message_range',
     source: 'messages.jsonl',
     range: '1-21',
-    summary: session.summary,
+
     tokens: Math.ceil(codingSession.length / 4),
     tokens_estimated: true,
     start_event: 'msg-1',
@@ -44,7 +44,8 @@ test('SWP-1: a chunk id is the sha256 of exactly the raw bytes of its lines', ()
           const chunk = named.get(String(row['id']));
           expect(chunk).toBeDefined();
           const bytes = Buffer.concat(lines.slice((chunk?.firstLine ?? 0) - 1, chunk?.lastLine).map((line) => line.bytes));
-          expect(row).toMatchObject({ id: `sha256-${sha(bytes)}`, hash: `sha256:${sha(bytes)}`, bytes: bytes.length });
+          expect(row).toMatchObject({ id: `sha256-${sha(bytes)}`, bytes: bytes.length });
+          if (row['kind'] === 'message_range') expect(row['hash']).toBe(`sha256:${sha(bytes)}`);
         }
       }
     }),
