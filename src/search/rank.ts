@@ -27,8 +27,14 @@ interface Found {
   readonly rows: readonly (readonly number[])[];
 }
 
-/** The best lines, higher score first, later line first among equals. */
-export function rank(segments: readonly Segment[], query: readonly WeightedTerm[], limit: number, options: RankOptions): readonly SearchHit[] {
+export interface Ranking {
+  /** The best lines, higher score first, later line first among equals. */
+  readonly hits: readonly SearchHit[];
+  /** For each query term: its idf in 1/64, or 0 when no passage has it. */
+  readonly rarities: readonly number[];
+}
+
+export function rank(segments: readonly Segment[], query: readonly WeightedTerm[], limit: number, options: RankOptions): Ranking {
   const throughLine = options.throughLine ?? Number.MAX_SAFE_INTEGER;
   const found: Found[] = [];
   const frequency = new Array<number>(query.length).fill(0);
@@ -39,7 +45,8 @@ export function rank(segments: readonly Segment[], query: readonly WeightedTerm[
     total += through;
     found.push({ segment, through, rows: gather(segment, through, query, frequency) });
   }
-  const value = query.map(({ weight }, i) => weight * idf(frequency[i] as number, total));
+  const rarities = frequency.map((df) => (df === 0 ? 0 : idf(df, total)));
+  const value = query.map(({ weight }, i) => weight * (rarities[i] as number));
   const best = new Map<number, SearchHit>();
   for (const { segment, through, rows } of found) {
     const scores = new Int32Array(through + 1);
@@ -56,7 +63,8 @@ export function rank(segments: readonly Segment[], query: readonly WeightedTerm[
       if ((best.get(line)?.score ?? -1) < score) best.set(line, { line, score });
     }
   }
-  return [...best.values()].sort((a, b) => b.score - a.score || b.line - a.line).slice(0, limit);
+  const hits = [...best.values()].sort((a, b) => b.score - a.score || b.line - a.line).slice(0, limit);
+  return { hits, rarities };
 }
 
 function gather(segment: Segment, through: number, query: readonly WeightedTerm[], frequency: number[]): readonly (readonly number[])[] {

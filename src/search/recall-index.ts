@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
-import { rank, type RankOptions, type WeightedTerm } from './rank.ts';
+import { rank, type RankOptions, type Ranking, type WeightedTerm } from './rank.ts';
 import { SEARCH_VERSION, SEGMENT_LINES, Segment, removeSegment } from './segment.ts';
 import { terms } from './terms.ts';
 import type { RecallIndex, SearchDoc, SearchHit } from './types.ts';
@@ -11,6 +11,10 @@ import type { RecallIndex, SearchDoc, SearchHit } from './types.ts';
 /** An index that also answers weighted queries (recall). */
 export interface TermIndex extends RecallIndex {
   rank(query: readonly WeightedTerm[], limit: number, options?: RankOptions): readonly SearchHit[];
+  /** `rank` with the rarity of each term. */
+  ranking(query: readonly WeightedTerm[], limit: number, options?: RankOptions): Ranking;
+  /** Segments with a line at or before this one. */
+  segmentsThrough(line: number): number;
 }
 
 /**
@@ -98,7 +102,15 @@ class SegmentedIndex implements TermIndex {
   }
 
   rank(query: readonly WeightedTerm[], limit: number, options: RankOptions = {}): readonly SearchHit[] {
+    return this.ranking(query, limit, options).hits;
+  }
+
+  ranking(query: readonly WeightedTerm[], limit: number, options: RankOptions = {}): Ranking {
     return rank([...this.#sealed, this.#open], query, limit, options);
+  }
+
+  segmentsThrough(line: number): number {
+    return Math.min(segmentOfLine(Math.max(1, line)), this.#sealed.length) + 1;
   }
 
   flush(): void {

@@ -4,7 +4,7 @@
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import Database from 'libsql';
 import { passages } from './passages.ts';
-import { terms } from './terms.ts';
+import { TermWriter } from './term-writer.ts';
 import type { SearchDoc } from './types.ts';
 
 /** Changes whenever terms, passages, layout or scores change: an index of another version is dropped. */
@@ -13,11 +13,16 @@ export const SEGMENT_LINES = 32_768;
 /** A term in more rows of a segment than this is *hot* there: it does not choose candidates on its own. */
 export const HOT_ROWS = 1024;
 
+/** FTS5 gathers this much before it writes. */
+const HASH_BYTES = 8 * 1024 * 1024;
+
 export interface Postings {
   /** Ascending row numbers. */
   readonly rows: readonly number[];
   readonly hot: boolean;
 }
+
+const writer = new TermWriter();
 
 export class Segment {
   readonly path: string;
@@ -49,7 +54,8 @@ export class Segment {
         CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
         CREATE TABLE IF NOT EXISTS map (first INTEGER PRIMARY KEY, rows BLOB);
         CREATE TABLE IF NOT EXISTS hot (term TEXT PRIMARY KEY) WITHOUT ROWID;
-        CREATE VIRTUAL TABLE IF NOT EXISTS terms USING fts5(t, content='', detail=none, columnsize=0, tokenize='ascii');`);
+        CREATE VIRTUAL TABLE IF NOT EXISTS terms USING fts5(t, content='', detail=none, columnsize=0, tokenize='ascii');
+        INSERT INTO terms(terms, rank) VALUES ('hashsize', ${HASH_BYTES});`);
       this.#insert = this.#db.prepare('INSERT INTO terms(rowid, t) VALUES (?, ?)');
       this.#map = this.#db.prepare('INSERT INTO map(first, rows) VALUES (?, ?)');
       if (this.#about('version') === undefined) this.#note('version', SEARCH_VERSION);
@@ -97,10 +103,10 @@ export class Segment {
     const first = this.#rows + 1;
     for (const doc of docs) {
       for (const passage of passages(doc.text)) {
-        const found = terms(doc.text.slice(passage.start, passage.end));
-        if (found.length === 0 && passage.start > 0) continue;
-        this.#push(doc.line - this.baseLine - 1, Math.min(255, found.length));
-        if (found.length > 0) this.#insert?.run(this.#rows, [...new Set(found)].join(' '));
+        const line = writer.write(passage.end === doc.text.length && passage.start === 0 ? doc.text : doc.text.slice(passage.start, passage.end));
+        if (writer.count === 0) continue;
+        this.#push(doc.line - this.baseLine - 1, Math.min(255, writer.count));
+        this.#insert?.run(this.#rows, line);
       }
     }
     if (this.#rows >= first) this.#map?.run(first, this.#packRows(first));

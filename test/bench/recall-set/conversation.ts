@@ -10,6 +10,7 @@ export interface Line {
 export interface Question {
   readonly fact: string;
   readonly text: string;
+  readonly plain: string;
   /** Lines that must all be seen. */
   readonly evidence: readonly number[];
 }
@@ -71,9 +72,12 @@ export function converse(seed: number, facts: readonly Fact[], fillers: readonly
       evidence.set(fact, [...(evidence.get(fact) ?? []), lines.length]);
     }
   }
-  const questions = told.flatMap((fact) => fact.questions.map((text) => ({
-    fact: fact.name, text: filled(text, fill.get(fact) as Record<string, string>), evidence: evidence.get(fact) ?? [],
-  })));
+  const questions = told.flatMap((fact) => {
+    const values = fill.get(fact) as Record<string, string>;
+    return fact.questions.map((text, i) => ({
+      fact: fact.name, text: filled(text, values), plain: filled(fact.plain[i] as string, values), evidence: evidence.get(fact) ?? [],
+    }));
+  });
   return { lines, questions };
 }
 

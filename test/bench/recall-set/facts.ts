@@ -13,13 +13,20 @@ export interface Fact {
   readonly name: string;
   /** Parts are told apart from each other, in order. */
   readonly parts: readonly (readonly Turn[])[];
+  /** In other words throughout. */
   readonly questions: readonly string[];
+  /** The same questions as a person asks them: people and things by their names. */
+  readonly plain: readonly string[];
 }
 
 export function readFacts(directory: string): readonly Fact[] {
   const facts: Fact[] = [];
+  const plain = new Map(blocks(readFileSync(join(directory, 'questions-plain.txt'), 'utf8'), /^= /m).map((block) => {
+    const [name = '', ...questions] = block.split('\n');
+    return [name, questions] as const;
+  }));
   for (const file of readdirSync(directory).filter((name) => name.startsWith('facts-')).sort()) {
-    for (const block of blocks(readFileSync(join(directory, file), 'utf8'), /^= /m)) facts.push(parseFact(block));
+    for (const block of blocks(readFileSync(join(directory, file), 'utf8'), /^= /m)) facts.push(parseFact(block, plain));
   }
   return facts;
 }
@@ -33,7 +40,7 @@ function blocks(text: string, border: RegExp): readonly string[] {
   return body.split(border).map((block) => block.trim()).filter((block) => block !== '');
 }
 
-function parseFact(block: string): Fact {
+function parseFact(block: string, plain: ReadonlyMap<string, readonly string[]>): Fact {
   const [name = '', ...lines] = block.split('\n');
   const parts: Turn[][] = [[]];
   const questions: string[] = [];
@@ -42,7 +49,9 @@ function parseFact(block: string): Fact {
     else if (line.startsWith('? ')) questions.push(line.slice(2));
     else if (line !== '') (parts.at(-1) as Turn[]).push(parseTurn(line));
   }
-  return { name, parts, questions };
+  const same = plain.get(name) ?? [];
+  if (same.length !== questions.length) throw new Error(`${name} has ${questions.length} questions and ${same.length} in plain words`);
+  return { name, parts, questions, plain: same };
 }
 
 function parseTurn(line: string): Turn {

@@ -1,0 +1,168 @@
+// What a question needs from earlier history: candidates from the index, scored again as short stretches of dialogue,
+// chosen within a share of tokens. Deterministic; integer scores; ties go to the later line.
+import { answerFit, expects } from './answer-shape.ts';
+import { WORD_WEIGHT, concepts, type Concept } from './concepts.ts';
+import type { WeightedTerm } from './rank.ts';
+import type { TermIndex } from './recall-index.ts';
+import { terms } from './terms.ts';
+import type { SearchHit } from './types.ts';
+
+/** Changes whenever the same inputs may choose other lines. */
+export const RECALL_VERSION = 1;
+
+export interface RecallRequest {
+  readonly query: string;
+  /** The last line of history that may be recalled. */
+  readonly throughLine: number;
+  readonly limitTokens: number;
+  /** Text of a line as it was indexed; undefined for a line without text. Called for a few hundred lines at most. */
+  readonly textOf: (line: number) => string | undefined;
+  /** Tokens that showing this line costs. */
+  readonly costOf: (line: number) => number;
+  /** Lines that are shown anyway. */
+  readonly except?: ReadonlySet<number>;
+}
+
+export interface RecallChoice {
+  /** Lines to show, best first. */
+  readonly lines: readonly SearchHit[];
+  /** The best candidates that did not fit. */
+  readonly next: readonly SearchHit[];
+}
+
+export interface Tuning {
+  readonly candidates: number;
+  readonly near: number;
+  readonly far: number;
+  readonly shape: number;
+  readonly repeat: number;
+  readonly pad: number;
+}
+
+export const TUNING: Tuning = { candidates: 160, near: 9, far: 4, shape: 3, repeat: 12, pad: 2 };
+
+const MAX_CONCEPTS = 32;
+/** Index look-ups (terms x segments) that one question may cost. */
+const MAX_LOOKUPS = 512;
+
+export function recall(index: TermIndex, request: RecallRequest, tuning: Tuning = TUNING): RecallChoice {
+  const asked = concepts(request.query).slice(0, MAX_CONCEPTS);
+  if (asked.length === 0 || request.throughLine < 1) return { lines: [], next: [] };
+  const query = lookups(asked, Math.max(MAX_CONCEPTS, Math.floor(MAX_LOOKUPS / index.segmentsThrough(request.throughLine))));
+  const { hits, rarities } = index.ranking(query, tuning.candidates, { throughLine: request.throughLine });
+  const rarity = new Map(query.map(({ term }, i) => [term, rarities[i] as number]));
+  const stretch = new Stretch(asked, rarity, request, tuning);
+  for (const hit of hits) stretch.open(hit.line);
+  return stretch.choose();
+}
+
+/** Each word itself first, then the alternatives in turn while the bound allows. */
+function lookups(asked: readonly Concept[], bound: number): readonly WeightedTerm[] {
+  const weights = new Map<string, number>();
+  for (let depth = 0; depth < 64; depth += 1) {
+    for (const concept of asked) {
+      const alternative = concept[depth];
+      if (alternative === undefined || (weights.size >= bound && !weights.has(alternative.term))) continue;
+      weights.set(alternative.term, Math.max(alternative.weight, weights.get(alternative.term) ?? 0));
+    }
+  }
+  return [...weights].map(([term, weight]) => ({ term, weight }));
+}
+
+/** Lines under consideration, each with what it says about every concept. */
+class Stretch {
+  readonly #asked: readonly Concept[];
+  readonly #rarity: ReadonlyMap<string, number>;
+  readonly #request: RecallRequest;
+  readonly #tuning: Tuning;
+  readonly #shapes: ReturnType<typeof expects>;
+  readonly #said = new Map<number, Int32Array | undefined>();
+  readonly #lines = new Set<number>();
+
+  constructor(asked: readonly Concept[], rarity: ReadonlyMap<string, number>, request: RecallRequest, tuning: Tuning) {
+    this.#asked = asked;
+    this.#rarity = rarity;
+    this.#request = request;
+    this.#tuning = tuning;
+    this.#shapes = expects(request.query);
+  }
+
+  open(line: number): void {
+    for (let at = line - this.#tuning.pad; at <= line + this.#tuning.pad; at += 1) {
+      if (at >= 1 && at <= this.#request.throughLine) this.#lines.add(at);
+    }
+  }
+
+  choose(): RecallChoice {
+    const { limitTokens, costOf, except, textOf } = this.#request;
+    const gains = new Map<number, Int32Array>();
+    for (const line of this.#lines) if (this.#says(line) !== undefined && except?.has(line) !== true) gains.set(line, this.#heard(line));
+    const fit = new Map<number, number>();
+    for (const line of gains.keys()) fit.set(line, 16 + this.#tuning.shape * answerFit(this.#shapes, textOf(line) as string));
+    const seen = new Int32Array(this.#asked.length);
+    const lines: SearchHit[] = [];
+    const next: SearchHit[] = [];
+    let room = limitTokens;
+    while (gains.size > 0) {
+      let best = -1;
+      let bestScore = -1;
+      for (const [line, gain] of gains) {
+        let score = 0;
+        for (let i = 0; i < gain.length; i += 1) score += Math.floor(((gain[i] as number) * 16) / (16 + Math.min(64, seen[i] as number)));
+        score *= fit.get(line) as number;
+        if (score > bestScore || (score === bestScore && line > best)) {
+          best = line;
+          bestScore = score;
+        }
+      }
+      const gain = gains.get(best) as Int32Array;
+      gains.delete(best);
+      const cost = costOf(best);
+      if (cost > room) {
+        if (next.length < 16) next.push({ line: best, score: bestScore });
+        if (room < 16 && next.length >= 8) break;
+        continue;
+      }
+      room -= cost;
+      lines.push({ line: best, score: bestScore });
+      for (let i = 0; i < gain.length; i += 1) if ((gain[i] as number) > 0) seen[i] = (seen[i] as number) + this.#tuning.repeat / 4;
+    }
+    return { lines, next };
+  }
+
+  /** What the line itself says: for each concept the best alternative, weight x rarity. */
+  #says(line: number): Int32Array | undefined {
+    if (line < 1 || line > this.#request.throughLine) return undefined;
+    if (this.#said.has(line)) return this.#said.get(line);
+    const text = this.#request.textOf(line);
+    let said: Int32Array | undefined;
+    if (text !== undefined) {
+      const own = terms(text);
+      const set = new Set(own);
+      // A long line says each thing less clearly.
+      const length = 48 + Math.min(own.length, 600);
+      said = Int32Array.from(this.#asked, (concept) => {
+        let best = 0;
+        for (const { term, weight } of concept) if (set.has(term)) best = Math.max(best, weight * (this.#rarity.get(term) ?? 0));
+        return Math.floor((best * 64) / length);
+      });
+    }
+    this.#said.set(line, said);
+    return said;
+  }
+
+  /** What is heard at a line: its own words, and fainter those of the lines around it. */
+  #heard(line: number): Int32Array {
+    const { near, far } = this.#tuning;
+    const around: readonly (readonly [number, number])[] = [[0, 16], [-1, near], [1, near], [-2, far], [2, far]];
+    const heard = new Int32Array(this.#asked.length);
+    for (const [offset, weight] of around) {
+      const said = this.#says(line + offset);
+      if (said === undefined) continue;
+      for (let i = 0; i < heard.length; i += 1) heard[i] = Math.max(heard[i] as number, ((said[i] as number) * weight) >> 4);
+    }
+    return heard;
+  }
+}
+
+void WORD_WEIGHT;
