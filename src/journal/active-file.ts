@@ -49,8 +49,12 @@ export class ActiveFile {
     this.#endBytes = endBytes;
   }
 
-  get ackBytes(): number { return this.#ackBytes; }
-  get endBytes(): number { return this.#endBytes; }
+  get ackBytes(): number {
+    return this.#ackBytes;
+  }
+  get endBytes(): number {
+    return this.#endBytes;
+  }
 
   /**
    * Appends whole lines with one write(2). Returns how many bytes are stored: all, or (full disk) up to a line end.
@@ -105,7 +109,9 @@ export class ActiveFile {
       this.#disk.fdatasyncSync(this.#fd);
     } catch (cause) {
       this.#syncFailure = new CtxError('journal.fsync_failed', 'EIO', 'fsync failed: lines since the last good fsync may be lost', {
-        where: this.#where(), next: 'check the disk, then restart the daemon', cause,
+        where: this.#where(),
+        next: 'check the disk, then restart the daemon',
+        cause,
       });
       throw this.#syncFailure;
     }
@@ -182,11 +188,16 @@ export class ActiveFile {
   #endForeignPartial(): void {
     this.#disk.writeSync(this.#fd, NEWLINE, 0, 1);
     this.#takeForeign(this.#disk.fstatSync(this.#fd).size);
-    if (this.#endBytes !== this.#ackBytes) throw new CtxError('journal.busy', 'EAGAIN', 'another process is writing a line in pieces', { where: this.#where() });
+    if (this.#endBytes !== this.#ackBytes)
+      throw new CtxError('journal.busy', 'EAGAIN', 'another process is writing a line in pieces', { where: this.#where() });
   }
 
   #freeze(what: string, cause?: unknown): CtxError {
-    this.#frozen = new CtxError('journal.frozen', 'EIO', `${what}; no more lines are taken`, { where: this.#where(), next: 'run ctx fsck, then restart the daemon', cause });
+    this.#frozen = new CtxError('journal.frozen', 'EIO', `${what}; no more lines are taken`, {
+      where: this.#where(),
+      next: 'run ctx fsck, then restart the daemon',
+      cause,
+    });
     return this.#frozen;
   }
 
@@ -196,13 +207,31 @@ export class ActiveFile {
 }
 
 const NEWLINE: Buffer = Buffer.from('\n');
-const REPORTED: ReadonlySet<string> = new Set<ErrnoName>(['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EIO', 'EAGAIN', 'EINTR', 'ENOMEM', 'EACCES', 'EPERM']);
+const REPORTED: ReadonlySet<string> = new Set<ErrnoName>([
+  'ENOSPC',
+  'EDQUOT',
+  'EFBIG',
+  'EROFS',
+  'EIO',
+  'EAGAIN',
+  'EINTR',
+  'ENOMEM',
+  'EACCES',
+  'EPERM',
+]);
 
 function writeError(where: string, cause: unknown): CtxError {
   const errno = errnoOf(cause);
-  return new CtxError('journal.write_failed', errno !== undefined && REPORTED.has(errno) ? (errno as ErrnoName) : 'EIO', 'the line was not stored', {
-    where, next: errno === 'ENOSPC' || errno === 'EDQUOT' ? 'free space and append again' : 'check the disk', cause,
-  });
+  return new CtxError(
+    'journal.write_failed',
+    errno !== undefined && REPORTED.has(errno) ? (errno as ErrnoName) : 'EIO',
+    'the line was not stored',
+    {
+      where,
+      next: errno === 'ENOSPC' || errno === 'EDQUOT' ? 'free space and append again' : 'check the disk',
+      cause,
+    },
+  );
 }
 
 function countNewlines(bytes: Buffer, endBytes: number): number {

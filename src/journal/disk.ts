@@ -2,9 +2,27 @@
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
 
-export type Disk = Pick<typeof fs,
-  | 'openSync' | 'closeSync' | 'readSync' | 'writeSync' | 'fstatSync' | 'statSync' | 'ftruncateSync' | 'fsyncSync' | 'fdatasyncSync'
-  | 'renameSync' | 'linkSync' | 'unlinkSync' | 'mkdirSync' | 'copyFileSync' | 'chmodSync' | 'chownSync' | 'readdirSync' | 'existsSync'>;
+export type Disk = Pick<
+  typeof fs,
+  | 'openSync'
+  | 'closeSync'
+  | 'readSync'
+  | 'writeSync'
+  | 'fstatSync'
+  | 'statSync'
+  | 'ftruncateSync'
+  | 'fsyncSync'
+  | 'fdatasyncSync'
+  | 'renameSync'
+  | 'linkSync'
+  | 'unlinkSync'
+  | 'mkdirSync'
+  | 'copyFileSync'
+  | 'chmodSync'
+  | 'chownSync'
+  | 'readdirSync'
+  | 'existsSync'
+>;
 
 export const nodeDisk: Disk = fs;
 

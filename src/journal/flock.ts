@@ -5,8 +5,8 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
 
-export const STORE_LOCK_FILE = 'lock';
-export const JOURNAL_LOCK_FILE = 'journal.lock';
+const STORE_LOCK_FILE = 'lock';
+const JOURNAL_LOCK_FILE = 'journal.lock';
 
 export interface Lock {
   release(): void;
@@ -18,9 +18,15 @@ export function lockStore(directory: string): Lock {
   const lock = tryLock(path, `pid=${process.pid}\n`);
   if (lock !== undefined) return lock;
   const pid = /^pid=(\d+)$/m.exec(readText(path))?.[1];
-  throw new CtxError('journal.store_locked', 'EBUSY', `the store is in use by ${pid === undefined ? 'another process' : `process ${pid}`}`, {
-    where: directory, next: 'stop that daemon (ctx umount) or choose another store with --store',
-  });
+  throw new CtxError(
+    'journal.store_locked',
+    'EBUSY',
+    `the store is in use by ${pid === undefined ? 'another process' : `process ${pid}`}`,
+    {
+      where: directory,
+      next: 'stop that daemon (ctx umount) or choose another store with --store',
+    },
+  );
 }
 
 /** The journals' lock: whoever appends more than one write(2) from outside holds it; the daemon holds it to cut a tail. */
@@ -44,7 +50,10 @@ function tryLock(path: string, note?: string): Lock | undefined {
     const code = errno();
     fs.closeSync(fd);
     if (code === again) return undefined;
-    throw new CtxError('journal.lock_failed', 'EIO', `flock failed with errno ${code}`, { where: path, next: 'put the store on a filesystem with flock' });
+    throw new CtxError('journal.lock_failed', 'EIO', `flock failed with errno ${code}`, {
+      where: path,
+      next: 'put the store on a filesystem with flock',
+    });
   }
   if (note !== undefined) {
     fs.ftruncateSync(fd, 0);
@@ -77,7 +86,11 @@ function libc(): Libc {
   if (loaded !== undefined) return loaded;
   const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi').default;
   const flock = koffi.load(null).func('int flock(int fd, int operation)');
-  return (loaded = { flock: (fd, operation) => flock(fd, operation) as number, errno: () => koffi.errno(), again: koffi.os.errno['EAGAIN'] ?? 11 });
+  return (loaded = {
+    flock: (fd, operation) => flock(fd, operation) as number,
+    errno: () => koffi.errno(),
+    again: koffi.os.errno['EAGAIN'] ?? 11,
+  });
 }
 
 function readText(path: string): string {

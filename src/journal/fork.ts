@@ -10,7 +10,17 @@ import { hexOf, INPUTS_DIR, INPUTS_FILE, readInputs } from './inputs.ts';
 import { readSealed, SEGMENTS_DIR, writeSealed, type SealedSegment } from './layout.ts';
 import { OrderPages } from './order-pages.ts';
 import {
-  chainOf, CHAIN_BYTES, CHAIN_START, encodeHead, encodeHeader, endChain, headerState, KIND_MESSAGES, ORDER_FILE, RECORD_BYTES, startChain,
+  chainOf,
+  CHAIN_BYTES,
+  CHAIN_START,
+  encodeHead,
+  encodeHeader,
+  endChain,
+  headerState,
+  KIND_MESSAGES,
+  ORDER_FILE,
+  RECORD_BYTES,
+  startChain,
 } from './order-record.ts';
 import { digestOfPrefix, startActive } from './seal.ts';
 import { writeMark } from './sync-mark.ts';
@@ -54,14 +64,22 @@ export function forkHistory(options: ForkOptions): void {
 function wholeCut(options: ForkOptions, pages: OrderPages): Cut {
   const ends = { 'messages.jsonl': 0, 'events.jsonl': 0 };
   for (const segment of options.sealed) ends[segment.journal] += segment.bytes;
-  return { ends, records: Math.min(pages.firstPast(ends['messages.jsonl'], (r) => r.messagesEnd), pages.firstPast(ends['events.jsonl'], (r) => r.eventsEnd)) };
+  return {
+    ends,
+    records: Math.min(
+      pages.firstPast(ends['messages.jsonl'], (r) => r.messagesEnd),
+      pages.firstPast(ends['events.jsonl'], (r) => r.eventsEnd),
+    ),
+  };
 }
 
 function cutAtLine(options: ForkOptions, pages: OrderPages, atLine: number): Cut {
   const history = openHistory(options.parent, 'messages.jsonl', undefined, options.disk);
   try {
     if (!Number.isSafeInteger(atLine) || atLine < 0 || atLine > history.lines) {
-      throw new CtxError('journal.no_such_line', 'EINVAL', `cannot fork at line ${atLine}: there are ${history.lines}`, { where: options.parent });
+      throw new CtxError('journal.no_such_line', 'EINVAL', `cannot fork at line ${atLine}: there are ${history.lines}`, {
+        where: options.parent,
+      });
     }
     const messagesEnd = history.offsetOfLine(atLine + 1);
     if (atLine === 0) return { ends: { 'messages.jsonl': 0, 'events.jsonl': 0 }, records: 0 };
@@ -123,7 +141,8 @@ function copyOrder(options: ForkOptions, pages: OrderPages, cut: Cut): void {
   const partial = options.atLine !== undefined && cut.records < pages.length && before.messagesEnd < cut.ends['messages.jsonl'];
   if (partial) {
     const record = { ...pages.at(cut.records), messagesEnd: cut.ends['messages.jsonl'], messageLines: options.atLine as number };
-    if (record.kind !== KIND_MESSAGES) throw new CtxError('journal.order_damaged', 'EIO', 'the order log does not fit the journal', { where: parent, next: 'run ctx fsck' });
+    if (record.kind !== KIND_MESSAGES)
+      throw new CtxError('journal.order_damaged', 'EIO', 'the order log does not fit the journal', { where: parent, next: 'run ctx fsck' });
     const encoded = Buffer.alloc(RECORD_BYTES);
     encodeHead(record, encoded, 0);
     const history = openHistory(parent, 'messages.jsonl', undefined, disk);
@@ -141,8 +160,14 @@ function shareInputs(options: ForkOptions, count: number): void {
   const { inputs, lines } = readInputs(options.parent, options.disk);
   const folder = join(options.child, INPUTS_DIR);
   options.disk.mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const digests = new Set(inputs.slice(0, count).map((input) => input.digest).filter((digest) => digest !== undefined));
-  for (const digest of digests) share(options.disk, join(options.parent, INPUTS_DIR, hexOf(digest)), join(folder, hexOf(digest)), options.child);
+  const digests = new Set(
+    inputs
+      .slice(0, count)
+      .map((input) => input.digest)
+      .filter((digest) => digest !== undefined),
+  );
+  for (const digest of digests)
+    share(options.disk, join(options.parent, INPUTS_DIR, hexOf(digest)), join(folder, hexOf(digest)), options.child);
   syncDirectory(options.disk, folder);
   writeWhole(options.disk, join(options.child, INPUTS_FILE), Buffer.concat(lines.slice(0, count)));
 }
@@ -158,9 +183,14 @@ function writeWhole(disk: Disk, path: string, bytes: Buffer): void {
 }
 
 function refuseUsed(child: string, disk: Disk): void {
-  const used = readSealed(child, disk).length > 0
-    || JOURNALS.some((journal) => disk.existsSync(join(child, journal)) && disk.statSync(join(child, journal)).size > 0);
-  if (used) throw new CtxError('journal.fork_target_used', 'EEXIST', 'the target session has history already', { where: child, next: 'fork into a new session' });
+  const used =
+    readSealed(child, disk).length > 0 ||
+    JOURNALS.some((journal) => disk.existsSync(join(child, journal)) && disk.statSync(join(child, journal)).size > 0);
+  if (used)
+    throw new CtxError('journal.fork_target_used', 'EEXIST', 'the target session has history already', {
+      where: child,
+      next: 'fork into a new session',
+    });
 }
 
 function prefixDigest(disk: Disk, path: string, bytes: number): string {

@@ -88,13 +88,25 @@ function checkLines(directory: string, journal: JournalFile, disk: Disk, add: Ad
     const size = bytes.sizeBytes();
     let number = 0;
     let bad = 0;
-    const end = scanLines((position, into) => bytes.read(position, into), 0, size, (line) => {
-      number++;
-      const fault = lineFault(kind, line);
-      if (fault !== undefined && bad++ < LINES_SHOWN) add('error', 'line.invalid', `${journal} line ${number}`, `is not a valid line (${fault})`);
-    });
+    const end = scanLines(
+      (position, into) => bytes.read(position, into),
+      0,
+      size,
+      (line) => {
+        number++;
+        const fault = lineFault(kind, line);
+        if (fault !== undefined && bad++ < LINES_SHOWN)
+          add('error', 'line.invalid', `${journal} line ${number}`, `is not a valid line (${fault})`);
+      },
+    );
     if (bad > LINES_SHOWN) add('error', 'line.invalid', journal, `${bad - LINES_SHOWN} more invalid lines`);
-    if (end < size) add('warning', 'journal.torn', `${journal} line ${number + 1}`, `ends without a newline (${size - end} bytes); the next open sets it aside`);
+    if (end < size)
+      add(
+        'warning',
+        'journal.torn',
+        `${journal} line ${number + 1}`,
+        `ends without a newline (${size - end} bytes); the next open sets it aside`,
+      );
   } finally {
     bytes.close();
   }
@@ -102,12 +114,20 @@ function checkLines(directory: string, journal: JournalFile, disk: Disk, add: Ad
 
 function checkOrder(directory: string, disk: Disk, add: Add): void {
   const pages = new OrderPages(directory, disk);
-  const bytes = { 'messages.jsonl': new JournalBytes(directory, 'messages.jsonl', disk), 'events.jsonl': new JournalBytes(directory, 'events.jsonl', disk) };
+  const bytes = {
+    'messages.jsonl': new JournalBytes(directory, 'messages.jsonl', disk),
+    'events.jsonl': new JournalBytes(directory, 'events.jsonl', disk),
+  };
   try {
     const inputLines = readInputs(directory, disk).lines;
     for (let index = 0; index < pages.length; index++) {
       if (recordHolds({ bytes, inputLines }, pages, index)) continue;
-      add('error', 'order.mismatch', `order.log record ${index}`, 'does not match what it covers; it and later records are rebuilt on the next open if it is near the end');
+      add(
+        'error',
+        'order.mismatch',
+        `order.log record ${index}`,
+        'does not match what it covers; it and later records are rebuilt on the next open if it is near the end',
+      );
       return;
     }
     const last = pages.at(pages.length - 1);
@@ -126,6 +146,7 @@ function checkInputs(directory: string, disk: Disk, add: Add): void {
     const hex = hexOf(digest);
     const bytes = readWhole(disk, join(directory, INPUTS_DIR, hex));
     if (bytes === undefined) add('error', 'input.missing', `inputs/${hex}`, 'a recorded input is gone');
-    else if (createHash('sha256').update(bytes).digest('hex') !== hex) add('error', 'input.digest', `inputs/${hex}`, 'does not match its digest');
+    else if (createHash('sha256').update(bytes).digest('hex') !== hex)
+      add('error', 'input.digest', `inputs/${hex}`, 'does not match its digest');
   }
 }

@@ -14,7 +14,12 @@ import type { Extent, HistoryReader, OrderLog, SegmentRef } from './types.ts';
  * With an order log, history is exactly what is recorded. Without, it is every whole line on disk: the log that is there is
  * used as an index, and the rest is scanned once and remembered in memory.
  */
-export function openHistory(source: string | readonly SegmentRef[], file: JournalFile, orderLog?: OrderLog, disk: Disk = nodeDisk): HistoryReader {
+export function openHistory(
+  source: string | readonly SegmentRef[],
+  file: JournalFile,
+  orderLog?: OrderLog,
+  disk: Disk = nodeDisk,
+): HistoryReader {
   const bytes = typeof source === 'string' ? new JournalBytes(source, file, disk) : fixedBytes(source, disk);
   if (orderLog !== undefined) return new History(bytes, new LogIndex(orderLog, file), undefined);
   const index = typeof source === 'string' ? new PagesIndex(new OrderPages(source, disk), file) : undefined;
@@ -136,7 +141,9 @@ class LogIndex implements SparseIndex {
     this.#messages = file === 'messages.jsonl';
   }
 
-  length(): number { return this.#log.length; }
+  length(): number {
+    return this.#log.length;
+  }
   end(index: number): number {
     if (index < 0) return 0;
     const record = this.#log.at(index);
@@ -147,7 +154,9 @@ class LogIndex implements SparseIndex {
     const record = this.#log.at(index);
     return this.#messages ? record.messageLines : record.eventLines;
   }
-  close(): void { /* the log is the caller's */ }
+  close(): void {
+    /* the log is the caller's */
+  }
 }
 
 class PagesIndex implements SparseIndex {
@@ -159,7 +168,9 @@ class PagesIndex implements SparseIndex {
     this.#messages = file === 'messages.jsonl';
   }
 
-  length(): number { return this.#pages.refresh(); }
+  length(): number {
+    return this.#pages.refresh();
+  }
   end(index: number): number {
     const record = this.#pages.at(index);
     return this.#messages ? record.messagesEnd : record.eventsEnd;
@@ -168,7 +179,9 @@ class PagesIndex implements SparseIndex {
     const record = this.#pages.at(index);
     return this.#messages ? record.messageLines : record.eventLines;
   }
-  close(): void { this.#pages.close(); }
+  close(): void {
+    this.#pages.close();
+  }
 }
 
 /** Checkpoints over what no record covers, found by reading it once. */
@@ -196,25 +209,38 @@ class ScannedIndex implements SparseIndex {
     let lines = this.#lines.at(-1) as number;
     let marked = from;
     let markedLines = lines;
-    const end = scanLines((position, into) => this.#bytes.read(position, into), from, size, (line, start) => {
-      lines++;
-      const lineEnd = start + line.length + 1;
-      if (lineEnd - marked < MAX_RECORD_BYTES / 2 && lines - markedLines < MAX_RECORD_LINES) return;
-      this.#ends.push(lineEnd);
-      this.#lines.push(lines);
-      marked = lineEnd;
-      markedLines = lines;
-    });
+    const end = scanLines(
+      (position, into) => this.#bytes.read(position, into),
+      from,
+      size,
+      (line, start) => {
+        lines++;
+        const lineEnd = start + line.length + 1;
+        if (lineEnd - marked < MAX_RECORD_BYTES / 2 && lines - markedLines < MAX_RECORD_LINES) return;
+        this.#ends.push(lineEnd);
+        this.#lines.push(lines);
+        marked = lineEnd;
+        markedLines = lines;
+      },
+    );
     if (end > marked) {
       this.#ends.push(end);
       this.#lines.push(lines);
     }
   }
 
-  length(): number { return this.#ends.length; }
-  end(index: number): number { return index < 0 ? 0 : (this.#ends[index] as number); }
-  lines(index: number): number { return index < 0 ? 0 : (this.#lines[index] as number); }
-  close(): void { /* nothing held */ }
+  length(): number {
+    return this.#ends.length;
+  }
+  end(index: number): number {
+    return index < 0 ? 0 : (this.#ends[index] as number);
+  }
+  lines(index: number): number {
+    return index < 0 ? 0 : (this.#lines[index] as number);
+  }
+  close(): void {
+    /* nothing held */
+  }
 }
 
 function fixedBytes(refs: readonly SegmentRef[], disk: Disk): ByteSource {

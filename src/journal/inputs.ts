@@ -17,7 +17,10 @@ export interface RecordedInput {
 }
 
 /** Parses whole lines; stops at the first that is not ours (a torn end). `sizeBytes` is where the good lines end. */
-export function readInputs(directory: string, disk: Disk = nodeDisk): { readonly inputs: RecordedInput[]; readonly lines: Buffer[]; readonly sizeBytes: number; readonly fileBytes: number } {
+export function readInputs(
+  directory: string,
+  disk: Disk = nodeDisk,
+): { readonly inputs: RecordedInput[]; readonly lines: Buffer[]; readonly sizeBytes: number; readonly fileBytes: number } {
   const bytes = readWhole(disk, join(directory, INPUTS_FILE)) ?? Buffer.alloc(0);
   const inputs: RecordedInput[] = [];
   const lines: Buffer[] = [];
@@ -34,7 +37,9 @@ export function readInputs(directory: string, disk: Disk = nodeDisk): { readonly
 }
 
 export function encodeInput(input: RecordedInput): Buffer {
-  return Buffer.from(`${JSON.stringify({ path: input.path, digest: input.digest === undefined ? null : input.digest.replace('sha256-', 'sha256:'), time: input.timeMs })}\n`);
+  return Buffer.from(
+    `${JSON.stringify({ path: input.path, digest: input.digest === undefined ? null : input.digest.replace('sha256-', 'sha256:'), time: input.timeMs })}\n`,
+  );
 }
 
 function decodeInput(line: Buffer): RecordedInput | undefined {
@@ -75,9 +80,13 @@ export function loadInput(directory: string, digest: string, disk: Disk = nodeDi
   const hex = hexOf(digest);
   const path = join(directory, INPUTS_DIR, hex);
   const bytes = readWhole(disk, path);
-  if (bytes === undefined) throw new CtxError('journal.input_missing', 'ENOENT', `no recorded input ${digest}`, { where: path, next: 'run ctx fsck' });
+  if (bytes === undefined)
+    throw new CtxError('journal.input_missing', 'ENOENT', `no recorded input ${digest}`, { where: path, next: 'run ctx fsck' });
   if (createHash('sha256').update(bytes).digest('hex') !== hex) {
-    throw new CtxError('journal.input_damaged', 'EIO', 'the recorded input does not match its digest', { where: path, next: 'run ctx fsck' });
+    throw new CtxError('journal.input_damaged', 'EIO', 'the recorded input does not match its digest', {
+      where: path,
+      next: 'run ctx fsck',
+    });
   }
   return bytes;
 }

@@ -68,8 +68,16 @@ export function isSealedTwin(disk: Disk, activePath: string, lastSealedPath: str
 
 function checkEntry(path: string, entry: unknown): SealedSegment {
   const { journal, file, bytes, sha256 } = (entry ?? {}) as Partial<Record<keyof SealedSegment, unknown>>;
-  if ((journal !== 'messages.jsonl' && journal !== 'events.jsonl') || typeof file !== 'string' || !SEGMENT_NAME.test(file)
-    || typeof bytes !== 'number' || !Number.isSafeInteger(bytes) || bytes < 0 || typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256)) {
+  if (
+    (journal !== 'messages.jsonl' && journal !== 'events.jsonl') ||
+    typeof file !== 'string' ||
+    !SEGMENT_NAME.test(file) ||
+    typeof bytes !== 'number' ||
+    !Number.isSafeInteger(bytes) ||
+    bytes < 0 ||
+    typeof sha256 !== 'string' ||
+    !/^[0-9a-f]{64}$/.test(sha256)
+  ) {
     throw damaged(path, 'names a segment that cannot be');
   }
   return { journal, file, bytes, sha256 };

@@ -11,8 +11,20 @@ import { JournalBytes } from './journal-bytes.ts';
 import { OrderPages } from './order-pages.ts';
 import { recoverOrder, type OrderFinding } from './order-recovery.ts';
 import {
-  chainOf, CHAIN_BYTES, encodeHead, endChain, HEADER_BYTES, KIND_EVENTS, KIND_INPUT, KIND_MESSAGES, MAX_RECORD_BYTES, MAX_RECORD_LINES,
-  ORDER_FILE, RECORD_BYTES, startChain, type RawRecord,
+  chainOf,
+  CHAIN_BYTES,
+  encodeHead,
+  endChain,
+  HEADER_BYTES,
+  KIND_EVENTS,
+  KIND_INPUT,
+  KIND_MESSAGES,
+  MAX_RECORD_BYTES,
+  MAX_RECORD_LINES,
+  ORDER_FILE,
+  RECORD_BYTES,
+  startChain,
+  type RawRecord,
 } from './order-record.ts';
 import { currentBoot } from './sync-mark.ts';
 import type { CommitNote, OrderLog, OrderRecord } from './types.ts';
@@ -66,7 +78,12 @@ class Log implements OrderLog {
     this.#inputsBytes = inputs.sizeBytes;
     this.#inputs = inputs.inputs;
     const kept = recoverOrder({
-      directory, disk: this.#disk, fd: this.#fd, boot: options.bootId ?? currentBoot(), bytes: this.#bytes, inputLines: inputs.lines,
+      directory,
+      disk: this.#disk,
+      fd: this.#fd,
+      boot: options.bootId ?? currentBoot(),
+      bytes: this.#bytes,
+      inputLines: inputs.lines,
       onFinding: options.onFinding ?? (() => undefined),
     });
     this.#pages = new OrderPages(directory, this.#disk);
@@ -81,7 +98,9 @@ class Log implements OrderLog {
     for (const input of this.#inputs) apply(this.#current, input);
   }
 
-  get length(): number { return this.#length; }
+  get length(): number {
+    return this.#length;
+  }
 
   at(index: number): OrderRecord {
     return this.#view(this.#pages.at(index));
@@ -95,7 +114,12 @@ class Log implements OrderLog {
     for (let first = 0; first < notes.length;) {
       const note = notes[first] as CommitNote;
       let end = first + 1;
-      while (end < notes.length && (notes[end] as CommitNote).file === note.file && (notes[end] as CommitNote).timeMs - note.timeMs < COALESCE_MS) end++;
+      while (
+        end < notes.length &&
+        (notes[end] as CommitNote).file === note.file &&
+        (notes[end] as CommitNote).timeMs - note.timeMs < COALESCE_MS
+      )
+        end++;
       const last = notes[end - 1] as CommitNote;
       this.#cover(note.file, last.endBytes, last.timeMs);
       first = end;
@@ -164,7 +188,11 @@ class Log implements OrderLog {
     const common = { timeMs, messagesEnd, eventsEnd, messageLines, eventLines };
     if (raw.kind !== KIND_INPUT) return { kind: raw.kind === KIND_MESSAGES ? 'messages' : 'events', ...common };
     const input = this.#inputs[raw.inputs - 1];
-    if (input === undefined) throw new CtxError('journal.input_missing', 'EIO', 'an order record names an input that is not there', { where: this.#directory, next: 'run ctx fsck' });
+    if (input === undefined)
+      throw new CtxError('journal.input_missing', 'EIO', 'an order record names an input that is not there', {
+        where: this.#directory,
+        next: 'run ctx fsck',
+      });
     return { kind: 'input', ...common, path: input.path, digest: input.digest };
   }
 
@@ -184,15 +212,24 @@ class Log implements OrderLog {
       // One line longer than a record's bound.
       const pieces = longLine(source, start, endBytes);
       if (pieces === undefined) return;
-      this.#add(messages, pieces.reduce((sum, piece) => sum + piece.length, 0), 1, timeMs, pieces);
+      this.#add(
+        messages,
+        pieces.reduce((sum, piece) => sum + piece.length, 0),
+        1,
+        timeMs,
+        pieces,
+      );
     }
   }
 
   #add(messages: boolean, bytes: number, lines: number, timeMs: number, pieces: readonly Buffer[]): void {
     const last = this.#last;
-    this.#push(messages
-      ? { ...last, kind: KIND_MESSAGES, timeMs, messagesEnd: last.messagesEnd + bytes, messageLines: last.messageLines + lines }
-      : { ...last, kind: KIND_EVENTS, timeMs, eventsEnd: last.eventsEnd + bytes, eventLines: last.eventLines + lines }, pieces);
+    this.#push(
+      messages
+        ? { ...last, kind: KIND_MESSAGES, timeMs, messagesEnd: last.messagesEnd + bytes, messageLines: last.messageLines + lines }
+        : { ...last, kind: KIND_EVENTS, timeMs, eventsEnd: last.eventsEnd + bytes, eventLines: last.eventLines + lines },
+      pieces,
+    );
   }
 
   #addInput(line: Buffer, timeMs: number): void {
@@ -216,7 +253,12 @@ class Log implements OrderLog {
   #writeBatch(): void {
     if (this.#batch.length === 0) return;
     const written = this.#length - this.#batch.length;
-    writeFully(this.#disk, this.#fd, this.#batch.length === 1 ? (this.#batch[0] as Buffer) : Buffer.concat(this.#batch), HEADER_BYTES + written * RECORD_BYTES);
+    writeFully(
+      this.#disk,
+      this.#fd,
+      this.#batch.length === 1 ? (this.#batch[0] as Buffer) : Buffer.concat(this.#batch),
+      HEADER_BYTES + written * RECORD_BYTES,
+    );
     this.#batch = [];
     this.#pages.setLength(this.#length);
   }

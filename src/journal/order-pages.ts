@@ -23,11 +23,14 @@ export class OrderPages {
     this.refresh();
   }
 
-  get length(): number { return this.#length; }
+  get length(): number {
+    return this.#length;
+  }
 
   /** Looks at the file's size again (another thread may have appended); returns the number of whole records. */
   refresh(): number {
-    if (this.#fd !== undefined) this.setLength(Math.max(0, Math.floor((this.#disk.fstatSync(this.#fd).size - HEADER_BYTES) / RECORD_BYTES)));
+    if (this.#fd !== undefined)
+      this.setLength(Math.max(0, Math.floor((this.#disk.fstatSync(this.#fd).size - HEADER_BYTES) / RECORD_BYTES)));
     return this.#length;
   }
 

@@ -78,7 +78,9 @@ export function chainOf(from: Buffer, at: number): Buffer {
 
 /** Starts a record's chain digest: sha256(previous chain, this record's first 32 bytes, the bytes it covers). */
 export function startChain(previous: Buffer, head: Buffer, at: number): Hash {
-  return createHash('sha256').update(previous).update(head.subarray(at, at + HEAD_BYTES));
+  return createHash('sha256')
+    .update(previous)
+    .update(head.subarray(at, at + HEAD_BYTES));
 }
 
 export function endChain(hash: Hash): Buffer {
@@ -93,9 +95,13 @@ export function follows(previous: RawRecord, next: RawRecord): boolean {
   const eventLines = next.eventLines - previous.eventLines;
   const inputs = next.inputs - previous.inputs;
   switch (next.kind) {
-    case KIND_MESSAGES: return messages > 0 && messageLines > 0 && events === 0 && eventLines === 0 && inputs === 0;
-    case KIND_EVENTS: return events > 0 && eventLines > 0 && messages === 0 && messageLines === 0 && inputs === 0;
-    case KIND_INPUT: return inputs === 1 && messages === 0 && events === 0 && messageLines === 0 && eventLines === 0;
-    default: return false;
+    case KIND_MESSAGES:
+      return messages > 0 && messageLines > 0 && events === 0 && eventLines === 0 && inputs === 0;
+    case KIND_EVENTS:
+      return events > 0 && eventLines > 0 && messages === 0 && messageLines === 0 && inputs === 0;
+    case KIND_INPUT:
+      return inputs === 1 && messages === 0 && events === 0 && messageLines === 0 && eventLines === 0;
+    default:
+      return false;
   }
 }

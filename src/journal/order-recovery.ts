@@ -7,8 +7,21 @@ import { readFully, writeFully, type Disk } from './disk.ts';
 import type { JournalBytes } from './journal-bytes.ts';
 import { OrderPages } from './order-pages.ts';
 import {
-  chainOf, CHAIN_START, encodeHeader, endChain, follows, HEADER_BYTES, headerState, KIND_INPUT, KIND_MESSAGES, ORDER_FILE, ORDER_VERSION, RECORD_BYTES,
-  START, startChain, type RawRecord,
+  chainOf,
+  CHAIN_START,
+  encodeHeader,
+  endChain,
+  follows,
+  HEADER_BYTES,
+  headerState,
+  KIND_INPUT,
+  KIND_MESSAGES,
+  ORDER_FILE,
+  ORDER_VERSION,
+  RECORD_BYTES,
+  START,
+  startChain,
+  type RawRecord,
 } from './order-record.ts';
 
 export interface OrderFinding {
@@ -58,8 +71,14 @@ export function recoverOrder(options: RecoverOptions): RecoveredOrder {
       }
     }
     if (HEADER_BYTES + kept * RECORD_BYTES !== sizeBytes) disk.ftruncateSync(fd, HEADER_BYTES + kept * RECORD_BYTES);
-    if (kept < whole) options.onFinding({ code: 'order.rebuilt', message: 'records did not match the journals; their bytes get new ones', droppedRecords: whole - kept });
-    else if ((sizeBytes - HEADER_BYTES) % RECORD_BYTES !== 0) options.onFinding({ code: 'order.torn', message: 'the last record was torn', droppedRecords: 0 });
+    if (kept < whole)
+      options.onFinding({
+        code: 'order.rebuilt',
+        message: 'records did not match the journals; their bytes get new ones',
+        droppedRecords: whole - kept,
+      });
+    else if ((sizeBytes - HEADER_BYTES) % RECORD_BYTES !== 0)
+      options.onFinding({ code: 'order.torn', message: 'the last record was torn', droppedRecords: 0 });
     if (state !== 'boot') writeFully(disk, fd, encodeHeader(options.boot), 0);
     return { length: kept, last: pages.at(kept - 1), chain: kept === 0 ? CHAIN_START : Buffer.from(chainOf(pages.bytesAt(kept - 1), 0)) };
   } finally {
@@ -106,12 +125,22 @@ function soundPrefix(pages: OrderPages, length: number): number {
 /** No header: a new log, one that power loss emptied, or one of a later format, which is not ours to touch. */
 function restart(options: RecoverOptions, header: Buffer, sizeBytes: number): RecoveredOrder {
   if (header.length >= 10 && header.subarray(0, 8).toString('latin1') === 'ctxorder' && header.readUInt16BE(8) > ORDER_VERSION) {
-    throw new CtxError('journal.order_format', 'EOPNOTSUPP', `order.log has format ${header.readUInt16BE(8)}; this version reads ${ORDER_VERSION}`, {
-      where: join(options.directory, ORDER_FILE), next: 'use a newer ctxfs',
-    });
+    throw new CtxError(
+      'journal.order_format',
+      'EOPNOTSUPP',
+      `order.log has format ${header.readUInt16BE(8)}; this version reads ${ORDER_VERSION}`,
+      {
+        where: join(options.directory, ORDER_FILE),
+        next: 'use a newer ctxfs',
+      },
+    );
   }
   if (sizeBytes > 0) {
-    options.onFinding({ code: 'order.header', message: 'order.log had no readable header; it is rebuilt from the journals', droppedRecords: Math.max(0, Math.floor((sizeBytes - HEADER_BYTES) / RECORD_BYTES)) });
+    options.onFinding({
+      code: 'order.header',
+      message: 'order.log had no readable header; it is rebuilt from the journals',
+      droppedRecords: Math.max(0, Math.floor((sizeBytes - HEADER_BYTES) / RECORD_BYTES)),
+    });
   }
   options.disk.ftruncateSync(options.fd, 0);
   writeFully(options.disk, options.fd, encodeHeader(options.boot), 0);

@@ -65,16 +65,20 @@ export class RejectStore {
     this.#extend(state, pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces));
     this.#seal(state);
     this.#trim();
-    const store = this;
+    const add = (more: Uint8Array): void => {
+      this.#extend(state, more);
+      this.#seal(state);
+      this.#trim();
+    };
     return {
       id,
-      get digest() { return digestSoFar(state.hash); },
-      get bytes() { return state.bytes; },
-      add(bytes: Uint8Array) {
-        store.#extend(state, bytes);
-        store.#seal(state);
-        store.#trim();
+      get digest() {
+        return digestSoFar(state.hash);
       },
+      get bytes() {
+        return state.bytes;
+      },
+      add,
     };
   }
 
@@ -138,7 +142,13 @@ export class RejectStore {
   #seal(state: RejectState): void {
     const { target, reason, stage, timeMs } = state.note;
     const record: RejectRecord = {
-      target, reason, stage, time: new Date(timeMs).toISOString(), digest: digestSoFar(state.hash), bytes: state.bytes, kept: state.entry.bytes,
+      target,
+      reason,
+      stage,
+      time: new Date(timeMs).toISOString(),
+      digest: digestSoFar(state.hash),
+      bytes: state.bytes,
+      kept: state.entry.bytes,
     };
     const name = `${state.entry.id}.json`;
     const fd = this.#disk.openSync(join(this.#directory, name), 'w', 0o600);

@@ -65,7 +65,14 @@ export function reopen(options: ReopenOptions): Reopened {
   if (options.unrecordedFrom < ackBytes && ackBytes - options.unrecordedFrom <= CHECK_BYTES) {
     checkUnrecorded(options, readAt, ackBytes, events);
   }
-  return { fd, ackBytes, endBytes, modifiedMs: stat.size === 0 ? options.now() : Math.trunc(stat.mtimeMs), events, recovered: changed || options.unsyncedFrom !== undefined };
+  return {
+    fd,
+    ackBytes,
+    endBytes,
+    modifiedMs: stat.size === 0 ? options.now() : Math.trunc(stat.mtimeMs),
+    events,
+    recovered: changed || options.unsyncedFrom !== undefined,
+  };
 }
 
 /** False when another process holds the journal lock: then it may be writing that very line. */
@@ -81,7 +88,15 @@ function cutTornTail(options: ReopenOptions, fd: number, ackBytes: number, endBy
     const reject = options.rejects.keep([tail], { target: options.file, reason: 'torn', stage: 'reopen', timeMs: options.now() });
     // The bytes are kept before they are cut: a crash between the two sets them aside twice, never nowhere.
     options.disk.ftruncateSync(fd, ackBytes);
-    events.push({ type: 'error', code: 'EIO', target: options.file, reason: 'torn', digest: reject.digest, bytes: tail.length, reject: `rejects/${reject.id}` });
+    events.push({
+      type: 'error',
+      code: 'EIO',
+      target: options.file,
+      reason: 'torn',
+      digest: reject.digest,
+      bytes: tail.length,
+      reject: `rejects/${reject.id}`,
+    });
     return true;
   } finally {
     lock.release();
@@ -92,7 +107,14 @@ function cutTornTail(options: ReopenOptions, fd: number, ackBytes: number, endBy
  * Power loss left a hole: lines it touched go to the reject store, whole lines after it are kept.
  * The good lines are made durable under a name of their own before the journal is cut, so a crash here repeats the step.
  */
-function salvage(options: ReopenOptions, fd: number, readAt: ReadAt, startBytes: number, endBytes: number, events: Record<string, unknown>[]): number {
+function salvage(
+  options: ReopenOptions,
+  fd: number,
+  readAt: ReadAt,
+  startBytes: number,
+  endBytes: number,
+  events: Record<string, unknown>[],
+): number {
   const good: Buffer[] = [];
   const bad: Buffer[] = [];
   scanLines(readAt, startBytes, endBytes, (line) => {
@@ -111,7 +133,16 @@ function salvage(options: ReopenOptions, fd: number, readAt: ReadAt, startBytes:
   options.disk.renameSync(`${path}.new`, path);
   syncDirectory(options.disk, options.directory);
   finishSalvage(options, fd);
-  events.push({ type: 'error', code: 'EIO', target: options.file, reason: 'hole', digest: reject.digest, bytes: reject.bytes, lines: bad.length, reject: `rejects/${reject.id}` });
+  events.push({
+    type: 'error',
+    code: 'EIO',
+    target: options.file,
+    reason: 'hole',
+    digest: reject.digest,
+    bytes: reject.bytes,
+    lines: bad.length,
+    reject: `rejects/${reject.id}`,
+  });
   return options.disk.fstatSync(fd).size;
 }
 
@@ -144,7 +175,17 @@ function checkUnrecorded(options: ReopenOptions, readAt: ReadAt, ackBytes: numbe
     bytes += line.length + 1;
     fault ??= why;
   });
-  if (invalid > 0) events.push({ type: 'error', code: 'EINVAL', target: options.file, reason: `outside:${fault ?? ''}`, lines: invalid, bytes, start: from, end: ackBytes });
+  if (invalid > 0)
+    events.push({
+      type: 'error',
+      code: 'EINVAL',
+      target: options.file,
+      reason: `outside:${fault ?? ''}`,
+      lines: invalid,
+      bytes,
+      start: from,
+      end: ackBytes,
+    });
 }
 
 export function fileMode(disk: Disk, path: string, fallback: number): number {

@@ -60,7 +60,8 @@ export function digestOfPrefix(readAt: ReadAt, sizeBytes: number): string {
   const chunk = Buffer.allocUnsafe(1 << 20);
   for (let at = 0; at < sizeBytes;) {
     const got = readAt(at, chunk.subarray(0, Math.min(chunk.length, sizeBytes - at)));
-    if (got === 0) throw new CtxError('journal.short_read', 'EIO', `the segment ends at byte ${at} of ${sizeBytes}`, { next: 'run ctx fsck' });
+    if (got === 0)
+      throw new CtxError('journal.short_read', 'EIO', `the segment ends at byte ${at} of ${sizeBytes}`, { next: 'run ctx fsck' });
     hash.update(chunk.subarray(0, got));
     at += got;
   }
@@ -81,7 +82,11 @@ function link(disk: Disk, path: string, target: string): void {
     disk.linkSync(path, target);
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') {
-      throw new CtxError('journal.no_hard_links', 'EOPNOTSUPP', 'a session cannot be forked on a filesystem without hard links', { where: target, next: 'move the store', cause: error });
+      throw new CtxError('journal.no_hard_links', 'EOPNOTSUPP', 'a session cannot be forked on a filesystem without hard links', {
+        where: target,
+        next: 'move the store',
+        cause: error,
+      });
     }
     // Left by a fork that crashed before segments.json named it.
     disk.unlinkSync(target);

@@ -14,8 +14,12 @@ export class SegmentFiles {
     this.set(refs);
   }
 
-  get sizeBytes(): number { return this.#sizeBytes; }
-  get refs(): readonly SegmentRef[] { return this.#refs; }
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+  get refs(): readonly SegmentRef[] {
+    return this.#refs;
+  }
 
   /** Takes a new list. Descriptors are dropped: the active path may now be another inode. */
   set(refs: readonly SegmentRef[]): void {

@@ -85,8 +85,12 @@ class Session implements SessionJournals {
     if (!sameBoot) this.#markAll();
   }
 
-  get messages(): Writer { return this.#messages.writer; }
-  get events(): Writer { return this.#events.writer; }
+  get messages(): Writer {
+    return this.#messages.writer;
+  }
+  get events(): Writer {
+    return this.#events.writer;
+  }
 
   appendEvent(event: Record<string, unknown>): void {
     while (this.#pending.length > 0) {
@@ -119,24 +123,36 @@ class Session implements SessionJournals {
     const sealed = sealedOf(this.#sealed, file);
     const last = sealed.at(-1);
     // A crash came between naming the sealed segment and starting a new active file.
-    if (last !== undefined && isSealedTwin(this.#disk, path, join(this.#directory, last.file))) startActive(this.#disk, this.#directory, file, mode);
+    if (last !== undefined && isSealedTwin(this.#disk, path, join(this.#directory, last.file)))
+      startActive(this.#disk, this.#directory, file, mode);
     const baseBytes = sealed.reduce((sum, segment) => sum + segment.bytes, 0);
     const kind = file === 'messages.jsonl' ? 'messages' : 'events';
     const opened = reopen({
-      directory: this.#directory, file, disk: this.#disk, rejects: this.#rejects, mode, now: this.#now,
+      directory: this.#directory,
+      file,
+      disk: this.#disk,
+      rejects: this.#rejects,
+      mode,
+      now: this.#now,
       fault: (line) => lineFault(kind, line),
       unsyncedFrom: unsyncedFrom === undefined ? undefined : Math.max(0, unsyncedFrom - baseBytes),
       unrecordedFrom: Math.max(0, recordedBytes - baseBytes),
     });
     found.push(...opened.events);
     const side: Side = {
-      file, baseBytes, modifiedMs: opened.modifiedMs,
+      file,
+      baseBytes,
+      modifiedMs: opened.modifiedMs,
       sealedFiles: new SegmentFiles(this.#sealedRefs(file), this.#disk),
       active: this.#activeFile(file, opened.fd, opened.ackBytes, opened.endBytes),
       writer: undefined as unknown as Writer,
     };
     side.writer = new Writer({
-      file, maxLineBytes: this.#maxLineBytes, maxStagedBytes: this.#maxStagedBytes, rejects: this.#rejects, now: this.#now,
+      file,
+      maxLineBytes: this.#maxLineBytes,
+      maxStagedBytes: this.#maxStagedBytes,
+      rejects: this.#rejects,
+      now: this.#now,
       report: (event) => this.#report(event),
       active: () => side.active,
       baseBytes: () => side.baseBytes,
@@ -150,12 +166,19 @@ class Session implements SessionJournals {
 
   #activeFile(file: JournalFile, fd: number, ackBytes: number, endBytes: number): ActiveFile {
     const kind = file === 'messages.jsonl' ? 'messages' : 'events';
-    return new ActiveFile({
-      directory: this.#directory, file, disk: this.#disk,
-      fault: (line) => (line.length >= this.#maxLineBytes ? 'too_long' : lineFault(kind, line)),
-      onLines: (lines) => this.#committed(file, lines),
-      onForeign: (foreign) => this.#foreign(file, foreign),
-    }, fd, ackBytes, endBytes);
+    return new ActiveFile(
+      {
+        directory: this.#directory,
+        file,
+        disk: this.#disk,
+        fault: (line) => (line.length >= this.#maxLineBytes ? 'too_long' : lineFault(kind, line)),
+        onLines: (lines) => this.#committed(file, lines),
+        onForeign: (foreign) => this.#foreign(file, foreign),
+      },
+      fd,
+      ackBytes,
+      endBytes,
+    );
   }
 
   #committed(file: JournalFile, lines: number): void {
@@ -168,8 +191,14 @@ class Session implements SessionJournals {
     if (foreign.invalid === 0) return;
     const base = (file === 'messages.jsonl' ? this.#messages : this.#events).baseBytes;
     this.#report({
-      type: 'error', code: 'EINVAL', target: file, reason: `outside:${foreign.fault ?? ''}`, lines: foreign.invalid,
-      bytes: foreign.endBytes - foreign.startBytes, start: base + foreign.startBytes, end: base + foreign.endBytes,
+      type: 'error',
+      code: 'EINVAL',
+      target: file,
+      reason: `outside:${foreign.fault ?? ''}`,
+      lines: foreign.invalid,
+      bytes: foreign.endBytes - foreign.startBytes,
+      start: base + foreign.startBytes,
+      end: base + foreign.endBytes,
     });
   }
 
@@ -185,7 +214,8 @@ class Session implements SessionJournals {
   #storeEvent(event: Record<string, unknown>): void {
     const line = Buffer.from(`${JSON.stringify({ ...event, time: event['time'] ?? new Date(this.#now()).toISOString() })}\n`);
     const fault = this.#events.writer.fault(line.subarray(0, -1));
-    if (fault !== undefined) throw new CtxError('journal.invalid_event', 'EINVAL', `the event is refused (${fault})`, { where: 'events.jsonl' });
+    if (fault !== undefined)
+      throw new CtxError('journal.invalid_event', 'EINVAL', `the event is refused (${fault})`, { where: 'events.jsonl' });
     this.#events.active.append(line, 1);
   }
 
@@ -215,7 +245,11 @@ class Session implements SessionJournals {
   /** The mark only saves work: without it (a full disk, say) a reopen after power loss checks more. */
   #writeMark(): void {
     try {
-      writeMark(this.#directory, { boot: this.#boot, messages: this.#synced['messages.jsonl'], events: this.#synced['events.jsonl'] }, this.#disk);
+      writeMark(
+        this.#directory,
+        { boot: this.#boot, messages: this.#synced['messages.jsonl'], events: this.#synced['events.jsonl'] },
+        this.#disk,
+      );
     } catch {
       // Stale is safe.
     }
@@ -226,7 +260,13 @@ class Session implements SessionJournals {
     if (side.active.ackBytes === 0) return;
     this.#sync(side);
     const opened = sealActive({
-      directory: this.#directory, file: side.file, sealed: this.#sealed, active: side.active, disk: this.#disk, rejects: this.#rejects, nowMs: this.#now(),
+      directory: this.#directory,
+      file: side.file,
+      sealed: this.#sealed,
+      active: side.active,
+      disk: this.#disk,
+      rejects: this.#rejects,
+      nowMs: this.#now(),
     });
     const old = side.active;
     this.#sealed = opened.sealed;

@@ -1,4 +1,5 @@
 // Unfinished lines, per (open file, lock owner). Volatile: a stage is never part of the journal's size.
+import type { Digest } from '../abi/digest.ts';
 import type { Reject } from './rejects.ts';
 import type { StageKey } from './types.ts';
 
@@ -15,7 +16,8 @@ export interface Stage {
 }
 
 export interface RefusedWrite {
-  readonly bytes: Buffer;
+  readonly sizeBytes: number;
+  readonly digest: Digest;
   /** Its good lines that a full disk kept out; stored by the retry. */
   rest: Buffer;
 }
@@ -26,8 +28,12 @@ export class Stages {
   #bytes = 0;
 
   /** Number of stages that remember anything; 0 keeps the hot path off the maps. */
-  get count(): number { return this.#count; }
-  get sizeBytes(): number { return this.#bytes; }
+  get count(): number {
+    return this.#count;
+  }
+  get sizeBytes(): number {
+    return this.#bytes;
+  }
 
   get(key: StageKey): Stage | undefined {
     return this.#count === 0 ? undefined : this.#files.get(openFileOf(key))?.get(key);

@@ -57,10 +57,25 @@ export interface SessionJournals {
 
 /** One record of the order log: what happened, in the one order that everything derived follows. */
 export type OrderRecord =
-  | { readonly kind: 'messages' | 'events'; readonly timeMs: number; readonly messagesEnd: number; readonly eventsEnd: number; readonly messageLines: number; readonly eventLines: number }
-  | { readonly kind: 'input'; readonly timeMs: number; readonly messagesEnd: number; readonly eventsEnd: number; readonly messageLines: number; readonly eventLines: number;
+  | {
+      readonly kind: 'messages' | 'events';
+      readonly timeMs: number;
+      readonly messagesEnd: number;
+      readonly eventsEnd: number;
+      readonly messageLines: number;
+      readonly eventLines: number;
+    }
+  | {
+      readonly kind: 'input';
+      readonly timeMs: number;
+      readonly messagesEnd: number;
+      readonly eventsEnd: number;
+      readonly messageLines: number;
+      readonly eventLines: number;
       /** Path below the session directory; digest undefined means the file is gone. */
-      readonly path: string; readonly digest: string | undefined };
+      readonly path: string;
+      readonly digest: string | undefined;
+    };
 
 /** The order log and recorded inputs on the deriver thread (the only writer of both). */
 export interface OrderLog {

@@ -1,4 +1,5 @@
 // One journal on the server thread: pieces become lines, lines are checked, whole lines are stored (abi-spec/journals.md).
+import { digestOf } from '../abi/digest.ts';
 import { CtxError } from '../abi/errors.ts';
 import { lineFault, type LineFault } from '../abi/records.ts';
 import type { JournalFile } from '../abi/session-files.ts';
@@ -40,15 +41,24 @@ export class Writer implements JournalWriter {
     this.#active = parts.active();
   }
 
-  get sizeBytes(): number { return this.#parts.baseBytes() + this.#active.ackBytes; }
-  get modifiedMs(): number { return this.#parts.modifiedMs(); }
+  get sizeBytes(): number {
+    return this.#parts.baseBytes() + this.#active.ackBytes;
+  }
+  get modifiedMs(): number {
+    return this.#parts.modifiedMs();
+  }
 
   write(key: StageKey, bytes: Buffer): number {
     const length = bytes.length;
     if (length === 0) return 0;
     // Hot path: exactly one whole line and nothing staged by anybody.
-    if (this.#stages.count === 0 && bytes[length - 1] === 10 && length <= this.#maxLineBytes && bytes.indexOf(10) === length - 1
-      && lineFault(this.#kind, bytes.subarray(0, length - 1)) === undefined) {
+    if (
+      this.#stages.count === 0 &&
+      bytes[length - 1] === 10 &&
+      length <= this.#maxLineBytes &&
+      bytes.indexOf(10) === length - 1 &&
+      lineFault(this.#kind, bytes.subarray(0, length - 1)) === undefined
+    ) {
       return this.#active.append(bytes, 1);
     }
     return this.#writeStaged(key, bytes);
@@ -83,13 +93,23 @@ export class Writer implements JournalWriter {
     return sealed < base - positionBytes ? sealed : sealed + this.#active.readAt(0, target.subarray(sealed));
   }
 
-  fsync(): void { this.#parts.sync(); }
-  segments(): readonly SegmentRef[] { return this.#parts.segments(); }
-  refresh(): boolean { return this.#active.refresh(); }
-  close(): void { this.#active.close(); }
+  fsync(): void {
+    this.#parts.sync();
+  }
+  segments(): readonly SegmentRef[] {
+    return this.#parts.segments();
+  }
+  refresh(): boolean {
+    return this.#active.refresh();
+  }
+  close(): void {
+    this.#active.close();
+  }
 
   /** After a fork the journal grows in a new file. Stages stay: they are not part of the journal yet. */
-  useActive(active: ActiveFile): void { this.#active = active; }
+  useActive(active: ActiveFile): void {
+    this.#active = active;
+  }
 
   /** Why this line may not be stored here. */
   fault(line: Buffer): LineFault | undefined {
@@ -102,7 +122,8 @@ export class Writer implements JournalWriter {
       const refused = stage.refused;
       stage.refused = undefined;
       // The retry of a refused WRITE whose good lines are stored already: taken, and not stored twice.
-      if (refused !== undefined && refused.bytes.equals(bytes)) return this.#retry(stage, refused);
+      if (refused !== undefined && refused.sizeBytes === bytes.length && refused.digest === digestOf(bytes))
+        return this.#retry(stage, refused);
       const start = stage.discarding ? this.#discard(stage, bytes) : 0;
       if (start === bytes.length) return start;
       return this.#takeLines(stage, bytes, start);
@@ -166,7 +187,10 @@ export class Writer implements JournalWriter {
     if (from === bytes.length) return from;
     if (this.#stages.sizeBytes + bytes.length - from > this.#parts.maxStagedBytes) {
       if (from > 0) return from;
-      throw new CtxError('journal.stages_full', 'EAGAIN', 'too many unfinished lines are held', { where: this.file, next: 'end the open lines with a newline' });
+      throw new CtxError('journal.stages_full', 'EAGAIN', 'too many unfinished lines are held', {
+        where: this.file,
+        next: 'end the open lines with a newline',
+      });
     }
     this.#stages.add(stage, bytes.subarray(from));
     return bytes.length;
@@ -193,7 +217,7 @@ export class Writer implements JournalWriter {
     if (goodLines > 0) {
       const lines = Buffer.concat(good);
       const stored = this.#active.append(lines, goodLines);
-      stage.refused = { bytes: Buffer.from(bytes), rest: lines.subarray(stored) };
+      stage.refused = { sizeBytes: bytes.length, digest: digestOf(bytes), rest: lines.subarray(stored) };
     }
     this.#stages.clear(stage);
     const reject = this.#reject(bad, first, 'write', badLines, first === 'too_long' ? 'EFBIG' : 'EINVAL');
@@ -231,7 +255,7 @@ export class Writer implements JournalWriter {
       refused.rest = refused.rest.subarray(this.#active.append(refused.rest, countLines(refused.rest)));
     }
     stage.refused = undefined;
-    return refused.bytes.length;
+    return refused.sizeBytes;
   }
 
   #reject(pieces: readonly Buffer[], reason: string, stage: string, lines: number, code: string): Reject | undefined {
@@ -244,8 +268,15 @@ export class Writer implements JournalWriter {
     }
     const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
     this.#parts.report({
-      type: 'error', code, target: this.file, reason, digest: reject?.digest ?? null, bytes, ...(lines > 1 ? { lines } : {}),
-      reject: reject === undefined ? null : `rejects/${reject.id}`, ...(note === undefined ? {} : { note }),
+      type: 'error',
+      code,
+      target: this.file,
+      reason,
+      digest: reject?.digest ?? null,
+      bytes,
+      ...(lines > 1 ? { lines } : {}),
+      reject: reject === undefined ? null : `rejects/${reject.id}`,
+      ...(note === undefined ? {} : { note }),
     });
     return reject;
   }
@@ -276,6 +307,13 @@ function endsObject(pieces: readonly Buffer[]): boolean {
 }
 
 function refusal(file: JournalFile, fault: LineFault): CtxError {
-  if (fault === 'too_long') return new CtxError('journal.line_too_long', 'EFBIG', 'the line is longer than the limit', { where: file, next: 'split the content over several lines' });
-  return new CtxError('journal.invalid_line', 'EINVAL', `the line is refused (${fault})`, { where: file, next: 'see the error event and its reject' });
+  if (fault === 'too_long')
+    return new CtxError('journal.line_too_long', 'EFBIG', 'the line is longer than the limit', {
+      where: file,
+      next: 'split the content over several lines',
+    });
+  return new CtxError('journal.invalid_line', 'EINVAL', `the line is refused (${fault})`, {
+    where: file,
+    next: 'see the error event and its reject',
+  });
 }

@@ -37,11 +37,13 @@ try {
   figures['commitsToBareRatio'] = round((figures['commitsPerSecond'] ?? 0) / (figures['bareWritesPerSecond'] ?? 1));
 
   const batch = Buffer.concat(Array.from({ length: 600 }, () => line));
-  figures['batchMiBPerSecond'] = round(perSecond(400, () => journals.messages.write('1:a', batch)) * batch.length / (1 << 20));
+  figures['batchMiBPerSecond'] = round((perSecond(400, () => journals.messages.write('1:a', batch)) * batch.length) / (1 << 20));
   const long = Buffer.from(`{"role":"user","content":"${'y'.repeat(8 << 20)}"}\n`);
-  figures['line8MiBIn1MiBPiecesMs'] = round(milliseconds(() => {
-    for (let at = 0; at < long.length; at += 1 << 20) journals.messages.write('1:a', long.subarray(at, at + (1 << 20)));
-  }));
+  figures['line8MiBIn1MiBPiecesMs'] = round(
+    milliseconds(() => {
+      for (let at = 0; at < long.length; at += 1 << 20) journals.messages.write('1:a', long.subarray(at, at + (1 << 20)));
+    }),
+  );
   figures['fsyncMs'] = round(milliseconds(() => journals.messages.fsync()));
 
   const log = openOrderLog(session);
@@ -64,11 +66,13 @@ try {
   history.close();
   log.close();
   figures['reopenOrderLogMs'] = round(milliseconds(() => openOrderLog(session).close()));
-  figures['coldHistoryOpenMs'] = round(milliseconds(() => {
-    const cold = openHistory(session, 'messages.jsonl');
-    figures['coldLines'] = cold.lines;
-    cold.close();
-  }));
+  figures['coldHistoryOpenMs'] = round(
+    milliseconds(() => {
+      const cold = openHistory(session, 'messages.jsonl');
+      figures['coldLines'] = cold.lines;
+      cold.close();
+    }),
+  );
   const child = join(directory, 'child');
   fs.mkdirSync(child);
   figures['forkMs'] = round(milliseconds(() => journals.forkInto(child)));

@@ -58,7 +58,12 @@ export function recordTrace(root: string): Trace {
     writeSync: ((fd: number, bytes: Buffer, offset: number, length: number, position?: number | null): number => {
       const at = position ?? fs.fstatSync(fd).size;
       const wrote = fs.writeSync(fd, bytes, offset, length, position);
-      ops.push({ op: 'write', file: (open.get(fd) as { file: number }).file, at, bytes: Buffer.from(bytes.subarray(offset, offset + wrote)) });
+      ops.push({
+        op: 'write',
+        file: (open.get(fd) as { file: number }).file,
+        at,
+        bytes: Buffer.from(bytes.subarray(offset, offset + wrote)),
+      });
       return wrote;
     }) as typeof fs.writeSync,
     ftruncateSync(fd: number, size?: number | null): void {
@@ -87,7 +92,9 @@ export function recordTrace(root: string): Trace {
   };
   return {
     disk,
-    get length() { return ops.length; },
+    get length() {
+      return ops.length;
+    },
     materialize: (count, target, random) => materialize(ops.slice(0, count), target, random),
   };
 }

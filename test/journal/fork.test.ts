@@ -102,8 +102,14 @@ describe('fork', () => {
       childLog.catchUp(child.journals.messages.sizeBytes, child.journals.events.sizeBytes);
       const input = childLog.inputsAsOf().get('p');
       const result = {
-        events: child.events().length, text: child.text(), fsck: fsckSession(directory).map((finding) => finding.code),
-        records: Array.from({ length: childLog.length }, (_, index) => [childLog.at(index).kind, childLog.at(index).messageLines, childLog.at(index).timeMs]),
+        events: child.events().length,
+        text: child.text(),
+        fsck: fsckSession(directory).map((finding) => finding.code),
+        records: Array.from({ length: childLog.length }, (_, index) => [
+          childLog.at(index).kind,
+          childLog.at(index).messageLines,
+          childLog.at(index).timeMs,
+        ]),
         input: input === undefined ? undefined : childLog.inputBytes(input).toString(),
       };
       childLog.close();
@@ -112,39 +118,57 @@ describe('fork', () => {
     const lines = (count: number): string => Array.from({ length: count }, (_, index) => user(`m${index + 1}`)).join('');
     expect(fork(2)).toEqual({ events: 0, records: [['messages', 2, 42]], input: undefined, text: lines(2), fsck: [] });
     expect(fork(4)).toEqual({ events: 0, records: [['messages', 4, 42]], input: undefined, text: lines(4), fsck: [] });
-    expect(fork(5)).toEqual({ events: 1, records: [['messages', 4, 42], ['input', 4, 1], ['events', 4, 42], ['messages', 5, 42]], input: 'old', text: lines(5), fsck: [] });
+    expect(fork(5)).toEqual({
+      events: 1,
+      records: [
+        ['messages', 4, 42],
+        ['input', 4, 1],
+        ['events', 4, 42],
+        ['messages', 5, 42],
+      ],
+      input: 'old',
+      text: lines(5),
+      fsck: [],
+    });
     expect(fork(0)).toEqual({ events: 0, records: [], input: undefined, text: '', fsck: [] });
     expect(fork().input).toBe('new');
     log.close();
   });
 
   test('law: after any appends and forks, every session reads as its own model', () => {
-    const step = fc.record({ who: fc.nat(3), act: fc.constantFrom('append', 'append', 'append', 'fork', 'forkAt', 'reopen'), line: fc.nat(30) });
-    fc.assert(fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
-      const sessions = [{ opened: openFixture(undefined, { disk: unsyncedDisk }), model: [] as string[] }];
-      for (const [number, { who, act, line }] of steps.entries()) {
-        const session = sessions[who % sessions.length] as (typeof sessions)[number];
-        if (act === 'append') {
-          session.opened.journals.messages.write('1:a', Buffer.from(user(`${number % 3}`)));
-          session.model.push(user(`${number % 3}`));
-        } else if (act === 'reopen') {
-          session.opened.close();
-          session.opened = openFixture(session.opened.directory, { disk: unsyncedDisk });
-        } else {
-          const directory = temporaryDirectory();
-          const at = act === 'fork' ? undefined : line % (session.model.length + 1);
-          session.opened.journals.forkInto(directory, at);
-          sessions.push({ opened: openFixture(directory, { disk: unsyncedDisk }), model: session.model.slice(0, at) });
+    const step = fc.record({
+      who: fc.nat(3),
+      act: fc.constantFrom('append', 'append', 'append', 'fork', 'forkAt', 'reopen'),
+      line: fc.nat(30),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
+        const sessions = [{ opened: openFixture(undefined, { disk: unsyncedDisk }), model: [] as string[] }];
+        for (const [number, { who, act, line }] of steps.entries()) {
+          const session = sessions[who % sessions.length] as (typeof sessions)[number];
+          if (act === 'append') {
+            session.opened.journals.messages.write('1:a', Buffer.from(user(`${number % 3}`)));
+            session.model.push(user(`${number % 3}`));
+          } else if (act === 'reopen') {
+            session.opened.close();
+            session.opened = openFixture(session.opened.directory, { disk: unsyncedDisk });
+          } else {
+            const directory = temporaryDirectory();
+            const at = act === 'fork' ? undefined : line % (session.model.length + 1);
+            session.opened.journals.forkInto(directory, at);
+            sessions.push({ opened: openFixture(directory, { disk: unsyncedDisk }), model: session.model.slice(0, at) });
+          }
         }
-      }
-      for (const { opened, model } of sessions) {
-        expect(opened.text()).toBe(model.join(''));
-        const history = openHistory(opened.directory, 'messages.jsonl');
-        expect(history.lines).toBe(model.length);
-        history.close();
-        expect(fsckSession(opened.directory).filter((finding) => finding.severity === 'error')).toEqual([]);
-        opened.close();
-      }
-    }), { numRuns: 25 });
+        for (const { opened, model } of sessions) {
+          expect(opened.text()).toBe(model.join(''));
+          const history = openHistory(opened.directory, 'messages.jsonl');
+          expect(history.lines).toBe(model.length);
+          history.close();
+          expect(fsckSession(opened.directory).filter((finding) => finding.severity === 'error')).toEqual([]);
+          opened.close();
+        }
+      }),
+      { numRuns: 25 },
+    );
   });
 });

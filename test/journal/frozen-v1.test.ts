@@ -21,7 +21,11 @@ test('a store of format version 1 reads, verifies and grows as it did when it wa
   const directory = join(temporaryDirectory(), 'session');
   fs.cpSync(join(FIXTURE, 'session'), directory, { recursive: true });
   expect(fsckSession(directory)).toEqual([]);
-  expect(readableSegments(directory)['messages.jsonl'].map((segment) => fs.readFileSync(segment.path, 'utf8')).join('')).toBe(expected.messages);
+  expect(
+    readableSegments(directory)
+      ['messages.jsonl'].map((segment) => fs.readFileSync(segment.path, 'utf8'))
+      .join(''),
+  ).toBe(expected.messages);
 
   const { journals, text, notes } = openFixture(directory, { bootId: 'frozen-boot' });
   expect([text(), text('events.jsonl')]).toEqual([expected.messages, expected.events]);

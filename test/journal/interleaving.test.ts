@@ -7,7 +7,10 @@ import { openHistory, openOrderLog } from '../../src/journal/index.ts';
 import { openFixture, outcome, temporaryDirectory, unsyncedDisk, user, type Opened } from './session-fixture.ts';
 
 /** What one writer sends: its lines in order, good or bad, cut into pieces anywhere. */
-const line = fc.oneof({ weight: 5, arbitrary: fc.nat(400).map((size) => ({ good: true, size })) }, { weight: 1, arbitrary: fc.nat(40).map((size) => ({ good: false, size })) });
+const line = fc.oneof(
+  { weight: 5, arbitrary: fc.nat(400).map((size) => ({ good: true, size })) },
+  { weight: 1, arbitrary: fc.nat(40).map((size) => ({ good: false, size })) },
+);
 const action = fc.record({
   writer: fc.nat(3),
   act: fc.constantFrom('write', 'write', 'write', 'write', 'flush', 'release', 'crash', 'order', 'fsync'),
@@ -24,11 +27,17 @@ class WriterModel {
 
   constructor(number: number, lines: readonly { good: boolean; size: number }[]) {
     this.#number = number;
-    this.pending = Buffer.from(lines.map(({ good, size }, index) => (good ? user(`${number}/${index}/${'é'.repeat(size)}`) : `bad ${'b'.repeat(size)}\n`)).join(''));
+    this.pending = Buffer.from(
+      lines.map(({ good, size }, index) => (good ? user(`${number}/${index}/${'é'.repeat(size)}`) : `bad ${'b'.repeat(size)}\n`)).join(''),
+    );
   }
 
-  get openFile(): string { return `${this.#number}.${this.#generation}`; }
-  get stage(): string { return `${this.openFile}:owner`; }
+  get openFile(): string {
+    return `${this.#number}.${this.#generation}`;
+  }
+  get stage(): string {
+    return `${this.openFile}:owner`;
+  }
 
   /** As a C library does it: a short count is followed by the rest; a refused WRITE is given up. */
   send(opened: Opened, take: number): void {
@@ -78,40 +87,51 @@ function isGood(text: string): boolean {
 }
 
 test('law: any interleaving of writers, pieces, flushes, releases, crashes and reopens yields exactly the acknowledged lines, once, none torn', () => {
-  fc.assert(fc.property(fc.array(fc.array(line, { maxLength: 12 }), { minLength: 4, maxLength: 4 }), fc.array(action, { maxLength: 60 }), (scripts, actions) => {
-    const directory = temporaryDirectory();
-    let opened = openFixture(directory, { disk: unsyncedDisk });
-    const writers = scripts.map((lines, number) => new WriterModel(number, lines));
-    let log = openOrderLog(directory, { disk: unsyncedDisk });
-    for (const { writer, act, take } of actions) {
-      const model = writers[writer] as WriterModel;
-      if (act === 'write') model.send(opened, take);
-      else if (act === 'flush') model.flush(opened);
-      else if (act === 'fsync') opened.journals.messages.fsync();
-      else if (act === 'order') log.catchUp(opened.journals.messages.sizeBytes, opened.journals.events.sizeBytes);
-      else if (act === 'release') {
-        opened.journals.messages.release(model.openFile);
-        model.abandon();
-      } else {
-        // A killed daemon: stages vanish, and half a line may have reached the file.
-        opened.close();
+  fc.assert(
+    fc.property(
+      fc.array(fc.array(line, { maxLength: 12 }), { minLength: 4, maxLength: 4 }),
+      fc.array(action, { maxLength: 60 }),
+      (scripts, actions) => {
+        const directory = temporaryDirectory();
+        let opened = openFixture(directory, { disk: unsyncedDisk });
+        const writers = scripts.map((lines, number) => new WriterModel(number, lines));
+        let log = openOrderLog(directory, { disk: unsyncedDisk });
+        for (const { writer, act, take } of actions) {
+          const model = writers[writer] as WriterModel;
+          if (act === 'write') model.send(opened, take);
+          else if (act === 'flush') model.flush(opened);
+          else if (act === 'fsync') opened.journals.messages.fsync();
+          else if (act === 'order') log.catchUp(opened.journals.messages.sizeBytes, opened.journals.events.sizeBytes);
+          else if (act === 'release') {
+            opened.journals.messages.release(model.openFile);
+            model.abandon();
+          } else {
+            // A killed daemon: stages vanish, and half a line may have reached the file.
+            opened.close();
+            log.close();
+            fs.appendFileSync(join(directory, 'messages.jsonl'), user('torn').slice(0, take % user('torn').length));
+            for (const each of writers) each.abandon();
+            opened = openFixture(directory, { disk: unsyncedDisk });
+            log = openOrderLog(directory, { disk: unsyncedDisk });
+          }
+        }
+        const lines = opened
+          .text()
+          .split(/(?<=\n)/)
+          .filter((each) => each !== '');
+        expect([...lines].sort()).toEqual(writers.flatMap((writer) => writer.acknowledged).sort());
+        for (const [number, writer] of writers.entries())
+          expect(lines.filter((each) => each.includes(`"${number}/`))).toEqual(writer.acknowledged);
+        log.catchUp(opened.journals.messages.sizeBytes, opened.journals.events.sizeBytes);
+        const history = openHistory(directory, 'messages.jsonl', log);
+        expect(history.lines).toBe(lines.length);
+        history.close();
         log.close();
-        fs.appendFileSync(join(directory, 'messages.jsonl'), user('torn').slice(0, take % user('torn').length));
-        for (const each of writers) each.abandon();
-        opened = openFixture(directory, { disk: unsyncedDisk });
-        log = openOrderLog(directory, { disk: unsyncedDisk });
-      }
-    }
-    const lines = opened.text().split(/(?<=\n)/).filter((each) => each !== '');
-    expect([...lines].sort()).toEqual(writers.flatMap((writer) => writer.acknowledged).sort());
-    for (const [number, writer] of writers.entries()) expect(lines.filter((each) => each.includes(`"${number}/`))).toEqual(writer.acknowledged);
-    log.catchUp(opened.journals.messages.sizeBytes, opened.journals.events.sizeBytes);
-    const history = openHistory(directory, 'messages.jsonl', log);
-    expect(history.lines).toBe(lines.length);
-    history.close();
-    log.close();
-    opened.close();
-  }), { numRuns: 250 });
+        opened.close();
+      },
+    ),
+    { numRuns: 250 },
+  );
 });
 
 test('a failed fsync is sticky', () => {

@@ -30,7 +30,10 @@ function killRound(directories: readonly string[], delayMs: number): Promise<num
     child.on('error', reject);
     child.on('close', () => {
       const acknowledged = directories.map(() => -1);
-      for (const line of output.slice(0, output.lastIndexOf('\n') + 1).split('\n').slice(0, -1)) {
+      for (const line of output
+        .slice(0, output.lastIndexOf('\n') + 1)
+        .split('\n')
+        .slice(0, -1)) {
         const [index, id] = line.split(' ').map(Number) as [number, number];
         acknowledged[index] = id;
       }
@@ -44,7 +47,11 @@ function idsOf(directory: string): number[] {
   const into = Buffer.alloc(journals.messages.sizeBytes);
   journals.messages.read(0, into);
   journals.close();
-  return into.toString('utf8').split('\n').slice(0, -1).map((line) => (JSON.parse(line) as { id: number }).id);
+  return into
+    .toString('utf8')
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => (JSON.parse(line) as { id: number }).id);
 }
 
 test(`kill -9 of ${PROCESSES} appending processes with ${SESSIONS} journals each: every acknowledged line is there exactly once, none torn`, async () => {
@@ -73,11 +80,17 @@ test(`kill -9 of ${PROCESSES} appending processes with ${SESSIONS} journals each
 test('a write that the file size limit cuts short is cut back to a line end; the next one reports the errno and stores nothing', () => {
   const directory = temporaryDirectory();
   // SIGXFSZ ignored is inherited, so write(2) comes up short and then fails with EFBIG, as on a full disk with ENOSPC.
-  const run = spawnSync('sh', ['-c', `trap '' XFSZ; ulimit -f 8; exec "$@"`, 'sh', process.execPath, appender, 'limit', directory], { encoding: 'utf8' });
-  const outcomes = run.stdout.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+  const run = spawnSync('sh', ['-c', `trap '' XFSZ; ulimit -f 8; exec "$@"`, 'sh', process.execPath, appender, 'limit', directory], {
+    encoding: 'utf8',
+  });
+  const outcomes = run.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
   const [short, ...failed] = outcomes.slice(-3);
   expect(short).toMatchObject({ whole: false, atLineEnd: true });
-  for (const failure of failed) expect(failure).toEqual({ code: 'journal.write_failed', errno: 'EFBIG', size: short?.['size'], onDisk: short?.['size'] });
+  for (const failure of failed)
+    expect(failure).toEqual({ code: 'journal.write_failed', errno: 'EFBIG', size: short?.['size'], onDisk: short?.['size'] });
   const stored = outcomes.reduce((sum, outcome) => sum + ((outcome['lines'] as number | undefined) ?? 0), 0);
   expect(idsOf(directory)).toEqual(Array.from({ length: stored }, (_, id) => id));
 });

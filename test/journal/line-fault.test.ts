@@ -15,11 +15,19 @@ function plainFault(line: Buffer): 'json' | 'object' | 'role' | undefined {
 }
 
 test('lineFault agrees with the plain rule on any text', () => {
-  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.json(), fc.constantFrom(...ROLES).map((role) => ` {"role":"${role}"}\r`), fc.constantFrom('', '\ufeff{}', ' ', 'true', 'nul', '\u0000', '{"role":"user"}\u0000', '-', '\u00a0{}'));
-  fc.assert(fc.property(text, (value) => {
-    const line = Buffer.from(value);
-    const fault = lineFault('messages', line);
-    expect(fault === 'nul' ? 'json' : fault).toBe(plainFault(line));
-    if (fault === 'nul') expect(line.includes(0)).toBe(true);
-  }), { numRuns: 2000 });
+  const text = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.json(),
+    fc.constantFrom(...ROLES).map((role) => ` {"role":"${role}"}\r`),
+    fc.constantFrom('', '\ufeff{}', ' ', 'true', 'nul', '\u0000', '{"role":"user"}\u0000', '-', '\u00a0{}'),
+  );
+  fc.assert(
+    fc.property(text, (value) => {
+      const line = Buffer.from(value);
+      const fault = lineFault('messages', line);
+      expect(fault === 'nul' ? 'json' : fault).toBe(plainFault(line));
+      if (fault === 'nul') expect(line.includes(0)).toBe(true);
+    }),
+    { numRuns: 2000 },
+  );
 });

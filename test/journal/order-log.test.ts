@@ -34,7 +34,16 @@ describe('order', () => {
     expect(Array.from({ length: log.length }, (_, index) => log.at(index))).toEqual([
       { kind: 'messages', timeMs: 5, messagesEnd: a, eventsEnd: 0, messageLines: 2, eventLines: 0 },
       { kind: 'events', timeMs: 5, messagesEnd: a, eventsEnd: EVENT.length, messageLines: 2, eventLines: 1 },
-      { kind: 'input', timeMs: 7, messagesEnd: a, eventsEnd: EVENT.length, messageLines: 2, eventLines: 1, path: 'context/pinned/x.md', digest: digestOf('hello') },
+      {
+        kind: 'input',
+        timeMs: 7,
+        messagesEnd: a,
+        eventsEnd: EVENT.length,
+        messageLines: 2,
+        eventLines: 1,
+        path: 'context/pinned/x.md',
+        digest: digestOf('hello'),
+      },
       { kind: 'messages', timeMs: 5, messagesEnd: a + c, eventsEnd: EVENT.length, messageLines: 3, eventLines: 1 },
     ]);
     expect(log.last()).toEqual(log.at(3));
@@ -60,7 +69,11 @@ describe('order', () => {
   test('no record covers more than 1,024 lines or 256 KiB, unless one line is longer; records end at line ends', () => {
     const opened = openFixture();
     const log = openOrderLog(opened.directory);
-    const lines = [...Array.from({ length: 3000 }, () => user('s')), user('l'.repeat(300_000)), ...Array.from({ length: 10 }, () => user('m'.repeat(60_000)))];
+    const lines = [
+      ...Array.from({ length: 3000 }, () => user('s')),
+      user('l'.repeat(300_000)),
+      ...Array.from({ length: 10 }, () => user('m'.repeat(60_000))),
+    ];
     opened.journals.messages.write('1:a', Buffer.from(lines.join('')));
     drain(opened, log);
     const text = Buffer.from(lines.join(''));
@@ -95,9 +108,17 @@ describe('recorded inputs', () => {
   test('an unchanged digest makes no record; a removed file makes one; bytes come back by digest after the file is gone', () => {
     const directory = temporaryDirectory();
     const log = openOrderLog(directory);
-    const results = ['one', 'one', 'two', undefined, undefined, 'one'].map((text, time) => log.recordInput('p', text === undefined ? undefined : Buffer.from(text), time));
+    const results = ['one', 'one', 'two', undefined, undefined, 'one'].map((text, time) =>
+      log.recordInput('p', text === undefined ? undefined : Buffer.from(text), time),
+    );
     expect(results).toEqual([true, false, true, true, false, true]);
-    expect([0, 1, 2, 3, 4].map((index) => log.inputsAsOf(index).get('p'))).toEqual([undefined, digestOf('one'), digestOf('two'), undefined, digestOf('one')]);
+    expect([0, 1, 2, 3, 4].map((index) => log.inputsAsOf(index).get('p'))).toEqual([
+      undefined,
+      digestOf('one'),
+      digestOf('two'),
+      undefined,
+      digestOf('one'),
+    ]);
     expect(log.inputBytes(digestOf('two')).toString()).toBe('two');
     expect(outcome(() => log.inputBytes(digestOf('never')))).toBe('ENOENT');
     log.close();
@@ -216,10 +237,15 @@ describe('recovery', () => {
 });
 
 describe('history', () => {
-  test.each([['with the order log', true], ['without it', false]])('lines and offsets agree with the text, %s', (_name, withLog) => {
+  test.each([
+    ['with the order log', true],
+    ['without it', false],
+  ])('lines and offsets agree with the text, %s', (_name, withLog) => {
     const opened = openFixture();
     const log = openOrderLog(opened.directory);
-    const lines = Array.from({ length: 2500 }, (_, index) => user('x'.repeat((index * 37) % 300) + (index === 1200 ? 'L'.repeat(400_000) : '')));
+    const lines = Array.from({ length: 2500 }, (_, index) =>
+      user('x'.repeat((index * 37) % 300) + (index === 1200 ? 'L'.repeat(400_000) : '')),
+    );
     for (let at = 0; at < lines.length; at += 700) {
       opened.journals.messages.write('1:a', Buffer.from(lines.slice(at, at + 700).join('')));
       if (at !== 1400 || withLog) drain(opened, log);
@@ -257,7 +283,17 @@ describe('history', () => {
       const child = temporaryDirectory();
       if (round % 2 === 0) opened.journals.forkInto(child);
       expect(history.readRange(0, all.length).toString()).toBe(all);
-      expect(history.extents(0, all.length).map((extent) => fs.readFileSync(extent.path).subarray(extent.offsetBytes, extent.offsetBytes + extent.sizeBytes).toString()).join('')).toBe(all);
+      expect(
+        history
+          .extents(0, all.length)
+          .map((extent) =>
+            fs
+              .readFileSync(extent.path)
+              .subarray(extent.offsetBytes, extent.offsetBytes + extent.sizeBytes)
+              .toString(),
+          )
+          .join(''),
+      ).toBe(all);
     }
     history.close();
   });

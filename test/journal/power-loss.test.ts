@@ -49,7 +49,10 @@ test('power loss at any operation: every fsynced line survives, no line is torn 
   };
   for (let step = 0; step < 60; step++) {
     const count = 1 + Math.floor(random() * 4);
-    const lines = Array.from({ length: count }, (_, index) => `${JSON.stringify({ role: 'user', id: acknowledged + index, content: 'x'.repeat(Math.floor(random() * 3000)) })}\n`);
+    const lines = Array.from(
+      { length: count },
+      (_, index) => `${JSON.stringify({ role: 'user', id: acknowledged + index, content: 'x'.repeat(Math.floor(random() * 3000)) })}\n`,
+    );
     journals.messages.write('1:a', Buffer.from(lines.join('')));
     acknowledged += count;
     note();
@@ -90,7 +93,9 @@ test('power loss at any operation: every fsynced line survives, no line is torn 
       forked++;
       const childLines = linesOf(join(target, name)).map(idOf);
       expect(childLines).toEqual(ids.slice(0, childLines.length));
-      expect(fsckSession(join(target, name)).filter((finding) => finding.severity === 'error' && !finding.code.startsWith('order'))).toEqual([]);
+      expect(
+        fsckSession(join(target, name)).filter((finding) => finding.severity === 'error' && !finding.code.startsWith('order')),
+      ).toEqual([]);
     }
     const again = openOrderLog(directory, { disk, bootId: 'after' });
     const journal = openSessionJournals(directory, { disk, bootId: 'after' });

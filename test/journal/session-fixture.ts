@@ -39,8 +39,16 @@ export function openFixture(directory: string = temporaryDirectory(), options: J
     return into.subarray(0, journal.read(0, into)).toString('utf8');
   };
   return {
-    directory, notes, journals, text, close,
-    events: () => text('events.jsonl').split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Record<string, unknown>),
+    directory,
+    notes,
+    journals,
+    text,
+    close,
+    events: () =>
+      text('events.jsonl')
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line) as Record<string, unknown>),
   };
 }
 

@@ -19,7 +19,8 @@ describe('a line is the unit', () => {
     expect(journals.messages.write('1:a', Buffer.from(b.slice(9)))).toBe(b.length - 9);
     expect(text()).toBe(a + b);
     expect(notes.map(({ file, endBytes, lines }) => ({ file, endBytes, lines }))).toEqual([
-      { file: 'messages.jsonl', endBytes: a.length, lines: 1 }, { file: 'messages.jsonl', endBytes: a.length + b.length, lines: 1 },
+      { file: 'messages.jsonl', endBytes: a.length, lines: 1 },
+      { file: 'messages.jsonl', endBytes: a.length + b.length, lines: 1 },
     ]);
   });
 
@@ -58,7 +59,13 @@ describe('refusal', () => {
     expect(event).toMatchObject({ type: 'error', code: 'EINVAL', target: 'messages.jsonl', reason: 'role', bytes: 17 });
     const reject = event?.['reject'] as string;
     expect(fs.readFileSync(join(directory, reject), 'utf8')).toBe('{"role":"robot"}\n');
-    expect(JSON.parse(fs.readFileSync(join(directory, `${reject}.json`), 'utf8'))).toMatchObject({ target: 'messages.jsonl', reason: 'role', digest: event?.['digest'], bytes: 17, stage: 'write' });
+    expect(JSON.parse(fs.readFileSync(join(directory, `${reject}.json`), 'utf8'))).toMatchObject({
+      target: 'messages.jsonl',
+      reason: 'role',
+      digest: event?.['digest'],
+      bytes: 17,
+      stage: 'write',
+    });
     expect(journals.messages.write('1:a', Buffer.from(user('next')))).toBe(user('next').length);
   });
 
@@ -163,8 +170,14 @@ describe('refusal', () => {
   test('the reject store is bounded by count and bytes, and the oldest go first', () => {
     const { journals, directory } = openFixture(undefined, { rejectLimits: { count: 5, bytes: 1000 } });
     for (let index = 0; index < 20; index++) outcome(() => journals.messages.write('1:a', Buffer.from(`bad ${index}\n`)));
-    const kept = (): string[] => fs.readdirSync(join(directory, 'rejects')).filter((name) => !name.endsWith('.json')).sort();
-    expect(kept().map((name) => fs.readFileSync(join(directory, 'rejects', name), 'utf8'))).toEqual([15, 16, 17, 18, 19].map((n) => `bad ${n}\n`));
+    const kept = (): string[] =>
+      fs
+        .readdirSync(join(directory, 'rejects'))
+        .filter((name) => !name.endsWith('.json'))
+        .sort();
+    expect(kept().map((name) => fs.readFileSync(join(directory, 'rejects', name), 'utf8'))).toEqual(
+      [15, 16, 17, 18, 19].map((n) => `bad ${n}\n`),
+    );
     outcome(() => journals.messages.write('1:a', Buffer.from(`${'y'.repeat(980)}\n`)));
     expect(kept().length).toBeLessThanOrEqual(3);
   });

@@ -42,16 +42,24 @@ function refuse(journals: SessionJournals): void {
 function limit(directory: string): void {
   const { messages } = openSessionJournals(directory);
   for (let id = 0, failures = 0; failures < 2;) {
-    const batch = Buffer.from(Array.from({ length: 7 }, (_, index) => `${JSON.stringify({ role: 'user', id: id + index, content: 'y'.repeat(100) })}\n`).join(''));
+    const batch = Buffer.from(
+      Array.from({ length: 7 }, (_, index) => `${JSON.stringify({ role: 'user', id: id + index, content: 'y'.repeat(100) })}\n`).join(''),
+    );
     try {
       const taken = messages.write('1:a', batch);
       const lines = batch.subarray(0, taken).toString('latin1').split('\n').length - 1;
       id += lines;
-      fs.writeSync(1, `${JSON.stringify({ taken, lines, whole: taken === batch.length, atLineEnd: batch[taken - 1] === 10, size: messages.sizeBytes })}\n`);
+      fs.writeSync(
+        1,
+        `${JSON.stringify({ taken, lines, whole: taken === batch.length, atLineEnd: batch[taken - 1] === 10, size: messages.sizeBytes })}\n`,
+      );
     } catch (error) {
       failures++;
       const { code, errno } = error as { code: string; errno: string };
-      fs.writeSync(1, `${JSON.stringify({ code, errno, size: messages.sizeBytes, onDisk: fs.statSync(`${directory}/messages.jsonl`).size })}\n`);
+      fs.writeSync(
+        1,
+        `${JSON.stringify({ code, errno, size: messages.sizeBytes, onDisk: fs.statSync(`${directory}/messages.jsonl`).size })}\n`,
+      );
     }
   }
 }

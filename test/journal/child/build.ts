@@ -14,7 +14,12 @@ export function buildAppender(directory: string): string {
     for (const name of fs.readdirSync(join(ROOT, folder)).filter((each) => each.endsWith('.ts') && each !== 'build.ts')) {
       const path = join(ROOT, folder, name);
       const { outputText } = ts.transpileModule(fs.readFileSync(path, 'utf8'), {
-        compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext, rewriteRelativeImportExtensions: true, verbatimModuleSyntax: true },
+        compilerOptions: {
+          target: ts.ScriptTarget.ES2022,
+          module: ts.ModuleKind.ESNext,
+          rewriteRelativeImportExtensions: true,
+          verbatimModuleSyntax: true,
+        },
       });
       const target = join(directory, relative(ROOT, path)).replace(/\.ts$/, '.js');
       fs.mkdirSync(dirname(target), { recursive: true });
