@@ -10,7 +10,7 @@ export interface PackRecord {
   readonly budget_tokens?: number;
   readonly tokens?: number;
   readonly tokenizer?: string;
-  readonly epoch?: number | { readonly number?: number };
+  readonly epoch?: { readonly id: string; readonly cut: number; readonly reason?: string };
   readonly stable_prefix_tokens?: number;
   readonly items?: readonly PackItem[];
   readonly left_out?: readonly LeftOut[];
@@ -40,9 +40,9 @@ export function drawPack(pack: PackRecord, terminal: Pick<Terminal, 'style' | 'c
   const whole = budget > 0 ? budget : used;
   const lines = [heading(pack, used, budget, terminal), '', ...bars(items, used, budget, whole, terminal)];
   const stable = pack.stable_prefix_tokens;
-  const epoch = typeof pack.epoch === 'object' ? pack.epoch.number : pack.epoch;
+  const epoch = pack.epoch;
   const facts = [
-    ...(epoch === undefined ? [] : [`epoch ${epoch}`]),
+    ...(epoch === undefined ? [] : [`epoch ${epoch.id} from line ${epoch.cut}${epoch.reason === undefined ? '' : ` (${epoch.reason})`}`]),
     ...(stable === undefined ? [] : [`stable prefix ${countWords(stable)} tokens (${shareWords(stable, used)} of the pack)`]),
     ...(pack.tokenizer === undefined ? [] : [`counted by ${pack.tokenizer}`]),
   ];
@@ -95,7 +95,7 @@ function leftOut(rows: readonly LeftOut[], terminal: Pick<Terminal, 'style'>): r
   }
   const lines = [...reasons].slice(0, REASON_LINES).map(([reason, { count, tokens, places }]) => {
     const more = count > places.length ? ` and ${count - places.length} more` : '';
-    return `  ${reason}: ${places.join(', ')}${more}${tokens > 0 ? ` (${countWords(tokens)} tokens)` : ''}`;
+    return `  ${places.join(', ')}${more}: ${reason}${tokens > 0 ? ` (${countWords(tokens)} tokens)` : ''}`;
   });
   const hidden = reasons.size - lines.length;
   return ['', terminal.style('bold', 'left out'), ...lines, ...(hidden > 0 ? [`  ${hidden} more reasons (ctx pack --json)`] : [])];

@@ -14,7 +14,7 @@ describe('ctx pack draws where the budget goes', () => {
     budget_tokens: 32_000,
     tokens: 10_900,
     tokenizer: 'o200k_base',
-    epoch: 3,
+    epoch: { id: '7.241.0', cut: 131, reason: 'the budget was reached' },
     stable_prefix_tokens: 5_450,
     items: [
       { kind: 'system', source: 'context/pinned/system.md', tokens: 1_200 },
@@ -42,11 +42,13 @@ describe('ctx pack draws where the budget goes', () => {
   });
 
   it('left-out reasons are summed, with places and tokens', () => {
-    expect(lines).toContain('  below the cut: messages.jsonl 1-120, messages.jsonl 121-130 (20,000 tokens)');
+    expect(lines).toContain('  messages.jsonl 1-120, messages.jsonl 121-130: below the cut (20,000 tokens)');
   });
 
   it('epoch, stable prefix and tokenizer are told', () => {
-    expect(lines).toContain('epoch 3, stable prefix 5,450 tokens (50.0 % of the pack), counted by o200k_base');
+    expect(lines).toContain(
+      'epoch 7.241.0 from line 131 (the budget was reached), stable prefix 5,450 tokens (50.0 % of the pack), counted by o200k_base',
+    );
   });
 
   it('an empty pack and an unlimited budget are drawn', () => {
