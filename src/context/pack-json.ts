@@ -8,7 +8,7 @@ export function packHead(session: string, agent: string, budgetTokens: number): 
   return `{"session":${JSON.stringify(session)},"agent":${JSON.stringify(agent)},"budget_tokens":${budgetTokens},"items":[`;
 }
 
-export function packTrailer(fold: PackFold, resetIndex: number): string {
+export function packTrailer(fold: PackFold): string {
   const { epoch, source, position } = fold;
   const totals = epoch.text.totals;
   const leftOut = merged(epoch.leftOut);
@@ -20,7 +20,7 @@ export function packTrailer(fold: PackFold, resetIndex: number): string {
     tokenizer: source.counter.name,
     messages: position.line,
     epoch: {
-      id: `${resetIndex + 1}.${epoch.start.line}.${epoch.start.eventLine}`,
+      id: `${epoch.start.order}.${epoch.start.line}.${epoch.start.eventLine}`,
       start: { messages: epoch.start.line, events: epoch.start.eventLine },
       cut: epoch.cut,
       start_tokens: epoch.startTokens,

@@ -120,7 +120,7 @@ export class PackRun {
     const modified = this.#modifiedMs;
     if (name === 'pack.md') return files.md.content('', this.#blobs, modified);
     if (name === 'prompt.json') return files.prompt.content(files.messages === 0 ? '[]\n' : '\n]\n', this.#blobs, modified);
-    return files.json.content(packTrailer(fold, this.#cell?.resetIndex ?? -1), this.#blobs, modified);
+    return files.json.content(packTrailer(fold), this.#blobs, modified);
   }
 
   close(): void {

@@ -42,7 +42,7 @@ const other: fc.Arbitrary<Op> = fc.oneof(
   { weight: 3, arbitrary: fc.constant({ op: 'read' } as Op) },
   { weight: 1, arbitrary: fc.constantFrom<Op>({ op: 'reopen' }, { op: 'scratch' }) },
 );
-const history = fc.array(fc.oneof({ weight: 6, arbitrary: message }, { weight: 2, arbitrary: other }), { minLength: 1, maxLength: 120 });
+const history = fc.array(fc.oneof({ weight: 6, arbitrary: message }, { weight: 2, arbitrary: other }), { minLength: 1, maxLength: 160, size: 'max' });
 
 interface Item { kind: string; source: string; range?: string; role?: string; form?: string; tokens: number; digest: string }
 interface Pack {
@@ -142,6 +142,7 @@ describe('laws of derivation', () => {
           else await s.reopen(op.op === 'scratch');
         }
         await checkPack(s, seen);
+        if (process.env['LAWS_STATS'] !== undefined) console.log(ops.length, seen.size, [...seen.keys()].slice(-3).join(' '));
         const lazy = await all(s);
         await s.reopen(true);
         expect(await all(s)).toEqual(lazy);
