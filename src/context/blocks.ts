@@ -9,12 +9,12 @@ import { callVerb, collectRefs } from './tool-paths.ts';
 import { SWAP_LINE_BYTES } from './swap.ts';
 import { LARGE_LINE_BYTES, OUTPUT_MIN_BYTES } from './types.ts';
 import type {
-  BlockRecord,
   ExtractedDecision,
   ExtractedFact,
   ExtractedRef,
   ExtractedTodo,
   LargeLine,
+  MapBlock,
   MessageLine,
   OutputRecord,
 } from './types.ts';
@@ -23,7 +23,7 @@ import type {
  * Pure; linear in the bytes. `lines` are consecutive, 1 to BLOCK_LINES of them.
  * EXT-1: for every list but `refs`, the record of the first lines is a prefix of the record of them all.
  */
-export function mapBlock(lines: readonly MessageLine[]): BlockRecord {
+export const mapBlock: MapBlock = (lines) => {
   const facts: ExtractedFact[] = [];
   const decisions: ExtractedDecision[] = [];
   const todos: ExtractedTodo[] = [];
@@ -73,7 +73,7 @@ export function mapBlock(lines: readonly MessageLine[]): BlockRecord {
     outputs,
     large,
   };
-}
+};
 
 const MOST_FACTS = 48;
 const MOST_DECISIONS = 48;

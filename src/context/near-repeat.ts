@@ -2,6 +2,7 @@
 //   =1-57        lines 1 to 57 of the earlier text        =12.1:5      line 5 of the text labelled 12.1
 //   =59-120 +3   likewise, their leading line numbers raised by 3      +text   a new line
 // DED-3: expanding a difference gives back exactly the later text.
+import type { DifferenceFrom, ExpandDifference } from './types.ts';
 
 export interface Difference {
   readonly text: string;
@@ -149,16 +150,14 @@ export function expandWith(base: (label: string) => string, difference: string):
 }
 
 /** The later text as a difference from one earlier text; undefined when it saves too little. */
-export function differenceFrom(earlier: string, later: string): string | undefined {
+export const differenceFrom: DifferenceFrom = (earlier, later) => {
   const index = new RepeatIndex();
   index.add('', earlier);
   return index.encode(later)?.text;
-}
+};
 
 /** Exact inverse of {@link differenceFrom}. */
-export function expandDifference(earlier: string, difference: string): string {
-  return expandWith(() => earlier, difference);
-}
+export const expandDifference: ExpandDifference = (earlier, difference) => expandWith(() => earlier, difference);
 
 const LABEL = /^[A-Za-z0-9._]{0,32}$/;
 const COPY = /^=(?:([A-Za-z0-9._]+):)?([0-9]+)(?:-([0-9]+))?(?: ([+-][0-9]+))?$/;

@@ -11,7 +11,9 @@ import {
   statedText,
 } from './rows.ts';
 import type { Row, RowState } from './rows.ts';
-import type { KindFold } from './types.ts';
+import { clipLine } from './sentences.ts';
+import { BLOCK_LINES } from './types.ts';
+import type { BlockRecord, KindFold } from './types.ts';
 
 export const REF_KINDS = ['file', 'artifact', 'tool_output', 'swap', 'child_result'] as const;
 export type RefKind = (typeof REF_KINDS)[number];
@@ -20,15 +22,22 @@ export function isRefKind(value: unknown): value is RefKind {
   return (REF_KINDS as readonly unknown[]).includes(value);
 }
 
-export const refsFold: KindFold<RowState> = {
+/** Plain JSON. */
+export interface RefState extends RowState {
+  /** Chunks of the newest whole blocks. Under a limit they come after every file and output. */
+  chunks: Row[];
+}
+
+export const refsFold: KindFold<RefState> = {
   kind: 'refs',
-  initial: initialRows,
+  initial: () => ({ ...initialRows(), chunks: [] }),
   addBlock(state, block) {
     const counts = new Map<number, number>();
     for (const { line, path, kind, summary } of block.refs) {
       const fields = { path, kind, summary, source: `messages:${line}` };
       addExtracted(state, { id: placeId('r', line, counts), line, lastLine: line, event: 0, key: `=${path}`, fields }, mentionAgain);
     }
+    if (block.lines === BLOCK_LINES) state.chunks = [...state.chunks, chunkRow(block)].slice(-MOST_CHUNKS);
   },
   addContribution(state, contribution) {
     if (retract(state, contribution, 'refs.jsonl') || contribution.type !== 'context.ref') return;
@@ -49,10 +58,18 @@ export const refsFold: KindFold<RowState> = {
       },
     });
   },
-  text: rowsText,
+  text: (state, limitBytes) => rowsText(state, limitBytes, state.chunks),
 };
 
 const MOST_SUMMARY_UNITS = 160;
+const MOST_CHUNKS = 8;
+
+function chunkRow(block: BlockRecord): Row {
+  const path = `context/swap/chunk/${block.digest}`;
+  const source = `messages:${block.firstLine}-${block.firstLine + block.lines - 1}`;
+  const fields = { path, kind: 'swap', summary: clipLine(block.summary, MOST_SUMMARY_UNITS), source };
+  return { id: `rs${block.firstLine}`, line: block.firstLine, lastLine: 0, event: 0, key: `=${path}`, fields };
+}
 
 /** One row a path: first and last mention, every tool once in order of first use. */
 function mentionAgain(known: Row, again: Row): Row {

@@ -70,11 +70,13 @@ export function retract(state: RowState, contribution: Contribution, file: strin
 }
 
 /** JSONL in stream order; under a limit contributions first, then what was stated last. */
-export function rowsText(state: RowState, limitBytes?: number): string {
+export function rowsText(state: RowState, limitBytes?: number, more: readonly Row[] = []): string {
   const contributed = Object.values(state.contributed);
   const keys = new Set(contributed.map((row) => row.key));
   const rows = contributed.concat(
-    state.items.filter((row) => state.retracted[row.id] === undefined && state.contributed[row.id] === undefined && !keys.has(row.key)),
+    [...state.items, ...more].filter(
+      (row) => state.retracted[row.id] === undefined && state.contributed[row.id] === undefined && !keys.has(row.key),
+    ),
   );
   rows.sort(inStream);
   const lineOf = (index: number): string => {

@@ -102,6 +102,17 @@ describe('formats of the specification', () => {
   });
 });
 
+test('refs.jsonl names the chunks of the newest whole blocks; under a limit files come first', () => {
+  const blocks = Array.from({ length: 12 }, (_, n) =>
+    block(1 + n * BLOCK_LINES, { refs: [{ line: 2 + n * BLOCK_LINES, path: `/repo/${n}.ts`, kind: 'file', summary: 'Read' }] }),
+  );
+  const all = rows(textOf(refsFold, [...blocks, session]));
+  const swap = all.filter((row) => row['kind'] === 'swap');
+  expect(swap.map((row) => row['path'])).toEqual(blocks.slice(-8).map((one) => `context/swap/chunk/${one.digest}`));
+  expect(swap.at(-1)).toMatchObject({ id: 'rs705', source: 'messages:705-768' });
+  expect(rows(textOf(refsFold, blocks, 1200)).filter((row) => row['kind'] === 'file')).toHaveLength(12);
+});
+
 describe('contributions', () => {
   const line = (file: 'facts.jsonl' | 'decisions.jsonl' | 'refs.jsonl', event: number, value: object, after = 21): Contribution =>
     contribution(event, after, contributionEvent(file, JSON.stringify(value)));

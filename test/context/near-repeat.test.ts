@@ -99,6 +99,30 @@ describe('readable differences', () => {
   });
 });
 
+test('DED-4: references and differences save at least half of the bytes of repeated lines of tool output', () => {
+  const outputs = linesOf(codingSession).flatMap(({ line, view }) =>
+    view.toolResults.map((result, n) => [`${line}.${n}` as string, result.text] as const),
+  );
+  const index = new RepeatIndex();
+  const seen = new Set<string>();
+  let repeated = 0;
+  let saved = 0;
+  for (const [label, output] of outputs) {
+    const difference = index.encode(output);
+    if (difference !== undefined) {
+      expect(expandWith((base) => new Map(outputs).get(base) ?? '', difference.text)).toBe(output);
+      saved += Buffer.byteLength(output) - Buffer.byteLength(difference.text);
+    }
+    for (const one of output.split('\n')) {
+      if (seen.has(one)) repeated += Buffer.byteLength(one) + 1;
+      seen.add(one);
+    }
+    index.add(label, output);
+  }
+  expect(repeated).toBeGreaterThan(8000);
+  expect(saved).toBeGreaterThan(repeated / 2);
+});
+
 test('the work of encoding is linear: equal lines are compared a bounded number of times', () => {
   const same = (count: number): string => Array.from({ length: count }, () => 'the very same line').join('\n');
   const index = new RepeatIndex();
