@@ -2,11 +2,11 @@
 // Invariant: [0, ackBytes) is whole lines; [ackBytes, endBytes) is a partial line that somebody else wrote.
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { CtxError, type ErrnoName } from '../abi/errors.ts';
+import { CtxError } from '../abi/errors.ts';
 import type { JournalFile } from '../abi/session-files.ts';
-import { errnoOf, type Disk } from './disk.ts';
+import { errnoName, type Disk } from './disk.ts';
 import { lockJournal } from './flock.ts';
-import { scanLines } from './line-scan.ts';
+import { countNewlines, scanLines } from './line-scan.ts';
 
 /** Lines that another process appended in the store, found by a size that was not ours. */
 export interface Foreign {
@@ -84,7 +84,7 @@ export class ActiveFile {
   refresh(): boolean {
     const sizeBytes = this.#disk.fstatSync(this.#fd).size;
     if (sizeBytes === this.#endBytes) return false;
-    if (sizeBytes < this.#endBytes) throw this.#freeze(`shrank from ${this.#endBytes} to ${sizeBytes} bytes`);
+    if (sizeBytes < this.#endBytes) throw this.freeze(`shrank from ${this.#endBytes} to ${sizeBytes} bytes`);
     const before = this.#ackBytes;
     this.#takeForeign(sizeBytes);
     return this.#ackBytes !== before;
@@ -126,12 +126,12 @@ export class ActiveFile {
   /** JRN: cut back to the last line boundary, and only bytes that this append put there; otherwise freeze. */
   #cutBack(bytes: Buffer, wrote: number, sizeBytes: number, failure: unknown): number {
     const kept = wrote === 0 ? 0 : bytes.lastIndexOf(10, wrote - 1) + 1;
-    if (sizeBytes !== this.#endBytes + wrote) throw this.#freeze('changed under a failed write', failure);
+    if (sizeBytes !== this.#endBytes + wrote) throw this.freeze('changed under a failed write', failure);
     if (wrote > kept) this.#truncate(this.#endBytes + wrote, this.#endBytes + kept, failure);
     if (kept === 0) throw writeError(this.#where(), failure);
     this.#endBytes += kept;
     this.#ackBytes = this.#endBytes;
-    this.#options.onLines(countNewlines(bytes, kept));
+    this.#options.onLines(countNewlines(bytes.subarray(0, kept)));
     return kept;
   }
 
@@ -140,13 +140,13 @@ export class ActiveFile {
     try {
       lock = lockJournal(this.#options.directory, 50);
     } catch {
-      throw this.#freeze('has a torn line that cannot be cut while another process holds the journal lock', failure);
+      throw this.freeze('has a torn line that cannot be cut while another process holds the journal lock', failure);
     }
     try {
-      if (this.#disk.fstatSync(this.#fd).size !== fromBytes) throw this.#freeze('changed under a failed write', failure);
+      if (this.#disk.fstatSync(this.#fd).size !== fromBytes) throw this.freeze('changed under a failed write', failure);
       this.#disk.ftruncateSync(this.#fd, toBytes);
     } catch (error) {
-      throw this.#frozen ?? this.#freeze('has a torn line that could not be cut', error);
+      throw this.#frozen ?? this.freeze('has a torn line that could not be cut', error);
     } finally {
       lock.release();
     }
@@ -155,7 +155,7 @@ export class ActiveFile {
   /** Our bytes and somebody else's landed between two looks at the size. */
   #besideForeign(bytes: Buffer, lines: number, sizeBytes: number): number {
     const startBytes = this.#endBytes;
-    if (sizeBytes < startBytes + bytes.length) throw this.#freeze(`shrank below ${startBytes + bytes.length} bytes`);
+    if (sizeBytes < startBytes + bytes.length) throw this.freeze(`shrank below ${startBytes + bytes.length} bytes`);
     const probe = Buffer.allocUnsafe(bytes.length);
     const ourStart = [sizeBytes - bytes.length, startBytes].find((at) => this.readAt(at, probe) === bytes.length && probe.equals(bytes));
     const last = Buffer.allocUnsafe(1);
@@ -192,7 +192,8 @@ export class ActiveFile {
       throw new CtxError('journal.busy', 'EAGAIN', 'another process is writing a line in pieces', { where: this.#where() });
   }
 
-  #freeze(what: string, cause?: unknown): CtxError {
+  /** No line is taken any more; reads go on. */
+  freeze(what: string, cause?: unknown): CtxError {
     this.#frozen = new CtxError('journal.frozen', 'EIO', `${what}; no more lines are taken`, {
       where: this.#where(),
       next: 'run ctx fsck, then restart the daemon',
@@ -207,35 +208,12 @@ export class ActiveFile {
 }
 
 const NEWLINE: Buffer = Buffer.from('\n');
-const REPORTED: ReadonlySet<string> = new Set<ErrnoName>([
-  'ENOSPC',
-  'EDQUOT',
-  'EFBIG',
-  'EROFS',
-  'EIO',
-  'EAGAIN',
-  'EINTR',
-  'ENOMEM',
-  'EACCES',
-  'EPERM',
-]);
 
 function writeError(where: string, cause: unknown): CtxError {
-  const errno = errnoOf(cause);
-  return new CtxError(
-    'journal.write_failed',
-    errno !== undefined && REPORTED.has(errno) ? (errno as ErrnoName) : 'EIO',
-    'the line was not stored',
-    {
-      where,
-      next: errno === 'ENOSPC' || errno === 'EDQUOT' ? 'free space and append again' : 'check the disk',
-      cause,
-    },
-  );
-}
-
-function countNewlines(bytes: Buffer, endBytes: number): number {
-  let lines = 0;
-  for (let at = bytes.indexOf(10); at >= 0 && at < endBytes; at = bytes.indexOf(10, at + 1)) lines++;
-  return lines;
+  const errno = errnoName(cause);
+  return new CtxError('journal.write_failed', errno, 'the line was not stored', {
+    where,
+    next: errno === 'ENOSPC' || errno === 'EDQUOT' ? 'free space and append again' : 'check the disk',
+    cause,
+  });
 }

@@ -1,6 +1,7 @@
 // The few calls that touch the disk, passed in so that tests can record writes and fsyncs or make one fail.
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
+import { CtxError, type ErrnoName } from '../abi/errors.ts';
 
 export type Disk = Pick<
   typeof fs,
@@ -84,6 +85,45 @@ export function replaceFile(disk: Disk, path: string, bytes: Uint8Array, mode = 
   disk.renameSync(temporary, path);
   syncDirectory(disk, dirname(path));
 }
+
+/** Runs a part of the room; a failing system call comes out as a CtxError with its errno. */
+export function guarded<T>(where: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof CtxError || errnoOf(error) === undefined) throw error;
+    throw new CtxError('journal.io', errnoName(error), (error as Error).message, {
+      where,
+      next: 'check the disk, then run ctx fsck',
+      cause: error,
+    });
+  }
+}
+
+/** The errno of a failed call as the ABI names it; EIO for what it has no name for. */
+export function errnoName(error: unknown): ErrnoName {
+  const errno = errnoOf(error);
+  return errno !== undefined && REPORTED.has(errno) ? (errno as ErrnoName) : 'EIO';
+}
+
+const REPORTED: ReadonlySet<string> = new Set<ErrnoName>([
+  'ENOSPC',
+  'EDQUOT',
+  'EFBIG',
+  'EROFS',
+  'EIO',
+  'EAGAIN',
+  'EINTR',
+  'ENOMEM',
+  'EACCES',
+  'EPERM',
+  'ENOENT',
+  'EMFILE',
+  'ENFILE',
+  'ENOTDIR',
+  'EEXIST',
+  'EBUSY',
+]);
 
 export function errnoOf(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | undefined)?.code;

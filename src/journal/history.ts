@@ -2,7 +2,7 @@
 // lines, unless one line is longer), so a lookup is a binary search and one scan inside a record.
 import { CtxError } from '../abi/errors.ts';
 import type { JournalFile } from '../abi/session-files.ts';
-import { nodeDisk, type Disk } from './disk.ts';
+import { guarded, nodeDisk, type Disk } from './disk.ts';
 import { JournalBytes, type ByteSource } from './journal-bytes.ts';
 import { scanLines } from './line-scan.ts';
 import { OrderPages } from './order-pages.ts';
@@ -81,7 +81,7 @@ class History implements HistoryReader {
 
   readRange(startBytes: number, endBytes: number): Buffer {
     const into = Buffer.allocUnsafe(Math.max(0, endBytes - startBytes));
-    const got = this.#bytes.read(startBytes, into);
+    const got = guarded('history', () => this.#bytes.read(startBytes, into));
     if (got < into.length) throw outOfRange(`bytes ${startBytes}-${endBytes}`);
     return into;
   }

@@ -58,3 +58,47 @@ export function firstNul(read: ReadAt, startBytes: number, endBytes: number): nu
   }
   return -1;
 }
+
+export function countNewlines(bytes: Buffer): number {
+  let lines = 0;
+  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) lines++;
+  return lines;
+}
+
+export interface LineRuns {
+  readonly good: Buffer[];
+  readonly bad: Buffer[];
+  goodLines: number;
+  badLines: number;
+}
+
+/** Sorts whole lines into runs of good and of bad ones. `searchFrom`: the first line holds no newline before it. */
+export function sortLines(bytes: Buffer, searchFrom: number, isGood: (line: Buffer) => boolean): LineRuns {
+  const runs: LineRuns = { good: [], bad: [], goodLines: 0, badLines: 0 };
+  let runStart = 0;
+  let runGood = false;
+  for (let from = 0, newline: number; from < bytes.length; from = newline + 1) {
+    newline = bytes.indexOf(10, from === 0 ? searchFrom : from);
+    const good = newline > from && isGood(bytes.subarray(from, newline));
+    if (good !== runGood && from > 0) {
+      (runGood ? runs.good : runs.bad).push(bytes.subarray(runStart, from));
+      runStart = from;
+    }
+    runGood = good;
+    if (good) runs.goodLines++;
+    else runs.badLines++;
+  }
+  (runGood ? runs.good : runs.bad).push(bytes.subarray(runStart));
+  return runs;
+}
+
+/** Whether the last byte that is not white space is `}`: anything else is not worth parsing as an object. */
+export function endsObject(pieces: readonly Buffer[]): boolean {
+  for (const piece of [...pieces].reverse()) {
+    for (let at = piece.length - 1; at >= 0; at--) {
+      const byte = piece[at];
+      if (byte !== 32 && byte !== 9 && byte !== 13) return byte === 125;
+    }
+  }
+  return false;
+}

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { digestOf } from '../abi/digest.ts';
 import { CtxError } from '../abi/errors.ts';
 import type { JournalFile } from '../abi/session-files.ts';
-import { nodeDisk, syncDirectory, writeFully, type Disk } from './disk.ts';
+import { guarded, nodeDisk, syncDirectory, writeFully, type Disk } from './disk.ts';
 import { encodeInput, INPUTS_FILE, loadInput, readInputs, storeInput, type RecordedInput } from './inputs.ts';
 import { JournalBytes } from './journal-bytes.ts';
 import { OrderPages } from './order-pages.ts';
@@ -38,7 +38,7 @@ export interface OrderLogOptions {
 }
 
 export function openOrderLog(directory: string, options: OrderLogOptions = {}): OrderLog {
-  return new Log(directory, options);
+  return guarded(directory, () => new Log(directory, options));
 }
 
 /** Commits of one journal that follow each other within this time become one record. */
@@ -111,6 +111,10 @@ class Log implements OrderLog {
   }
 
   commit(notes: readonly CommitNote[]): void {
+    guarded(this.#directory, () => this.#commit(notes));
+  }
+
+  #commit(notes: readonly CommitNote[]): void {
     for (let first = 0; first < notes.length;) {
       const note = notes[first] as CommitNote;
       let end = first + 1;
@@ -130,14 +134,21 @@ class Log implements OrderLog {
   catchUp(messagesBytes: number, eventsBytes: number): void {
     if (messagesBytes <= this.#last.messagesEnd && eventsBytes <= this.#last.eventsEnd) return;
     const now = this.#now();
-    this.#cover('messages.jsonl', messagesBytes, now);
-    this.#cover('events.jsonl', eventsBytes, now);
-    this.#writeBatch();
+    guarded(this.#directory, () => {
+      this.#cover('messages.jsonl', messagesBytes, now);
+      this.#cover('events.jsonl', eventsBytes, now);
+      this.#writeBatch();
+    });
   }
 
   recordInput(path: string, bytes: Buffer | undefined, timeMs: number): boolean {
     const digest = bytes === undefined ? undefined : digestOf(bytes);
     if (this.#current.get(path) === digest) return false;
+    guarded(this.#directory, () => this.#recordInput(path, bytes, digest, timeMs));
+    return true;
+  }
+
+  #recordInput(path: string, bytes: Buffer | undefined, digest: string | undefined, timeMs: number): void {
     if (bytes !== undefined && digest !== undefined) storeInput(this.#directory, digest, bytes, this.#disk);
     const input: RecordedInput = { path, digest, timeMs };
     const line = encodeInput(input);
@@ -150,7 +161,6 @@ class Log implements OrderLog {
     this.#addInput(line, timeMs);
     this.#writeBatch();
     this.#disk.fdatasyncSync(this.#fd);
-    return true;
   }
 
   inputBytes(digest: string): Buffer {

@@ -5,7 +5,7 @@ import { CtxError } from '../abi/errors.ts';
 import type { JournalFile } from '../abi/session-files.ts';
 import { ACTIVE_FLAGS, type ActiveFile } from './active-file.ts';
 import { errnoOf, syncDirectory, type Disk } from './disk.ts';
-import { SEGMENTS_DIR, writeSealed, type SealedSegment } from './layout.ts';
+import { isSealedTwin, SEGMENTS_DIR, writeSealed, type SealedSegment } from './layout.ts';
 import type { ReadAt } from './line-scan.ts';
 import type { RejectStore } from './rejects.ts';
 
@@ -39,9 +39,26 @@ export function sealActive(options: SealOptions): { readonly sealed: readonly Se
   const sealed = [...options.sealed, segment];
   // From here on both names are one inode: a reopen sees that (isSealedTwin) and starts a new active file.
   writeSealed(directory, sealed, disk);
-  startActive(disk, directory, file, mode);
-  disk.chmodSync(target, mode & 0o444);
-  return { sealed, fd: disk.openSync(path, ACTIVE_FLAGS, mode) };
+  try {
+    startActive(disk, directory, file, mode);
+    disk.chmodSync(target, mode & 0o444);
+    return { sealed, fd: disk.openSync(path, ACTIVE_FLAGS, mode) };
+  } catch (error) {
+    undoSeal(options, target, error);
+    throw error;
+  }
+}
+
+/** The new active file could not be started: the segment is unnamed again, or the journal freezes; a line must not grow a sealed file. */
+function undoSeal(options: SealOptions, target: string, cause: unknown): void {
+  const { directory, file, disk } = options;
+  try {
+    if (!isSealedTwin(disk, join(directory, file), target)) throw cause;
+    writeSealed(directory, options.sealed, disk);
+    disk.unlinkSync(target);
+  } catch {
+    options.active.freeze('could not be sealed', cause);
+  }
 }
 
 /** An empty file takes the active name, by rename. */

@@ -4,7 +4,7 @@ import { CtxError } from '../abi/errors.ts';
 import { lineFault } from '../abi/records.ts';
 import { DEFAULT_MAX_LINE_BYTES, JOURNALS, type JournalFile } from '../abi/session-files.ts';
 import { ActiveFile, type Foreign } from './active-file.ts';
-import { nodeDisk, syncDirectory, type Disk } from './disk.ts';
+import { guarded, nodeDisk, syncDirectory, type Disk } from './disk.ts';
 import { forkHistory } from './fork.ts';
 import { isSealedTwin, readSealed, sealedOf, type SealedSegment } from './layout.ts';
 import { OrderPages } from './order-pages.ts';
@@ -32,7 +32,7 @@ export interface JournalOptions {
 
 /** Opens (and where needed creates) the journals of a session directory that exists. */
 export function openSessionJournals(directory: string, options: JournalOptions = {}): SessionJournals {
-  return new Session(directory, options);
+  return guarded(directory, () => new Session(directory, options));
 }
 
 interface Side {
@@ -101,8 +101,10 @@ class Session implements SessionJournals {
   }
 
   forkInto(childDirectory: string, atLine?: number): void {
-    for (const side of [this.#messages, this.#events]) this.#seal(side);
-    forkHistory({ parent: this.#directory, child: childDirectory, sealed: this.#sealed, atLine, disk: this.#disk, boot: this.#boot });
+    guarded(childDirectory, () => {
+      for (const side of [this.#messages, this.#events]) this.#seal(side);
+      forkHistory({ parent: this.#directory, child: childDirectory, sealed: this.#sealed, atLine, disk: this.#disk, boot: this.#boot });
+    });
   }
 
   refresh(): boolean {

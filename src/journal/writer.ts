@@ -4,6 +4,7 @@ import { CtxError } from '../abi/errors.ts';
 import { lineFault, type LineFault } from '../abi/records.ts';
 import type { JournalFile } from '../abi/session-files.ts';
 import type { ActiveFile } from './active-file.ts';
+import { countNewlines, endsObject, sortLines } from './line-scan.ts';
 import type { Reject, RejectStore } from './rejects.ts';
 import { Stages, type RefusedWrite, type Stage } from './stages.ts';
 import type { JournalWriter, SegmentRef, StageKey } from './types.ts';
@@ -211,7 +212,7 @@ export class Writer implements JournalWriter {
    * its trailing partial go to the reject store as one entry with one event.
    */
   #refuse(stage: Stage, joined: Buffer, bytes: Buffer, end: number, first: LineFault): number {
-    const { good, goodLines, bad, badLines } = this.#sort(joined, stage.sizeBytes);
+    const { good, goodLines, bad, badLines } = sortLines(joined, stage.sizeBytes, (line) => this.fault(line) === undefined);
     const tail = bytes.subarray(end);
     if (tail.length > 0) bad.push(tail);
     if (goodLines > 0) {
@@ -228,31 +229,11 @@ export class Writer implements JournalWriter {
     throw refusal(this.file, first);
   }
 
-  /** Runs of good and of bad lines. `searchFrom`: the first line holds no newline before it. */
-  #sort(joined: Buffer, searchFrom: number): { good: Buffer[]; goodLines: number; bad: Buffer[]; badLines: number } {
-    const sorted = { good: [] as Buffer[], goodLines: 0, bad: [] as Buffer[], badLines: 0 };
-    let runStart = 0;
-    let runGood = false;
-    for (let from = 0, newline: number; from < joined.length; from = newline + 1) {
-      newline = joined.indexOf(10, from === 0 ? searchFrom : from);
-      const isGood = newline > from && this.fault(joined.subarray(from, newline)) === undefined;
-      if (isGood !== runGood && from > 0) {
-        (runGood ? sorted.good : sorted.bad).push(joined.subarray(runStart, from));
-        runStart = from;
-      }
-      runGood = isGood;
-      if (isGood) sorted.goodLines++;
-      else sorted.badLines++;
-    }
-    (runGood ? sorted.good : sorted.bad).push(joined.subarray(runStart));
-    return sorted;
-  }
-
   /** A full disk may have kept some good lines of the refused WRITE out: they are stored now. */
   #retry(stage: Stage, refused: RefusedWrite): number {
     stage.refused = refused;
     while (refused.rest.length > 0) {
-      refused.rest = refused.rest.subarray(this.#active.append(refused.rest, countLines(refused.rest)));
+      refused.rest = refused.rest.subarray(this.#active.append(refused.rest, countNewlines(refused.rest)));
     }
     stage.refused = undefined;
     return refused.sizeBytes;
@@ -284,26 +265,9 @@ export class Writer implements JournalWriter {
 
 const NEWLINE: Buffer = Buffer.from('\n');
 
-function countLines(bytes: Buffer): number {
-  let lines = 0;
-  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) lines++;
-  return lines;
-}
-
 function endDiscard(stage: Stage): void {
   stage.discarding = false;
   stage.reject = undefined;
-}
-
-function endsObject(pieces: readonly Buffer[]): boolean {
-  for (let index = pieces.length - 1; index >= 0; index--) {
-    const piece = pieces[index] as Buffer;
-    for (let at = piece.length - 1; at >= 0; at--) {
-      const byte = piece[at];
-      if (byte !== 32 && byte !== 9 && byte !== 13) return byte === 125;
-    }
-  }
-  return false;
 }
 
 function refusal(file: JournalFile, fault: LineFault): CtxError {

@@ -298,3 +298,19 @@ describe('history', () => {
     history.close();
   });
 });
+
+test('reading history writes nothing', () => {
+  const opened = openFixture();
+  opened.journals.messages.write('1:a', Buffer.from(user('a')));
+  opened.close();
+  const stamp = (): string[] =>
+    fs
+      .readdirSync(opened.directory)
+      .map((name) => `${name} ${fs.statSync(join(opened.directory, name)).mtimeMs} ${fs.statSync(join(opened.directory, name)).size}`);
+  const before = stamp();
+  const history = openHistory(opened.directory, 'messages.jsonl');
+  expect(history.readRange(0, history.sizeBytes).toString()).toBe(user('a'));
+  history.close();
+  fsckSession(opened.directory);
+  expect(stamp()).toEqual(before);
+});

@@ -147,6 +147,21 @@ describe('locks', () => {
   });
 });
 
+test('the daemon holds the journal lock while it cuts: a tail is left alone while another process holds it', () => {
+  const directory = temporaryDirectory();
+  const path = join(directory, 'messages.jsonl');
+  fs.writeFileSync(path, user('a') + user('b').slice(0, 9));
+  const lock = lockJournal(directory);
+  const { journals, text, events } = openFixture(directory);
+  expect(fs.statSync(path).size).toBe(user('a').length + 9);
+  expect(text()).toBe(user('a'));
+  fs.appendFileSync(path, user('b').slice(9));
+  lock.release();
+  journals.refresh();
+  expect(text()).toBe(user('a') + user('b'));
+  expect(events()).toEqual([]);
+});
+
 test('fsck names what is wrong and changes nothing', () => {
   const { directory, journals, close } = openFixture();
   journals.messages.write('1:a', Buffer.from(user('a') + user('b')));
