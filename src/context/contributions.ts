@@ -14,8 +14,8 @@ type WholeFile = (typeof CONTRIBUTION_WHOLE)[number];
 /** An event object for events.jsonl; unknown fields of the contributed line (provenance, say) are kept. */
 export type ContributionEvent = Readonly<Record<string, unknown>> & { readonly type: ContributionType };
 
-/** Most bytes of a whole-file contribution. */
-export const MOST_WRITTEN_BYTES: number = 64 * 1024;
+/** Most bytes of a whole-file contribution. todo.md may be long: appending a line to it writes it whole. */
+export const MOST_WRITTEN_BYTES: Readonly<Record<WholeFile, number>> = { 'summary.md': 64 * 1024, 'todo.md': 1024 * 1024 };
 
 /**
  * One line appended to facts.jsonl, decisions.jsonl or refs.jsonl (without its newline).
@@ -49,8 +49,9 @@ export function contributionEvent(file: LineFile, line: Buffer | string): Contri
 export function wholeFileEvent(file: WholeFile, bytes: Buffer | string): ContributionEvent {
   const where = `context/${file}`;
   const text = readText(bytes, where);
-  if (Buffer.byteLength(text) > MOST_WRITTEN_BYTES) {
-    throw new CtxError('context.contribution_too_long', 'EFBIG', `longer than ${MOST_WRITTEN_BYTES} bytes`, { where });
+  const most = MOST_WRITTEN_BYTES[file];
+  if (Buffer.byteLength(text) > most) {
+    throw new CtxError('context.contribution_too_long', 'EFBIG', `longer than ${most} bytes`, { where });
   }
   if (text.trim() === '') return { type: 'context.retract', file, target: '*' };
   return { type: file === 'summary.md' ? 'context.summary' : 'context.todo', content: text };

@@ -65,6 +65,8 @@ export function plannedTodos(toolName: string, argumentsText: string): Statement
 
 const MOST_SCANNED = 8192;
 const MOST_STATEMENT = 280;
+/** "Never truth." is a fragment. */
+const LEAST_STATEMENT = 14;
 const MOST_HITS = 48;
 const MOST_EACH = 12;
 
@@ -119,7 +121,11 @@ function read(text: string, start: number, end: number, speaker: 'user' | 'assis
   const lead = speaker === 'user' ? FACT_LEAD : ASSISTANT_FACT_LEAD;
   const stated = sentence.replace(lead, '');
   if (stated.length === sentence.length && GUESS.test(sentence)) return;
-  if (stated.length !== sentence.length ? stated.length >= 8 : (speaker === 'user' ? USER_FACT : ASSISTANT_FACT).test(sentence)) {
+  if (
+    stated.length !== sentence.length
+      ? stated.length >= 8
+      : stated.length >= LEAST_STATEMENT && (speaker === 'user' ? USER_FACT : ASSISTANT_FACT).test(sentence)
+  ) {
     push(found.facts, clipLine(stated, MOST_STATEMENT));
   }
 }

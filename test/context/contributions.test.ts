@@ -65,6 +65,8 @@ test('CNT-3: a whole summary.md or todo.md is one event; empty takes it back; ov
   expect(wholeFileEvent('todo.md', '- [ ] a\n')).toEqual({ type: 'context.todo', content: '- [ ] a\n' });
   expect(wholeFileEvent('todo.md', ' \n')).toEqual({ type: 'context.retract', file: 'todo.md', target: '*' });
   expect(() => wholeFileEvent('summary.md', 'x'.repeat(65_537))).toThrow(expect.objectContaining({ errno: 'EFBIG' }) as CtxError);
+  expect(wholeFileEvent('todo.md', 'x'.repeat(65_537))['content']).toHaveLength(65_537);
+  expect(() => wholeFileEvent('todo.md', 'x'.repeat(1024 * 1024 + 1))).toThrow(expect.objectContaining({ errno: 'EFBIG' }) as CtxError);
   expect(() => contributionEvent('facts.jsonl', JSON.stringify({ text: 'x'.repeat(4097) }))).toThrow(
     expect.objectContaining({ errno: 'EFBIG' }) as CtxError,
   );
