@@ -11,7 +11,10 @@ export interface Batch {
 }
 
 /** INT-7: within a journal the order is the source's. */
-export async function* batchLines(lines: AsyncIterable<ImportLine> | Iterable<ImportLine>, batchBytes: number = BATCH_BYTES): AsyncGenerator<Batch> {
+export async function* batchLines(
+  lines: AsyncIterable<ImportLine> | Iterable<ImportLine>,
+  batchBytes: number = BATCH_BYTES,
+): AsyncGenerator<Batch> {
   const stages = { messages: { parts: [] as Buffer[], size: 0 }, events: { parts: [] as Buffer[], size: 0 } };
   const take = (file: 'messages' | 'events'): Batch => {
     const stage = stages[file];

@@ -25,7 +25,10 @@ export async function* chatMessages(lines: AsyncIterable<string> | Iterable<stri
       if (item.role === 'assistant' && open.join(item, value, from)) continue;
       yield* open.close();
       if (item.role === 'assistant') open.begin(item, value, from);
-      else yield item.role === 'tool' ? { role: 'user', content: `[result of ${asText(item['tool_call_id']) || 'a tool call'}]\n${textOf(item['content'])}` } : item;
+      else
+        yield item.role === 'tool'
+          ? { role: 'user', content: `[result of ${asText(item['tool_call_id']) || 'a tool call'}]\n${textOf(item['content'])}` }
+          : item;
     }
   }
   yield* open.close();
@@ -85,7 +88,9 @@ class OpenTurn {
     if (calls.length === 0 && textOf(message['content']) === '' && message['reasoning_content'] === undefined) return;
     yield message;
     for (const call of calls) {
-      yield results.find((result) => result['tool_call_id'] === call['id']) ?? { role: 'tool', tool_call_id: call['id'], content: NO_RESULT };
+      yield (
+        results.find((result) => result['tool_call_id'] === call['id']) ?? { role: 'tool', tool_call_id: call['id'], content: NO_RESULT }
+      );
     }
   }
 }
@@ -93,19 +98,25 @@ class OpenTurn {
 function chatItems(value: Json, options: ChatOptions): ChatItem[] {
   const view = viewMessage(value);
   const content = value['content'];
-  if (view.role === 'tool') return view.toolResults.map((result) => ({ role: 'tool', tool_call_id: result.id, content: toolContent(value, result.text) }));
+  if (view.role === 'tool')
+    return view.toolResults.map((result) => ({ role: 'tool', tool_call_id: result.id, content: toolContent(value, result.text) }));
   if (view.role === 'assistant') {
     const item: ChatItem = { role: 'assistant', content: view.text === '' ? null : view.text };
     if (options.reasoning === true && view.thinking !== '') item['reasoning_content'] = view.thinking;
     if (view.toolCalls.length > 0) {
-      item['tool_calls'] = view.toolCalls.map((call) => ({ id: call.id, type: 'function', function: { name: call.name, arguments: call.arguments } }));
+      item['tool_calls'] = view.toolCalls.map((call) => ({
+        id: call.id,
+        type: 'function',
+        function: { name: call.name, arguments: call.arguments },
+      }));
     }
     return [item];
   }
   const items: ChatItem[] = view.toolResults.map((result) => ({ role: 'tool', tool_call_id: result.id, content: result.text }));
   const parts = chatParts(content);
   const empty = parts === '' || (Array.isArray(parts) && parts.length === 0);
-  if (!empty || items.length === 0) items.push({ role: view.role, ...(view.name === undefined ? {} : { name: view.name }), content: parts });
+  if (!empty || items.length === 0)
+    items.push({ role: view.role, ...(view.name === undefined ? {} : { name: view.name }), content: parts });
   return items;
 }
 
@@ -127,10 +138,12 @@ function chatParts(content: unknown): string | readonly Json[] {
 function imagePart(block: Json | undefined): Json | undefined {
   if (block === undefined) return undefined;
   if (block['type'] === 'image_url') return { type: 'image_url', image_url: block['image_url'] };
-  if (block['type'] === 'input_image' && typeof block['image_url'] === 'string') return { type: 'image_url', image_url: { url: block['image_url'] } };
+  if (block['type'] === 'input_image' && typeof block['image_url'] === 'string')
+    return { type: 'image_url', image_url: { url: block['image_url'] } };
   const source = asObject(block['source']);
   if (block['type'] !== 'image' || source === undefined) return undefined;
-  if (source['type'] === 'base64') return { type: 'image_url', image_url: { url: `data:${asText(source['media_type'])};base64,${asText(source['data'])}` } };
+  if (source['type'] === 'base64')
+    return { type: 'image_url', image_url: { url: `data:${asText(source['media_type'])};base64,${asText(source['data'])}` } };
   return source['type'] === 'url' ? { type: 'image_url', image_url: { url: asText(source['url']) } } : undefined;
 }
 

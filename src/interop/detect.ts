@@ -2,7 +2,7 @@
 // `lines` (JSONL of records, streamed), `document` (JSON values read whole), `text`.
 import { basename } from 'node:path';
 import { asObject, asText } from './formats/common.ts';
-import { members, skipSpace, topValues, valueEnd } from './json-scan.ts';
+import { members, skipSpace, valueEnd } from './json-scan.ts';
 import type { Format, Json } from './types.ts';
 
 export type Layout = 'lines' | 'document' | 'text';
@@ -30,7 +30,7 @@ export function detectFormat(head: Uint8Array, path: string, options: { from?: F
   if (found === undefined) return { format: 'text', layout: 'text' };
   const first = records[0];
   if (start !== '[' && LINES_ONLY.has(found)) return { format: found, layout: 'lines' };
-  if (first === undefined || (start !== '{')) return { format: found, layout: start === '[' || start === '{' ? 'document' : 'lines' };
+  if (first === undefined || start !== '{') return { format: found, layout: start === '[' || start === '{' ? 'document' : 'lines' };
   return { format: found, layout: isDocument(first) ? 'document' : 'lines' };
 }
 
@@ -43,7 +43,10 @@ export function headRecords(text: string, limit = 200): readonly Json[] {
   for (let lines = 0; at < text.length && lines < limit; lines++) {
     const newline = text.indexOf('\n', at);
     const end = newline < 0 ? text.length : newline;
-    const line = text.slice(at, end).replace(/^\ufeff/, '').trim();
+    const line = text
+      .slice(at, end)
+      .replace(/^\ufeff/, '')
+      .trim();
     at = end + 1;
     if (line === '') continue;
     try {
@@ -58,11 +61,24 @@ export function headRecords(text: string, limit = 200): readonly Json[] {
 }
 
 function isDocument(first: Json): boolean {
-  return Array.isArray(first['messages']) || Array.isArray(first['traj']) || Array.isArray(first['history']) || Array.isArray(first['trajectory'])
-    || Array.isArray(first['conversations']) || Array.isArray(first['steps']);
+  return (
+    Array.isArray(first['messages']) ||
+    Array.isArray(first['traj']) ||
+    Array.isArray(first['history']) ||
+    Array.isArray(first['trajectory']) ||
+    Array.isArray(first['conversations']) ||
+    Array.isArray(first['steps'])
+  );
 }
 
-const CODEX_ITEMS: ReadonlySet<unknown> = new Set(['message', 'reasoning', 'function_call', 'function_call_output', 'custom_tool_call', 'local_shell_call']);
+const CODEX_ITEMS: ReadonlySet<unknown> = new Set([
+  'message',
+  'reasoning',
+  'function_call',
+  'function_call_output',
+  'custom_tool_call',
+  'local_shell_call',
+]);
 
 function lineFormat(records: readonly Json[], path: string): Format | undefined {
   for (const value of records) {
@@ -83,9 +99,17 @@ function recordFormat(value: Json): Format | undefined {
   if ('$rewindTo' in value || '$set' in value) return 'gemini';
   if (type === 'gemini' && 'content' in value) return 'gemini';
   if (type === 'session' && 'id' in value && 'version' in value) return 'pi';
-  if (type === 'session_meta' || ((type === 'response_item' || type === 'event_msg' || type === 'turn_context') && 'payload' in value)) return 'codex';
-  if (value['record_type'] === 'state' || ('instructions' in value && 'id' in value && 'timestamp' in value && type === undefined)) return 'codex';
-  if ('parentUuid' in value || ('sessionId' in value && typeof type === 'string') || type === 'file-history-snapshot' || ('leafUuid' in value && type === 'summary')) return 'claude-code';
+  if (type === 'session_meta' || ((type === 'response_item' || type === 'event_msg' || type === 'turn_context') && 'payload' in value))
+    return 'codex';
+  if (value['record_type'] === 'state' || ('instructions' in value && 'id' in value && 'timestamp' in value && type === undefined))
+    return 'codex';
+  if (
+    'parentUuid' in value ||
+    ('sessionId' in value && typeof type === 'string') ||
+    type === 'file-history-snapshot' ||
+    ('leafUuid' in value && type === 'summary')
+  )
+    return 'claude-code';
   if (CODEX_ITEMS.has(type) && (type !== 'message' || Array.isArray(value['content'])) && !('usage' in value)) return 'codex';
   if (typeof value['role'] === 'string' && ('content' in value || 'tool_calls' in value)) return 'openai';
   if (Array.isArray(value['messages']) || Array.isArray(value['traj'])) return 'openai';
@@ -110,21 +134,29 @@ function documentFormat(text: string, path: string): Format | undefined {
 }
 
 function topKeys(text: string, start: number): readonly string[] {
-  const span = { start, end: valueEnd(text, start) };
+  return topMembers(text, start).map((member) => member.key ?? '');
+}
+
+function topMembers(text: string, start: number): ReturnType<typeof members> {
   try {
-    return members(text, span).map((member) => member.key ?? '');
+    return members(text, { start, end: valueEnd(text, start) });
   } catch {
     return [];
   }
 }
 
-/** The top-level values of a whole document, or undefined when the text is not JSON. */
-export function documentValues(text: string): ReturnType<typeof topValues> | undefined {
-  const values = topValues(text);
-  try {
-    for (const value of values) JSON.parse(text.slice(value.start, value.end));
-  } catch {
-    return undefined;
+/** Text fields at the top of a document, as far as the head shows them. */
+export function documentFields(text: string): Json {
+  const start = skipSpace(text, 0);
+  if (text.charAt(start) !== '{') return {};
+  const found: Json = {};
+  for (const { key, start: from, end } of topMembers(text, start)) {
+    if (key === undefined || text.charAt(from) !== '"' || end - from > 1024) continue;
+    try {
+      found[key] = JSON.parse(text.slice(from, end));
+    } catch {
+      break;
+    }
   }
-  return values.length === 0 ? undefined : values;
+  return found;
 }

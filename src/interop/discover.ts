@@ -39,7 +39,8 @@ async function walk(directory: string, depth: number, place: Place, found: Trans
     if (entry.isDirectory() && depth > 0) await walk(path, depth - 1, place, found);
     else if (entry.isFile() && place.name.test(entry.name)) {
       const facts = await stat(path).catch(() => undefined);
-      if (facts !== undefined && facts.size > 0) found.push({ format: place.format, path, sizeBytes: facts.size, modifiedMs: facts.mtimeMs });
+      if (facts !== undefined && facts.size > 0)
+        found.push({ format: place.format, path, sizeBytes: facts.size, modifiedMs: facts.mtimeMs });
     }
   }
 }

@@ -21,7 +21,13 @@ export async function* exportOpenAiLines(lines: Lines, options: ChatOptions = {}
   for await (const message of chatMessages(lines, options)) yield `${JSON.stringify(message)}\n`;
 }
 
-const HEADING: Readonly<Record<string, string>> = { system: 'System', developer: 'Developer', user: 'User', assistant: 'Assistant', tool: 'Tool' };
+const HEADING: Readonly<Record<string, string>> = {
+  system: 'System',
+  developer: 'Developer',
+  user: 'User',
+  assistant: 'Assistant',
+  tool: 'Tool',
+};
 
 /** Readable Markdown: a heading a turn, calls and results fenced with more backticks than they hold. */
 export async function* exportMarkdown(lines: Lines): AsyncGenerator<string> {
@@ -35,7 +41,13 @@ export async function* exportMarkdown(lines: Lines): AsyncGenerator<string> {
     }
     const view = viewMessage(value);
     const blocks: string[] = [];
-    if (view.thinking !== '') blocks.push(view.thinking.split('\n').map((text) => `> ${text}`).join('\n'));
+    if (view.thinking !== '')
+      blocks.push(
+        view.thinking
+          .split('\n')
+          .map((text) => `> ${text}`)
+          .join('\n'),
+      );
     if (view.text !== '') blocks.push(view.text.trim());
     for (const call of view.toolCalls) blocks.push(`**${call.name}** \`${call.id}\`\n\n${fence(pretty(call.arguments), 'json')}`);
     for (const result of view.toolResults) blocks.push(`Result of \`${result.id}\`\n\n${fence(result.text, '')}`);

@@ -27,8 +27,14 @@ export async function importedSources(events: OpenLines): Promise<readonly Impor
     if (!line.startsWith('{"type":"import.source"')) continue;
     const event = JSON.parse(line) as Record<string, unknown>;
     found.set(String(event['source']), {
-      source: String(event['source']), format: event['format'] as Format, layout: String(event['layout']), path: String(event['path']), records: Number(event['records']),
-      bytes: Number(event['bytes']), digest: String(event['digest']), eol: event['eol'] !== false,
+      source: String(event['source']),
+      format: event['format'] as Format,
+      layout: String(event['layout']),
+      path: String(event['path']),
+      records: Number(event['records']),
+      bytes: Number(event['bytes']),
+      digest: String(event['digest']),
+      eol: event['eol'] !== false,
       tail: Buffer.from(typeof event['tail_base64'] === 'string' ? event['tail_base64'] : '', 'base64'),
     });
   }
@@ -46,7 +52,9 @@ export async function* exportOriginal(messages: OpenLines, events: OpenLines, so
   const about = wanted[0];
   if (about === undefined) throw new CtxError('interop.not_imported', 'ENOENT', 'this session holds no finished import of that source');
   if (wanted.length > 1) {
-    throw new CtxError('interop.ambiguous', 'EINVAL', 'this session was imported from several sources', { next: `name one: ${wanted.map((item) => item.source).join(', ')}` });
+    throw new CtxError('interop.ambiguous', 'EINVAL', 'this session was imported from several sources', {
+      next: `name one: ${wanted.map((item) => item.source).join(', ')}`,
+    });
   }
   const hash = createHash('sha256');
   let done = 0;
@@ -58,7 +66,10 @@ export async function* exportOriginal(messages: OpenLines, events: OpenLines, so
     yield bytes;
   }
   if (`sha256:${hash.digest('hex')}` !== about.digest) {
-    throw new CtxError('interop.not_identical', 'EIO', 'the exported bytes differ from what was imported', { where: about.source, next: 'lines of this import are missing or changed: run ctx fsck' });
+    throw new CtxError('interop.not_identical', 'EIO', 'the exported bytes differ from what was imported', {
+      where: about.source,
+      next: 'lines of this import are missing or changed: run ctx fsck',
+    });
   }
   if (about.tail.length > 0) yield about.tail;
 }
@@ -112,7 +123,10 @@ async function revisedPositions(messages: OpenLines, events: OpenLines, source: 
 }
 
 /** Original bytes in the order of one journal; the chunks of a long record joined. */
-async function* carried(lines: AsyncIterable<string> | Iterable<string>, source?: string): AsyncGenerator<Carried & { readonly source: string }> {
+async function* carried(
+  lines: AsyncIterable<string> | Iterable<string>,
+  source?: string,
+): AsyncGenerator<Carried & { readonly source: string }> {
   let parts: Buffer[] = [];
   for await (const line of lines) {
     const found = splitLine(line);

@@ -53,7 +53,10 @@ export async function follow(paths: readonly string[], sink: FollowSink, signal:
   };
   const seen = new Map<string, string | undefined>();
   const watcher = watch([...paths], { ignoreInitial: false, persistent: true });
-  watcher.on('add', note).on('change', note).on('unlink', (path) => void followers.delete(path));
+  watcher
+    .on('add', note)
+    .on('change', note)
+    .on('unlink', (path) => void followers.delete(path));
   watcher.on('ready', () => {
     scanned = true;
     wake();
@@ -64,7 +67,7 @@ export async function follow(paths: readonly string[], sink: FollowSink, signal:
   let announced = false;
   try {
     while (!signal.aborted) {
-      for (const path of [...dirty]) {
+      for (const path of dirty) {
         dirty.delete(path);
         seen.set(path, await stamp(path));
         await look(path, followers, sink, options);
@@ -144,13 +147,16 @@ class Follower {
     const source = fileSource(this.#path);
     const facts = await stat(this.#path);
     if (facts.size === 0) return;
-    if (this.#importer !== undefined && (facts.size < this.#position || facts.ino !== this.#inode || !(await this.#sameStart()))) this.#importer = undefined;
+    if (this.#importer !== undefined && (facts.size < this.#position || facts.ino !== this.#inode || !(await this.#sameStart())))
+      this.#importer = undefined;
     if (this.#importer === undefined) {
       const head = await readHead(source);
       const about = describeSource(head.bytes, this.#path, { ...this.#options, complete: head.complete });
       if (about.layout === 'document') return yield* inBatches(planImport(source, this.#known, this.#options));
       // What the file is, or whose it is, cannot be told yet.
-      const told = about.settled && (about.layout === 'text' ? this.#options.from === 'text' || head.bytes.length >= SHORT_TEXT_BYTES : head.bytes.includes(10));
+      const told =
+        about.settled &&
+        (about.layout === 'text' ? this.#options.from === 'text' || head.bytes.length >= SHORT_TEXT_BYTES : head.bytes.includes(10));
       if (head.complete && !told) return;
       this.#importer = createImporter(about, this.#path, this.#known, head.bytes, this.#options);
       this.#position = 0;
@@ -200,4 +206,3 @@ async function* inBatches(lines: AsyncIterable<ImportLine>): AsyncGenerator<read
   }
   if (batch.length > 0) yield batch;
 }
-

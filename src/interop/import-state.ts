@@ -1,7 +1,7 @@
 // What a session already holds of its sources, read back from its own journal lines: no side file, so a
 // copied, forked or restored session remembers its imports.
 import { shortId, splitLine } from './origin.ts';
-import type { ImportState, SourceMark } from './types.ts';
+import type { ImportState, Origin, SourceMark } from './types.ts';
 
 const SEQ_SPACE = 2 ** 32;
 
@@ -27,7 +27,8 @@ export class JournalImportState implements ImportState {
   readonly #records = new Map<string, number>();
   // Positions that a later version of the source, or a reference to another source's record, took over.
   readonly #overrides = new Map<string, { id: string; generation: number }>();
-  readonly #bodies = new Set<string>();
+  // Bodies by key: one digest, or several when a record became several lines.
+  readonly #bodies = new Map<string, string | string[]>();
 
   /** Sources of this session, in the order they were first seen. */
   get sources(): readonly string[] {
@@ -57,7 +58,14 @@ export class JournalImportState implements ImportState {
   }
 
   hasBody(key: string, body: string): boolean {
-    return this.#bodies.has(shortId(key, body));
+    const found = this.#bodies.get(key);
+    if (found === undefined) return false;
+    const id = shortId(body);
+    return typeof found === 'string' ? found === id : found.includes(id);
+  }
+
+  hasKey(key: string): boolean {
+    return this.#bodies.has(key);
   }
 
   lastHasBody(source: string, seq: number, body: string): boolean {
@@ -69,7 +77,10 @@ export class JournalImportState implements ImportState {
     if (line.startsWith('{"type":"import.source"')) return this.#observeMark(line);
     const parts = splitLine(line);
     if (parts === undefined) return;
-    const { origin, body } = parts;
+    this.remember(parts.body, parts.origin);
+  }
+
+  remember(body: string, origin: Origin): void {
     const entry = this.#entry(origin.source);
     entry.count = Math.max(entry.count, origin.seq + 1);
     entry.generation = Math.max(entry.generation, origin.gen ?? 1);
@@ -83,7 +94,10 @@ export class JournalImportState implements ImportState {
       if (before === undefined || before.generation <= generation) this.#overrides.set(place, { id: origin.import_id, generation });
     }
     if (!reference && !this.#records.has(origin.import_id)) this.#records.set(origin.import_id, entry.index * SEQ_SPACE + origin.seq);
-    if (origin.key !== undefined) this.#bodies.add(shortId(origin.key, body));
+    if (origin.key === undefined) return;
+    const before = this.#bodies.get(origin.key);
+    const id = shortId(body);
+    this.#bodies.set(origin.key, before === undefined ? id : [...(typeof before === 'string' ? [before] : before), id]);
   }
 
   #observeMark(line: string): void {

@@ -68,7 +68,8 @@ export function originalBytes(line: Buffer, origin: Origin): Buffer | undefined 
     if ('field' in piece) {
       fields ??= JSON.parse(line.toString('utf8')) as Json;
       const text = fields[piece.field];
-      if (typeof text !== 'string') throw new CtxError('interop.bad_origin', 'EINVAL', `field ${piece.field} of an imported line is not text`);
+      if (typeof text !== 'string')
+        throw new CtxError('interop.bad_origin', 'EINVAL', `field ${piece.field} of an imported line is not text`);
       return Buffer.from(text, 'utf8');
     }
     return line.subarray(piece[0], piece[0] + piece[1]);

@@ -13,8 +13,11 @@ const MAX_DOCUMENT_BYTES = 500 * 1024 * 1024;
 
 /** Where each format keeps its messages; the first that is an array counts. */
 const ARRAYS: Readonly<Partial<Record<Format, readonly string[]>>> = {
-  openai: ['messages', 'traj', 'conversation', 'history'], 'swe-agent': ['history', 'trajectory'], gemini: ['messages'],
-  sharegpt: ['conversations'], atif: ['steps'],
+  openai: ['messages', 'traj', 'conversation', 'history'],
+  'swe-agent': ['history', 'trajectory'],
+  gemini: ['messages'],
+  sharegpt: ['conversations'],
+  atif: ['steps'],
 };
 
 interface Element extends Span {
@@ -35,7 +38,10 @@ export class DocumentImporter implements SourceImporter {
   push(chunk: Uint8Array): readonly ImportLine[] {
     this.#bytes += chunk.length;
     if (this.#bytes > MAX_DOCUMENT_BYTES) {
-      throw new CtxError('interop.too_large', 'EFBIG', 'a JSON document must be smaller than 500 MiB', { where: this.#parts.about.path, next: 'convert it to JSONL (one message a line)' });
+      throw new CtxError('interop.too_large', 'EFBIG', 'a JSON document must be smaller than 500 MiB', {
+        where: this.#parts.about.path,
+        next: 'convert it to JSONL (one message a line)',
+      });
     }
     this.#chunks.push(Buffer.from(chunk));
     return [];
@@ -52,7 +58,10 @@ export class DocumentImporter implements SourceImporter {
     const text = isUtf8(whole) ? whole.toString('utf8') : undefined;
     const elements = text === undefined ? undefined : this.#elements(text);
     if (text === undefined || elements === undefined) {
-      throw new CtxError('interop.bad_document', 'EINVAL', 'the file is not whole, valid JSON', { where: about.path, next: 'wait until it is written, or import it as plain text with --from text' });
+      throw new CtxError('interop.bad_document', 'EINVAL', 'the file is not whole, valid JSON', {
+        where: about.path,
+        next: 'wait until it is written, or import it as plain text with --from text',
+      });
     }
     const seen = new Map<string, number>();
     const lines: ImportLine[] = [];
@@ -65,7 +74,9 @@ export class DocumentImporter implements SourceImporter {
       if (wanted) {
         const record = text.slice(element.start, element.end);
         const before = attached ? gap : '';
-        lines.push(...writer.record(Buffer.from(record), { before, episode: element.episode, occurrence: occurrence(seen, before + record) }));
+        lines.push(
+          ...writer.record(Buffer.from(record), { before, episode: element.episode, occurrence: occurrence(seen, before + record) }),
+        );
       }
       done = element.end;
     }

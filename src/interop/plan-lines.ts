@@ -60,7 +60,13 @@ export class LinesImporter implements SourceImporter {
       meter.consume(rest);
       lines.push(...writer.record(rest));
     }
-    const mark = { ...about, records: writer.seq, generation: writer.generation, eol: !isRecord && !this.#owedNewline, tail: isRecord ? Buffer.alloc(0) : rest };
+    const mark = {
+      ...about,
+      records: writer.seq,
+      generation: writer.generation,
+      eol: !isRecord && !this.#owedNewline,
+      tail: isRecord ? Buffer.alloc(0) : rest,
+    };
     for (const line of markEvent(meter, mark, known.mark(about.source))) {
       known.observe(line.line);
       lines.push(line);

@@ -10,8 +10,20 @@ const LONGEST_CHUNK_BYTES = 256 * 1024;
 const LF = 10;
 
 const SPEAKERS: Readonly<Record<string, string>> = {
-  user: 'user', human: 'user', you: 'user', me: 'user', assistant: 'assistant', ai: 'assistant', agent: 'assistant',
-  bot: 'assistant', claude: 'assistant', chatgpt: 'assistant', gpt: 'assistant', gemini: 'assistant', codex: 'assistant', system: 'system',
+  user: 'user',
+  human: 'user',
+  you: 'user',
+  me: 'user',
+  assistant: 'assistant',
+  ai: 'assistant',
+  agent: 'assistant',
+  bot: 'assistant',
+  claude: 'assistant',
+  chatgpt: 'assistant',
+  gpt: 'assistant',
+  gemini: 'assistant',
+  codex: 'assistant',
+  system: 'system',
 };
 const SPEAKER = /^(?:#{1,4} |\*\*)?([A-Za-z]+)(?:\*\*)?:(?:\*\*)?[ \t]*\r?\n?/;
 const HEADING = /^#{1,4} ([A-Za-z]+)[ \t]*\r?\n/;
@@ -93,7 +105,12 @@ export class TextImporter implements SourceImporter {
     const body = { role: this.#role, content };
     if (!isUtf8(bytes)) return writer.draft({ file: 'messages', body }, { before: '', text: '' }, {}, undefined, Buffer.from(bytes));
     const raw: readonly RawPiece[] = [text.slice(0, text.length - rest.length), { field: 'content' }, rest.slice(content.length)];
-    return writer.draft({ file: 'messages', body }, { before: '', text }, {}, raw.filter((piece) => piece !== ''));
+    return writer.draft(
+      { file: 'messages', body },
+      { before: '', text },
+      {},
+      raw.filter((piece) => piece !== ''),
+    );
   }
 }
 

@@ -3,15 +3,15 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
 import { DEFAULT_MAX_LINE_BYTES } from '../abi/session-files.ts';
-import { detectFormat, HEAD_BYTES, headRecords } from './detect.ts';
-import type { Detected } from './detect.ts';
+import { detectFormat, documentFields, HEAD_BYTES, headRecords } from './detect.ts';
+import type { Detected, Layout } from './detect.ts';
 import { CONVERTERS } from './formats/index.ts';
 import { DocumentImporter } from './plan-document.ts';
 import { LinesImporter } from './plan-lines.ts';
 import { TextImporter } from './plan-text.ts';
 import { RecordWriter } from './record-writer.ts';
 import { SourceMeter } from './source-mark.ts';
-import type { Format, ImportLine, ImportState, SourceFacts, SourceImporter, SourceMark, TranscriptSource } from './types.ts';
+import type { Format, ImportLine, ImportState, Json, SourceFacts, SourceImporter, SourceMark, TranscriptSource } from './types.ts';
 
 export interface ImportOptions {
   /** Overrides detection. */
@@ -67,12 +67,16 @@ export async function* planImport(source: TranscriptSource, known: ImportState, 
 /** Format, layout, identity and facts, from the head of a source. */
 export function describeSource(head: Uint8Array, path: string, options: ImportOptions & { complete?: boolean } = {}): SourceDescription {
   const detected = detectFormat(head, path, options);
-  const found = detected.format === 'text' ? {} : CONVERTERS[detected.format].facts(headRecords(stableHead(head)));
+  const found = detected.format === 'text' ? {} : CONVERTERS[detected.format].facts(headOf(detected.layout, stableHead(head)));
   // Claude Code names a file by its session: known before the first record that says so.
   const named = detected.format === 'claude-code' && found.session === undefined ? UUID.exec(basename(path, '.jsonl'))?.[0] : undefined;
   const facts = named === undefined ? found : { ...found, session: named };
   const settled = detected.format !== 'claude-code' || found.firstKey !== undefined;
   return { ...detected, facts, settled, source: facts.session === undefined ? `path:${path}` : `${detected.format}:${facts.session}` };
+}
+
+function headOf(layout: Layout, text: string): readonly Json[] {
+  return layout === 'document' ? [documentFields(text)] : headRecords(text);
 }
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -88,15 +92,37 @@ export interface ResumePoint extends SourceMark {
   readonly hash: ReturnType<typeof createHash>;
 }
 
-export function createImporter(about: SourceDescription, path: string, known: ImportState, head: Uint8Array, options: ImportOptions, start?: ResumePoint): SourceImporter {
+export function createImporter(
+  about: SourceDescription,
+  path: string,
+  known: ImportState,
+  head: Uint8Array,
+  options: ImportOptions,
+  start?: ResumePoint,
+): SourceImporter {
   const converter = about.format === 'text' ? undefined : CONVERTERS[about.format];
-  const writer = new RecordWriter({
-    format: about.format, source: about.source, facts: about.facts, known, converter, maxLineBytes: options.maxLineBytes ?? DEFAULT_MAX_LINE_BYTES,
-  }, start?.records ?? 0);
+  const writer = new RecordWriter(
+    {
+      format: about.format,
+      source: about.source,
+      facts: about.facts,
+      known,
+      converter,
+      maxLineBytes: options.maxLineBytes ?? DEFAULT_MAX_LINE_BYTES,
+    },
+    start?.records ?? 0,
+  );
   const meter = new SourceMeter(start);
-  const parts = { writer, meter, known, about: { format: about.format, layout: about.layout, source: about.source, path, facts: about.facts } };
+  const parts = {
+    writer,
+    meter,
+    known,
+    about: { format: about.format, layout: about.layout, source: about.source, path, facts: about.facts },
+  };
   if (about.layout === 'text') return new TextImporter(parts, head);
-  return about.layout === 'lines' ? new LinesImporter(parts, start !== undefined && !start.eol) : new DocumentImporter(parts, options.episode);
+  return about.layout === 'lines'
+    ? new LinesImporter(parts, start !== undefined && !start.eol)
+    : new DocumentImporter(parts, options.episode);
 }
 
 /** At least 256 KiB and one whole line, or everything. */

@@ -55,10 +55,24 @@ export class RecordWriter {
     const converter = this.#options.converter;
     if (value === undefined || converter === undefined) {
       const label = text.trim() === '' ? 'blank' : parses(text) ? 'value' : 'invalid-json';
-      return this.#emit([{ file: 'events', body: { type: 'import.record', record: label } }], { before, text }, undefined, undefined, undefined, place);
+      return this.#emit(
+        [{ file: 'events', body: { type: 'import.record', record: label } }],
+        { before, text },
+        undefined,
+        undefined,
+        undefined,
+        place,
+      );
     }
     const drafts = converter.convert(value, this.#options.facts);
-    return this.#emit(drafts.length > 0 ? drafts : [recordEvent('empty')], { before, text }, undefined, converter.key(value), converter.time(value), place);
+    return this.#emit(
+      drafts.length > 0 ? drafts : [recordEvent('empty')],
+      { before, text },
+      undefined,
+      converter.key(value),
+      converter.time(value),
+      place,
+    );
   }
 
   /** A record given as a finished draft (text chunks, envelopes of documents). */
@@ -66,7 +80,15 @@ export class RecordWriter {
     return this.#emit([draft], raw, rawBytes, undefined, undefined, place, rawPieces);
   }
 
-  #emit(drafts: readonly Draft[], raw: RawText, bytes: Buffer | undefined, key: string | undefined, at: string | undefined, place: RecordPlace, rawPieces?: Origin['raw']): readonly ImportLine[] {
+  #emit(
+    drafts: readonly Draft[],
+    raw: RawText,
+    bytes: Buffer | undefined,
+    key: string | undefined,
+    at: string | undefined,
+    place: RecordPlace,
+    rawPieces?: Origin['raw'],
+  ): readonly ImportLine[] {
     const { known, format } = this.#options;
     const seq = this.seq++;
     const identity = key === undefined ? `${this.source}#${place.occurrence ?? seq}` : `key:${key}`;
@@ -77,18 +99,19 @@ export class RecordWriter {
       this.#generation++;
     }
     const origin: OriginFields = {
-      import_id: importId, format, source: this.source, seq,
+      import_id: importId,
+      format,
+      source: this.source,
+      seq,
       ...(this.#generation > 1 ? { gen: this.#generation } : {}),
       ...(key === undefined ? {} : { key }),
       ...(at === undefined ? {} : { at }),
       ...(place.episode === undefined ? {} : { episode: place.episode }),
     };
     // INT-5: the same record elsewhere in this session (a resumed session's copy, a moved element) is not said twice.
-    const lines = known.has(importId)
-      ? [line({ file: 'events', body: { type: 'import.ref' } }, origin)]
+    return known.has(importId)
+      ? [this.#planned('events', '{"type":"import.ref"', origin)]
       : this.#compose(this.#unsaid(drafts, key, seq, raw), raw, bytes, origin, rawPieces);
-    for (const planned of lines) known.observe(planned.line);
-    return lines;
   }
 
   /**
@@ -97,16 +120,24 @@ export class RecordWriter {
    */
   #unsaid(drafts: readonly Draft[], key: string | undefined, seq: number, raw: RawText): readonly Draft[] {
     const { known } = this.#options;
-    if (key === undefined && seq >= this.#countBefore) return drafts;
+    if (key === undefined ? seq !== this.#countBefore - 1 : !known.hasKey(key)) return drafts;
     const fresh = drafts.filter((draft) => {
       if (draft.verbatim === 'value') return true;
       const body = composeBody(draft, raw).body;
-      return !(key !== undefined && known.hasBody(key, body)) && !(seq === this.#countBefore - 1 && known.lastHasBody(this.source, seq, body));
+      return (
+        !(key !== undefined && known.hasBody(key, body)) && !(seq === this.#countBefore - 1 && known.lastHasBody(this.source, seq, body))
+      );
     });
     return fresh.length > 0 ? fresh : [recordEvent('update')];
   }
 
-  #compose(drafts: readonly Draft[], raw: RawText, bytes: Buffer | undefined, origin: OriginFields, rawPieces: Origin['raw']): readonly ImportLine[] {
+  #compose(
+    drafts: readonly Draft[],
+    raw: RawText,
+    bytes: Buffer | undefined,
+    origin: OriginFields,
+    rawPieces: Origin['raw'],
+  ): readonly ImportLine[] {
     const carrier = drafts.length === 1 ? 0 : largest(drafts);
     const lines: ImportLine[] = [];
     for (const [part, draft] of drafts.entries()) {
@@ -121,7 +152,8 @@ export class RecordWriter {
         lines.push(...this.#limited(draft, body, { ...own, raw_base64: before.toString('base64') }, undefined));
         continue;
       }
-      const composed = rawPieces === undefined ? composeBody(draft, raw) : { body: JSON.stringify(draft.body).slice(0, -1), pieces: rawPieces };
+      const composed =
+        rawPieces === undefined ? composeBody(draft, raw) : { body: JSON.stringify(draft.body).slice(0, -1), pieces: rawPieces };
       lines.push(...this.#limited(draft, composed.body, { ...own, raw: composed.pieces }, raw));
     }
     return lines;
@@ -131,30 +163,32 @@ export class RecordWriter {
   #limited(draft: Draft, body: string, origin: Origin, raw: RawText | undefined): readonly ImportLine[] {
     const whole = closeLine(body, origin);
     const limit = this.#options.maxLineBytes;
-    if (whole.length * 3 <= limit || Buffer.byteLength(whole) <= limit) return [{ file: draft.file, line: whole }];
+    if (whole.length * 3 <= limit || Buffer.byteLength(whole) <= limit) return [this.#planned(draft.file, body, origin, whole)];
     const original = origin.raw_base64 === undefined ? (raw === undefined ? '' : raw.before + raw.text) : origin.raw_base64;
     const { raw: _raw, raw_base64: encoded, ...bare } = origin;
     // Escaping may make six bytes of a character.
     const step = Math.max(1024, Math.floor(limit / 8));
     const count = Math.ceil(original.length / step);
-    let short = closeLine(JSON.stringify(shorten(draft.body, Math.floor(limit / 64))).slice(0, -1), bare);
-    if (Buffer.byteLength(short) > limit) {
+    let short = JSON.stringify(shorten(draft.body, Math.floor(limit / 64))).slice(0, -1);
+    if (Buffer.byteLength(closeLine(short, bare)) > limit) {
       const note = '[this record is too long for one line; its import.raw events hold it]';
-      short = closeLine(JSON.stringify(draft.file === 'messages' ? { role: draft.body['role'], content: note } : { type: draft.body['type'], note }).slice(0, -1), bare);
+      const least = draft.file === 'messages' ? { role: draft.body['role'], content: note } : { type: draft.body['type'], note };
+      short = JSON.stringify(least).slice(0, -1);
     }
-    const lines: ImportLine[] = [{ file: draft.file, line: short }];
+    const lines: ImportLine[] = [this.#planned(draft.file, short, bare)];
     for (let index = 0; index < count; index++) {
       const [start, end] = [cut(original, index * step), cut(original, (index + 1) * step)];
       const piece = original.slice(start, end);
       const content = encoded === undefined ? { raw: [piece] } : { raw_base64: piece };
-      lines.push(line({ file: 'events', body: { type: 'import.raw' } }, { ...bare, ...content, chunk: [index, count] }));
+      lines.push(this.#planned('events', '{"type":"import.raw"', { ...bare, ...content, chunk: [index, count] }));
     }
     return lines;
   }
-}
 
-function line(draft: Draft, origin: Origin): ImportLine {
-  return { file: draft.file, line: closeLine(JSON.stringify(draft.body).slice(0, -1), origin) };
+  #planned(file: ImportLine['file'], body: string, origin: Origin, line: string = closeLine(body, origin)): ImportLine {
+    this.#options.known.remember(body, origin);
+    return { file, line };
+  }
 }
 
 function parseObject(text: string): Json | undefined {

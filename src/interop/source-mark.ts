@@ -43,10 +43,18 @@ export function markEvent(meter: SourceMeter, fields: MarkFields, last: SourceMa
   if (meter.bytes === 0 && fields.tail.length === 0) return [];
   const digest = meter.digest();
   const tail = fields.tail.length <= MAX_TAIL_BYTES ? Buffer.from(fields.tail).toString('base64') : '';
-  if (last !== undefined && last.digest === digest && last.bytes === meter.bytes && last.eol === fields.eol && last.tail === tail) return [];
+  if (last !== undefined && last.digest === digest && last.bytes === meter.bytes && last.eol === fields.eol && last.tail === tail)
+    return [];
   const event = {
-    type: 'import.source', format: fields.format, layout: fields.layout, source: fields.source, path: fields.path,
-    records: fields.records, bytes: meter.bytes, digest, eol: fields.eol,
+    type: 'import.source',
+    format: fields.format,
+    layout: fields.layout,
+    source: fields.source,
+    path: fields.path,
+    records: fields.records,
+    bytes: meter.bytes,
+    digest,
+    eol: fields.eol,
     ...(tail === '' ? {} : { tail_base64: tail }),
     ...(fields.tail.length > MAX_TAIL_BYTES ? { tail_bytes_left_out: fields.tail.length } : {}),
     ...(fields.generation > 1 ? { gen: fields.generation } : {}),

@@ -108,7 +108,11 @@ export interface ImportState {
   hasBody(key: string, body: string): boolean;
   /** A line with this body was made from the last record of the source, which lies at this position. */
   lastHasBody(source: string, seq: number, body: string): boolean;
+  /** Something was made from the record with this key: cheap, asked before `hasBody`. */
+  hasKey(key: string): boolean;
   observe(line: string): void;
+  /** `observe` for a line whose parts are at hand. */
+  remember(body: string, origin: Origin): void;
 }
 
 /** One source being imported: bytes in, lines out. `finish` ends it; `settle` flushes what only waits for more. */

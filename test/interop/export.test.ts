@@ -47,14 +47,24 @@ describe('OpenAI chat', () => {
 
   test('chat in is chat out', async () => {
     const session = await imported('openai-array.json', '/x.json');
-    const strip = (messages: readonly Chat[]): unknown => messages.map(({ role, content, tool_calls, tool_call_id }) => ({ role, content, tool_calls, tool_call_id }));
+    const strip = (messages: readonly Chat[]): unknown =>
+      messages.map(({ role, content, tool_calls, tool_call_id }) => ({ role, content, tool_calls, tool_call_id }));
     expect(strip(await chat(session.messages))).toEqual(strip(JSON.parse(fixture('openai-array.json').toString()) as Chat[]));
   });
 
   test('records of one model call become one message with all its calls', async () => {
     const session = await imported('claude-code.jsonl', '/x.jsonl');
     const messages = await chat(session.messages);
-    expect(messages.map((message) => message.role)).toEqual(['user', 'assistant', 'tool', 'tool', 'assistant', 'tool', 'user', 'assistant']);
+    expect(messages.map((message) => message.role)).toEqual([
+      'user',
+      'assistant',
+      'tool',
+      'tool',
+      'assistant',
+      'tool',
+      'user',
+      'assistant',
+    ]);
     expect(messages[1]?.tool_calls?.map((call) => call.function.name)).toEqual(['Read', 'Grep']);
     expect(messages[6]?.content).toMatchObject([{ type: 'text' }, { type: 'image_url' }]);
   });
@@ -82,11 +92,13 @@ describe('OpenAI chat', () => {
 });
 
 test('Markdown: turns, calls and results, fences longer than any inside', async () => {
-  const markdown = await text(exportMarkdown([
-    '{"role":"user","content":"show it"}',
-    '{"role":"assistant","content":[{"type":"text","text":"Here."},{"type":"tool_use","id":"t1","name":"Read","input":{"path":"a.md"}}]}',
-    '{"role":"tool","tool_call_id":"t1","content":"````\\ncode\\n````"}',
-  ]));
+  const markdown = await text(
+    exportMarkdown([
+      '{"role":"user","content":"show it"}',
+      '{"role":"assistant","content":[{"type":"text","text":"Here."},{"type":"tool_use","id":"t1","name":"Read","input":{"path":"a.md"}}]}',
+      '{"role":"tool","tool_call_id":"t1","content":"````\\ncode\\n````"}',
+    ]),
+  );
   expect(markdown).toBe(
     '## User\n\nshow it\n\n## Assistant\n\nHere.\n\n**Read** `t1`\n\n```json\n{\n  "path": "a.md"\n}\n```\n\n## Tool\n\nResult of `t1`\n\n`````\n````\ncode\n````\n`````\n\n',
   );

@@ -72,7 +72,11 @@ test('what is appended arrives once, and a line only when it is whole', async ()
   await followed.stop();
   expect(followed.said).toEqual(['one', 'two', 'three']);
   const original: Buffer[] = [];
-  for await (const part of exportOriginal(() => followed.messages, () => followed.events)) original.push(part);
+  for await (const part of exportOriginal(
+    () => followed.messages,
+    () => followed.events,
+  ))
+    original.push(part);
   expect(Buffer.concat(original).toString()).toBe(user('one') + user('two') + user('three'));
 });
 
@@ -139,9 +143,13 @@ test('a Claude Code file is not read before it says whose it is', async () => {
   appendFileSync(path, lines.slice(2).join('\n'));
   await followed.until(() => followed.said.length === 11);
   await followed.stop();
-  expect(new Set(followed.events.map((line) => (JSON.parse(line) as { source?: string; origin?: { source: string } })).map((event) => event.source ?? event.origin?.source))).toEqual(
-    new Set(['claude-code:5b1f3a52-6c1e-4f7e-9d5c-0a6e0c5f2b11']),
-  );
+  expect(
+    new Set(
+      followed.events
+        .map((line) => JSON.parse(line) as { source?: string; origin?: { source: string } })
+        .map((event) => event.source ?? event.origin?.source),
+    ),
+  ).toEqual(new Set(['claude-code:5b1f3a52-6c1e-4f7e-9d5c-0a6e0c5f2b11']));
 });
 
 test("discovery finds each program's sessions, newest first, and nothing else", async () => {

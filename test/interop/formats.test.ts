@@ -10,19 +10,41 @@ const say = (lines: readonly string[]): string[] =>
     const results = view.toolResults.map((result) => `=${result.id}`);
     return [view.role, ...calls, ...results].join(' ');
   });
-const events = (lines: readonly string[]): string[] => parsed(lines).map((value) => [value['type'], value['record']].filter(Boolean).join(' '));
+const events = (lines: readonly string[]): string[] =>
+  parsed(lines).map((value) => [value['type'], value['record']].filter(Boolean).join(' '));
 
 describe('Claude Code', () => {
   test('turns become messages in order; everything else becomes events', async () => {
     const session = await imported('claude-code.jsonl', '/x/session.jsonl');
     expect(say(session.messages)).toEqual([
-      'user', 'assistant', 'assistant', 'assistant Read(toolu_01Read)', 'assistant Grep(toolu_02Grep)', 'user =toolu_01Read', 'user =toolu_02Grep',
-      'assistant Edit(toolu_03Edit)', 'user =toolu_03Edit', 'user', 'assistant',
+      'user',
+      'assistant',
+      'assistant',
+      'assistant Read(toolu_01Read)',
+      'assistant Grep(toolu_02Grep)',
+      'user =toolu_01Read',
+      'user =toolu_02Grep',
+      'assistant Edit(toolu_03Edit)',
+      'user =toolu_03Edit',
+      'user',
+      'assistant',
     ]);
     expect(events(session.events)).toEqual([
-      'import.record summary', 'import.record file-history-snapshot', 'import.record progress.hook_progress', 'import.sidechain user', 'import.sidechain assistant',
-      'import.record blank', 'import.record invalid-json', 'import.record api_error', 'import.record attachment', 'import.compaction system.compact_boundary',
-      'import.compaction compact_summary', 'import.record queue-operation', 'import.record ai-title', 'import.record a-type-of-tomorrow', 'import.source',
+      'import.record summary',
+      'import.record file-history-snapshot',
+      'import.record progress.hook_progress',
+      'import.sidechain user',
+      'import.sidechain assistant',
+      'import.record blank',
+      'import.record invalid-json',
+      'import.record api_error',
+      'import.record attachment',
+      'import.compaction system.compact_boundary',
+      'import.compaction compact_summary',
+      'import.record queue-operation',
+      'import.record ai-title',
+      'import.record a-type-of-tomorrow',
+      'import.source',
     ]);
   });
 
@@ -38,14 +60,21 @@ describe('Claude Code', () => {
   });
 
   test('a summary at the head of a file is its first message: nothing else tells what was before', async () => {
-    const record = { type: 'user', uuid: 'u-1', sessionId: 's', isCompactSummary: true, message: { role: 'user', content: 'Continued: …' } };
+    const record = {
+      type: 'user',
+      uuid: 'u-1',
+      sessionId: 's',
+      isCompactSummary: true,
+      message: { role: 'user', content: 'Continued: …' },
+    };
     const session = new SessionLines();
     await session.import('/x/continued.jsonl', Buffer.from(`${JSON.stringify(record)}\n`));
     expect(say(session.messages)).toEqual(['user']);
   });
 
   test("a sub-agent's own file is a conversation of its own", async () => {
-    const record = (uuid: string, role: string): string => JSON.stringify({ type: role, uuid, sessionId: 's', agentId: 'a7', isSidechain: true, message: { role, content: 'x' } });
+    const record = (uuid: string, role: string): string =>
+      JSON.stringify({ type: role, uuid, sessionId: 's', agentId: 'a7', isSidechain: true, message: { role, content: 'x' } });
     const session = new SessionLines();
     await session.import('/x/agent-a7.jsonl', Buffer.from(`${record('1', 'user')}\n${record('2', 'assistant')}\n`));
     expect(say(session.messages)).toEqual(['user', 'assistant']);
@@ -57,7 +86,9 @@ describe('Claude Code', () => {
     const session = await imported('claude-code.jsonl', '/x/first.jsonl');
     const before = session.messages.length;
     const copy = bytes.toString().replaceAll('5b1f3a52-6c1e-4f7e-9d5c-0a6e0c5f2b11', '99999999-6c1e-4f7e-9d5c-0a6e0c5f2b11');
-    const resumed = Buffer.from(`${copy}{"type":"user","uuid":"later","sessionId":"99999999-6c1e-4f7e-9d5c-0a6e0c5f2b11","message":{"role":"user","content":"and now?"}}\n`);
+    const resumed = Buffer.from(
+      `${copy}{"type":"user","uuid":"later","sessionId":"99999999-6c1e-4f7e-9d5c-0a6e0c5f2b11","message":{"role":"user","content":"and now?"}}\n`,
+    );
     await session.import('/x/resumed.jsonl', resumed);
     expect(session.messages.length).toBe(before + 1);
     expect((await session.original('claude-code:99999999-6c1e-4f7e-9d5c-0a6e0c5f2b11')).equals(resumed)).toBe(true);
@@ -69,11 +100,26 @@ describe('Codex', () => {
   test('items become messages with calls and results by id', async () => {
     const session = await imported('rollout-codex.jsonl', '/x.jsonl');
     expect(say(session.messages)).toEqual([
-      'developer', 'user', 'user', 'assistant', 'assistant', 'assistant shell(call_9uT1)', 'tool =call_9uT1', 'assistant apply_patch(call_Patch)', 'tool =call_Patch', 'assistant',
+      'developer',
+      'user',
+      'user',
+      'assistant',
+      'assistant',
+      'assistant shell(call_9uT1)',
+      'tool =call_9uT1',
+      'assistant apply_patch(call_Patch)',
+      'tool =call_Patch',
+      'assistant',
     ]);
     expect(events(session.events)).toEqual([
-      'import.record session_meta', 'import.record turn_context', 'import.record event_msg.user_message', 'import.record response_item.web_search_call',
-      'import.record event_msg.token_count', 'import.compaction compacted', 'import.record response_item.ghost_snapshot', 'import.source',
+      'import.record session_meta',
+      'import.record turn_context',
+      'import.record event_msg.user_message',
+      'import.record response_item.web_search_call',
+      'import.record event_msg.token_count',
+      'import.compaction compacted',
+      'import.record response_item.ghost_snapshot',
+      'import.source',
     ]);
     expect(session.messages[3]).toContain('"encrypted_content":"gAAAAABo4');
   });
@@ -86,7 +132,11 @@ describe('Codex', () => {
   test('session id, directory and start are facts of the source', () => {
     const about = describeSource(fixture('rollout-codex.jsonl'), '/x.jsonl');
     expect(about.source).toBe('codex:0199a213-81c0-7800-8aa1-bbab2a035a53');
-    expect(about.facts).toEqual({ session: '0199a213-81c0-7800-8aa1-bbab2a035a53', cwd: '/home/dana/src/parcel', startedAt: '2026-03-03T10:00:00.000Z' });
+    expect(about.facts).toEqual({
+      session: '0199a213-81c0-7800-8aa1-bbab2a035a53',
+      cwd: '/home/dana/src/parcel',
+      startedAt: '2026-03-03T10:00:00.000Z',
+    });
   });
 });
 
@@ -97,10 +147,21 @@ describe('Gemini CLI', () => {
     expect(viewMessage(parsed(session.messages)[1] ?? {}).thinking).toContain('Reading');
   });
 
+  test('a document names its session as a JSONL file does', () => {
+    expect(describeSource(fixture('session-gemini.json'), '/x.json').source).toBe('gemini:7d0cbd4e-0b0e-4c7e-8b66-9a9f6f2f0a77');
+    expect(describeSource(fixture('atif.json'), '/x.json').source).toBe('atif:atif-0001');
+  });
+
   test('a record written again says only what is new in it', async () => {
     const session = await imported('session-gemini.jsonl', '/x.jsonl');
     expect(say(session.messages)).toEqual(['user', 'assistant replace(replace-1)', 'tool =replace-1', 'user']);
-    expect(events(session.events)).toEqual(['import.record header', 'import.record $set', 'import.rewind', 'import.record error', 'import.source']);
+    expect(events(session.events)).toEqual([
+      'import.record header',
+      'import.record $set',
+      'import.rewind',
+      'import.record error',
+      'import.source',
+    ]);
     expect(parsed(session.events)[2]).toMatchObject({ to: 'g-1' });
   });
 
@@ -125,12 +186,18 @@ describe('OpenAI chat', () => {
 
   test('equal messages are all there', async () => {
     const session = await imported('openai-array.json', '/x.json');
-    expect(parsed(session.messages).slice(6).map((value) => value['content'])).toEqual(['ok', 'ok', 'ok', 'ok']);
+    expect(
+      parsed(session.messages)
+        .slice(6)
+        .map((value) => value['content']),
+    ).toEqual(['ok', 'ok', 'ok', 'ok']);
   });
 
   test('a results file holds one conversation per episode, and one may be chosen', async () => {
     const all = await imported('tau-bench.json', '/x.json');
-    expect(parsed(all.messages).map((value) => (value['origin'] as { episode: number }).episode)).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+    expect(parsed(all.messages).map((value) => (value['origin'] as { episode: number }).episode)).toEqual([
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1,
+    ]);
     const one = await imported('tau-bench.json', '/x.json', { episode: 1 });
     expect(say(one.messages)).toEqual(['system', 'user']);
     expect(one.events.join('\n')).toContain('user_1');
@@ -145,7 +212,13 @@ test('SWE-agent: history is the conversation, tool results answer their calls', 
 
 test('pi, ShareGPT and ATIF: calls and results find each other', async () => {
   expect(say((await imported('pi.jsonl', '/x.jsonl')).messages)).toEqual(['user', 'assistant bash(tc_1)', 'tool =tc_1']);
-  expect(say((await imported('sharegpt.json', '/x.json')).messages)).toEqual(['system', 'user', 'assistant weather()', 'tool =', 'assistant']);
+  expect(say((await imported('sharegpt.json', '/x.json')).messages)).toEqual([
+    'system',
+    'user',
+    'assistant weather()',
+    'tool =',
+    'assistant',
+  ]);
   expect(say((await imported('atif.json', '/x.json')).messages)).toEqual(['user', 'assistant bash(c1)', 'tool =c1']);
 });
 
@@ -153,7 +226,9 @@ describe('plain text', () => {
   test('a dialogue becomes turns', async () => {
     const session = await imported('dialogue.txt', '/x.txt');
     expect(parsed(session.messages).map((value) => [value['role'], value['content']])).toEqual([
-      ['user', 'where were we?'], ['assistant', 'we had fixed the NaN.\nThe changelog was missing.'], ['user', 'then write it'],
+      ['user', 'where were we?'],
+      ['assistant', 'we had fixed the NaN.\nThe changelog was missing.'],
+      ['user', 'then write it'],
     ]);
   });
 
@@ -162,7 +237,11 @@ describe('plain text', () => {
     const session = new SessionLines();
     await session.import('/x.txt', Buffer.from(text));
     expect(session.messages.length).toBeGreaterThan(6);
-    expect(parsed(session.messages).map((value) => value['content']).join('')).toBe(text);
+    expect(
+      parsed(session.messages)
+        .map((value) => value['content'])
+        .join(''),
+    ).toBe(text);
   });
 
   test('bytes that are not UTF-8 are kept', async () => {
@@ -183,7 +262,10 @@ test('a record too long for a line keeps its original in events and says so in i
 
 test('a torn document is an error that says what to do', async () => {
   const session = new SessionLines();
-  await expect(session.import('/o/chat.json', fixture('openai-array.json').subarray(0, -5))).rejects.toMatchObject({ code: 'interop.bad_document', errno: 'EINVAL' });
+  await expect(session.import('/o/chat.json', fixture('openai-array.json').subarray(0, -5))).rejects.toMatchObject({
+    code: 'interop.bad_document',
+    errno: 'EINVAL',
+  });
   expect(session.messages).toEqual([]);
 });
 

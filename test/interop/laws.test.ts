@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { lineFault } from '../../src/abi/records.ts';
@@ -46,16 +47,20 @@ describe.each(CASES.filter(([, , , layout]) => layout === 'lines'))('%s grows', 
     const whole = (await imported(name, path)).records;
     const firstLine = bytes.indexOf(10) + 1;
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.integer({ min: firstLine, max: bytes.length }), { maxLength: 3 }), fc.boolean(), async (cuts, restart) => {
-        const session = new SessionLines();
-        // A cut between a whole value and its \r\n is a test of its own below.
-        for (const cut of [...cuts.sort((a, b) => a - b).filter((at) => bytes[at] !== 13), bytes.length]) {
-          await session.import(path, bytes.subarray(0, cut));
-          expect((await session.original()).equals(bytes.subarray(0, cut))).toBe(true);
-          if (restart) session.forget();
-        }
-        expect(session.records).toEqual(whole);
-      }),
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: firstLine, max: bytes.length }), { maxLength: 3 }),
+        fc.boolean(),
+        async (cuts, restart) => {
+          const session = new SessionLines();
+          // A cut between a whole value and its \r\n is a test of its own below.
+          for (const cut of [...cuts.sort((a, b) => a - b).filter((at) => bytes[at] !== 13), bytes.length]) {
+            await session.import(path, bytes.subarray(0, cut));
+            expect((await session.original()).equals(bytes.subarray(0, cut))).toBe(true);
+            if (restart) session.forget();
+          }
+          expect(session.records).toEqual(whole);
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -71,6 +76,15 @@ test('a last line that was whole but had no end is not said twice when its end c
     expect(session.messages).toHaveLength(2);
     expect((await session.original()).equals(bytes)).toBe(true);
   }
+});
+
+test("the project's sample is a whole session of its format", async () => {
+  const bytes = readFileSync(new URL('../../samples/dockd.jsonl', import.meta.url));
+  const session = new SessionLines();
+  await session.import('/samples/dockd.jsonl', bytes);
+  expect(session.messages.length).toBeGreaterThan(150);
+  expect(session.events.some((line) => line.includes('invalid-json'))).toBe(false);
+  expect((await session.original()).equals(bytes)).toBe(true);
 });
 
 test('a grown text adds its new bytes as new messages', async () => {
@@ -95,44 +109,66 @@ test('a grown chat array adds only its new messages', async () => {
 
 // Sources made of arbitrary lines: objects, values, broken JSON, bytes that are no text.
 const anyLine = fc.oneof(
-  fc.record({ role: fc.constantFrom('user', 'assistant', 'tool', 'system', 'narrator'), content: fc.oneof(fc.string({ unit: 'binary' }), fc.constant(null)), more: fc.json() }).map((value) => Buffer.from(JSON.stringify(value))),
-  fc.record({ type: fc.constantFrom('user', 'assistant', 'progress'), uuid: fc.uuid(), sessionId: fc.constant('s'), message: fc.record({ role: fc.constantFrom('user', 'assistant'), content: fc.string({ maxLength: 120 }) }) }).map((value) => Buffer.from(JSON.stringify(value, null, fc.sample(fc.constant(0), 1)[0]))),
+  fc
+    .record({
+      role: fc.constantFrom('user', 'assistant', 'tool', 'system', 'narrator'),
+      content: fc.oneof(fc.string({ unit: 'binary' }), fc.constant(null)),
+      more: fc.json(),
+    })
+    .map((value) => Buffer.from(JSON.stringify(value))),
+  fc
+    .record({
+      type: fc.constantFrom('user', 'assistant', 'progress'),
+      uuid: fc.uuid(),
+      sessionId: fc.constant('s'),
+      message: fc.record({ role: fc.constantFrom('user', 'assistant'), content: fc.string({ maxLength: 120 }) }),
+    })
+    .map((value) => Buffer.from(JSON.stringify(value, null, fc.sample(fc.constant(0), 1)[0]))),
   fc.json().map((text) => Buffer.from(text)),
   fc.string().map((text) => Buffer.from(text.replaceAll('\n', ' '))),
   fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes.filter((byte) => byte !== 10))),
 );
 
-test.each(['openai', 'claude-code', 'codex', 'gemini', 'pi', 'text'] as const)('any bytes read as %s come back, grown in any steps', async (from) => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(anyLine, { maxLength: 12 }), fc.boolean(), fc.nat(), async (lines, newline, cut) => {
-      const text = Buffer.concat([Buffer.from('{"role":"user","content":"first"}\n'), ...lines.flatMap((line) => [line, Buffer.from('\n')])]);
-      const bytes = newline ? text : text.subarray(0, -1);
-      const session = new SessionLines();
-      await session.import('/any.jsonl', bytes.subarray(0, 34 + (cut % (bytes.length - 33))), { from });
-      session.forget();
-      await session.import('/any.jsonl', bytes, { from });
-      for (const file of ['messages', 'events'] as const) {
-        for (const line of session[file]) expect(lineFault(file, Buffer.from(line))).toBe(undefined);
-      }
-      expect((await session.original()).equals(bytes)).toBe(true);
-    }),
-    { numRuns: 120 },
-  );
-});
+test.each(['openai', 'claude-code', 'codex', 'gemini', 'pi', 'text'] as const)(
+  'any bytes read as %s come back, grown in any steps',
+  async (from) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(anyLine, { maxLength: 12 }), fc.boolean(), fc.nat(), async (lines, newline, cut) => {
+        const text = Buffer.concat([
+          Buffer.from('{"role":"user","content":"first"}\n'),
+          ...lines.flatMap((line) => [line, Buffer.from('\n')]),
+        ]);
+        const bytes = newline ? text : text.subarray(0, -1);
+        const session = new SessionLines();
+        await session.import('/any.jsonl', bytes.subarray(0, 34 + (cut % (bytes.length - 33))), { from });
+        session.forget();
+        await session.import('/any.jsonl', bytes, { from });
+        for (const file of ['messages', 'events'] as const) {
+          for (const line of session[file]) expect(lineFault(file, Buffer.from(line))).toBe(undefined);
+        }
+        expect((await session.original()).equals(bytes)).toBe(true);
+      }),
+      { numRuns: 120 },
+    );
+  },
+);
 
 test('a source that was rewritten comes back as it is now, and nothing said is said again', async () => {
   const line = (content: string): string => `{"role":"user","content":${JSON.stringify(content)}}\n`;
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.array(fc.constantFrom('a', 'b', 'c', 'd'), { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 5 }), async (versions) => {
-      const session = new SessionLines();
-      for (const version of versions) {
-        const bytes = Buffer.from(version.map(line).join(''));
-        await session.import('/o/rotated.jsonl', bytes);
-        session.forget();
-        expect((await session.original()).toString()).toBe(bytes.toString());
-        expect(await session.import('/o/rotated.jsonl', bytes)).toBe(0);
-      }
-    }),
+    fc.asyncProperty(
+      fc.array(fc.array(fc.constantFrom('a', 'b', 'c', 'd'), { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 5 }),
+      async (versions) => {
+        const session = new SessionLines();
+        for (const version of versions) {
+          const bytes = Buffer.from(version.map(line).join(''));
+          await session.import('/o/rotated.jsonl', bytes);
+          session.forget();
+          expect((await session.original()).toString()).toBe(bytes.toString());
+          expect(await session.import('/o/rotated.jsonl', bytes)).toBe(0);
+        }
+      },
+    ),
     { numRuns: 200 },
   );
 });

@@ -8,7 +8,12 @@ export const FIXTURES: string = fileURLToPath(new URL('../fixtures/transcripts/'
 
 /** Fixture file, the name it would have in real life, and the format detection must find. */
 export const CASES = [
-  ['claude-code.jsonl', '/home/dana/.claude/projects/-home-dana-src-parcel/5b1f3a52-6c1e-4f7e-9d5c-0a6e0c5f2b11.jsonl', 'claude-code', 'lines'],
+  [
+    'claude-code.jsonl',
+    '/home/dana/.claude/projects/-home-dana-src-parcel/5b1f3a52-6c1e-4f7e-9d5c-0a6e0c5f2b11.jsonl',
+    'claude-code',
+    'lines',
+  ],
   ['rollout-codex.jsonl', '/r/rollout-2026-03-03T10-00-00-0199a213-81c0-7800-8aa1-bbab2a035a53.jsonl', 'codex', 'lines'],
   ['rollout-codex-flat.jsonl', '/r/rollout-2025-07-01.jsonl', 'codex', 'lines'],
   ['session-gemini.json', '/g/session-2026.json', 'gemini', 'document'],
@@ -54,7 +59,12 @@ export class SessionLines {
 
   async original(source?: string): Promise<Buffer> {
     const parts: Buffer[] = [];
-    for await (const part of exportOriginal(() => this.messages, () => this.events, source)) parts.push(part);
+    for await (const part of exportOriginal(
+      () => this.messages,
+      () => this.events,
+      source,
+    ))
+      parts.push(part);
     return Buffer.concat(parts);
   }
 

@@ -1,6 +1,6 @@
 // ATIF (agent trajectory interchange): one document with steps.
 import type { Converter, Draft, Json, SourceFacts } from '../types.ts';
-import { asObject, asText, chatCall, jsonText, objects, recordEvent, toolMessage } from './common.ts';
+import { asObject, asText, chatCall, objects, recordEvent, toolMessage } from './common.ts';
 
 const ROLE: Readonly<Record<string, string>> = { user: 'user', agent: 'assistant', system: 'system' };
 
@@ -22,13 +22,16 @@ export const atif: Converter = {
     if (typeof value['reasoning_content'] === 'string') body['reasoning_content'] = value['reasoning_content'];
     if (typeof value['model_name'] === 'string') body['model'] = value['model_name'];
     const calls = objects(value['tool_calls']);
-    if (calls.length > 0) body['tool_calls'] = calls.map((call) => chatCall(call['tool_call_id'], call['function_name'], call['arguments'] ?? {}));
+    if (calls.length > 0)
+      body['tool_calls'] = calls.map((call) => chatCall(call['tool_call_id'], call['function_name'], call['arguments'] ?? {}));
     const results = objects(asObject(value['observation'])?.['results']);
     return [
       { file: 'messages', body },
-      ...results.map((result): Draft => (result['source_call_id'] === undefined || result['source_call_id'] === null
-        ? { file: 'messages', body: { role: 'user', content: result['content'] ?? '' } }
-        : toolMessage(result['source_call_id'], result['content']))),
+      ...results.map((result): Draft =>
+        result['source_call_id'] === undefined || result['source_call_id'] === null
+          ? { file: 'messages', body: { role: 'user', content: result['content'] ?? '' } }
+          : toolMessage(result['source_call_id'], result['content']),
+      ),
     ];
   },
 };

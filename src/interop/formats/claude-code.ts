@@ -13,7 +13,9 @@ export const claudeCode: Converter = {
     return {
       ...(named === undefined ? {} : { session: asText(named['sessionId']) + (agent === '' ? '' : `/${agent}`) }),
       ...(placed === undefined ? {} : { cwd: asText(placed['cwd']) }),
-      ...(first === undefined ? {} : { startedAt: asText(first['timestamp']), sidechain: first['isSidechain'] === true, firstKey: asText(first['uuid']) }),
+      ...(first === undefined
+        ? {}
+        : { startedAt: asText(first['timestamp']), sidechain: first['isSidechain'] === true, firstKey: asText(first['uuid']) }),
     };
   },
 
@@ -37,7 +39,9 @@ export const claudeCode: Converter = {
     if (value['isApiErrorMessage'] === true) return [recordEvent('api_error')];
     // A sub-agent's turns are its own conversation; the parent has the result in its tool_result.
     if (value['isSidechain'] === true && facts.sidechain !== true) {
-      return [{ file: 'events', body: { type: 'import.sidechain', record: type, message: { role: type, content: message['content'] ?? '' } } }];
+      return [
+        { file: 'events', body: { type: 'import.sidechain', record: type, message: { role: type, content: message['content'] ?? '' } } },
+      ];
     }
     const { id, model, role, content } = message;
     const body: Json = { role: role ?? type, content: content ?? '' };
@@ -49,6 +53,8 @@ export const claudeCode: Converter = {
 
 function isConversation(value: Json): boolean {
   const role = asObject(value['message'])?.['role'];
-  return (value['type'] === 'user' && (role === 'user' || role === undefined) && asObject(value['message']) !== undefined)
-    || (value['type'] === 'assistant' && role === 'assistant');
+  return (
+    (value['type'] === 'user' && (role === 'user' || role === undefined) && asObject(value['message']) !== undefined) ||
+    (value['type'] === 'assistant' && role === 'assistant')
+  );
 }

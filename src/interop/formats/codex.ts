@@ -47,7 +47,9 @@ function item(payload: Json, prefix: string): Draft | undefined {
       return call(payload, payload['name'], JSON.stringify({ input: payload['input'] ?? '' }));
     case 'local_shell_call':
       return call(payload, 'local_shell', payload['action']);
-    case 'function_call_output': case 'custom_tool_call_output': case 'local_shell_call_output': {
+    case 'function_call_output':
+    case 'custom_tool_call_output':
+    case 'local_shell_call_output': {
       const output = payload['output'];
       const content = asObject(output)?.['content'];
       return toolMessage(payload['call_id'], typeof content === 'string' ? content : (output ?? ''));

@@ -14,7 +14,9 @@ export function asArray(value: unknown): readonly unknown[] {
 }
 
 export function objects(value: unknown): readonly Json[] {
-  return asArray(value).map(asObject).filter((item) => item !== undefined);
+  return asArray(value)
+    .map(asObject)
+    .filter((item) => item !== undefined);
 }
 
 /** A string as it is, anything else as JSON text, nothing as an empty string. */

@@ -23,7 +23,8 @@ export const gemini: Converter = {
     switch (value['type']) {
       case 'user':
         return [{ file: 'messages', body: { role: 'user', content: parts(value['content']) } }];
-      case 'gemini': case 'model':
+      case 'gemini':
+      case 'model':
         return turn(value);
       default:
         return [recordEvent(asText(value['type']) || 'header')];
@@ -42,7 +43,9 @@ function parts(content: unknown): unknown {
 
 function turn(value: Json): readonly Draft[] {
   const body: Json = { role: 'assistant', content: parts(value['content']) };
-  const thoughts = objects(value['thoughts']).map((thought) => [asText(thought['subject']), asText(thought['description'])].filter(Boolean).join(': '));
+  const thoughts = objects(value['thoughts']).map((thought) =>
+    [asText(thought['subject']), asText(thought['description'])].filter(Boolean).join(': '),
+  );
   if (thoughts.length > 0) body['reasoning_content'] = thoughts.join('\n');
   if (typeof value['model'] === 'string') body['model'] = value['model'];
   const calls = objects(value['toolCalls']);
@@ -57,11 +60,13 @@ function turn(value: Json): readonly Draft[] {
 
 function resultText(result: unknown): string {
   if (!Array.isArray(result)) return jsonText(result);
-  return asArray(result).map((part) => {
-    const response = asObject(asObject(asObject(part)?.['functionResponse'])?.['response']);
-    if (response === undefined) return asText(asObject(part)?.['text']) || jsonText(part);
-    const keys = Object.keys(response);
-    const only = keys.length === 1 ? response[keys[0] ?? ''] : undefined;
-    return typeof only === 'string' ? only : jsonText(response);
-  }).join('\n');
+  return asArray(result)
+    .map((part) => {
+      const response = asObject(asObject(asObject(part)?.['functionResponse'])?.['response']);
+      if (response === undefined) return asText(asObject(part)?.['text']) || jsonText(part);
+      const keys = Object.keys(response);
+      const only = keys.length === 1 ? response[keys[0] ?? ''] : undefined;
+      return typeof only === 'string' ? only : jsonText(response);
+    })
+    .join('\n');
 }

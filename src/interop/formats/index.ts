@@ -10,5 +10,12 @@ import { sharegpt } from './sharegpt.ts';
 import { sweAgent } from './swe-agent.ts';
 
 export const CONVERTERS: Readonly<Record<Exclude<Format, 'text'>, Converter>> = {
-  'claude-code': claudeCode, codex, gemini, openai, 'swe-agent': sweAgent, pi, sharegpt, atif,
+  'claude-code': claudeCode,
+  codex,
+  gemini,
+  openai,
+  'swe-agent': sweAgent,
+  pi,
+  sharegpt,
+  atif,
 };

@@ -37,7 +37,10 @@ function assistant(message: Json): Draft {
     const call = block as Json;
     return chatCall(call['id'], call['name'], call['arguments'] ?? {});
   });
-  const body: Json = { role: 'assistant', content: Array.isArray(message['content']) ? blocks.filter((block) => !isCall(block)) : (message['content'] ?? '') };
+  const body: Json = {
+    role: 'assistant',
+    content: Array.isArray(message['content']) ? blocks.filter((block) => !isCall(block)) : (message['content'] ?? ''),
+  };
   if (typeof message['model'] === 'string') body['model'] = message['model'];
   if (calls.length > 0) body['tool_calls'] = calls;
   return { file: 'messages', body };

@@ -2,7 +2,14 @@
 import type { Converter, Draft, SourceFacts } from '../types.ts';
 import { asObject, asText, chatCall, jsonText, recordEvent, toolMessage } from './common.ts';
 
-const ROLE: Readonly<Record<string, string>> = { human: 'user', user: 'user', gpt: 'assistant', assistant: 'assistant', chatgpt: 'assistant', system: 'system' };
+const ROLE: Readonly<Record<string, string>> = {
+  human: 'user',
+  user: 'user',
+  gpt: 'assistant',
+  assistant: 'assistant',
+  chatgpt: 'assistant',
+  system: 'system',
+};
 
 export const sharegpt: Converter = {
   format: 'sharegpt',
@@ -17,7 +24,9 @@ export const sharegpt: Converter = {
     if (from === 'observation' || from === 'tool') return [toolMessage('', jsonText(value['value']))];
     if (from !== 'function_call') return [recordEvent(from === '' ? 'object' : `from.${from}`)];
     const call = parsed(value['value']);
-    return [{ file: 'messages', body: { role: 'assistant', content: '', tool_calls: [chatCall('', call['name'], call['arguments'] ?? {})] } }];
+    return [
+      { file: 'messages', body: { role: 'assistant', content: '', tool_calls: [chatCall('', call['name'], call['arguments'] ?? {})] } },
+    ];
   },
 };
 
