@@ -52,7 +52,7 @@ need_modules() {
   say "installing npm packages (npm ci)"
   local try
   for try in 1 2; do
-    timeout -k 10 400 npm ci --no-audit --no-fund --loglevel=error </dev/null && break
+    timeout -k 10 400 npm ci --no-audit --no-fund --no-update-notifier --loglevel=error </dev/null && break
     [ "$try" -eq 1 ] || fail "npm ci failed; check the network and run this again"
     say "npm ci failed; trying once more"
   done

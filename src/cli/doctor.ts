@@ -58,13 +58,17 @@ async function fuseDevice(shell: Shell): Promise<readonly Finding[]> {
   const device = await stat(check).catch(() => undefined);
   if (device === undefined)
     return [fail(check, 'does not exist', 'load the module (modprobe fuse), or give the container --device /dev/fuse')];
-  // fusermount3 is setuid and opens the device itself; root opens it here.
-  if (shell.uid !== 0) return [ok(check, 'exists')];
-  const usable = await access(check, constants.R_OK | constants.W_OK).then(
+  if (await may(check, constants.R_OK | constants.W_OK)) return [ok(check, 'usable')];
+  const next =
+    shell.uid === 0 ? 'give the container --device /dev/fuse and CAP_SYS_ADMIN' : 'ask an administrator for: chmod 666 /dev/fuse';
+  return [fail(check, 'may not be opened by this user', next)];
+}
+
+function may(path: string, mode: number): Promise<boolean> {
+  return access(path, mode).then(
     () => true,
     () => false,
   );
-  return [usable ? ok(check, 'usable') : fail(check, 'cannot be opened', 'give the container --device /dev/fuse and CAP_SYS_ADMIN')];
 }
 
 async function fusermount(shell: Shell): Promise<readonly Finding[]> {
@@ -79,10 +83,7 @@ async function storeAccess(shell: Shell): Promise<readonly Finding[]> {
   const store = storeRoot(shell);
   let place = store;
   while (place !== '/' && (await stat(place).catch(() => undefined)) === undefined) place = dirname(place);
-  const writable = await access(place, constants.W_OK).then(
-    () => true,
-    () => false,
-  );
+  const writable = await may(place, constants.W_OK);
   if (!writable) return [fail('store', `${store} cannot be written (${place})`, 'name another with CTX_STORE, or fix its owner')];
   const { bavail, bsize } = await statfs(place);
   const free = Number(bavail) * Number(bsize);

@@ -1,0 +1,59 @@
+// scripts/quickstart as a person runs it, with a home of its own.
+import { copyFile, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { prepareStore, type MountedStore } from './mounted-store.ts';
+import { ROOT, runProgram, type Outcome } from './program.ts';
+
+let mounted: MountedStore;
+
+afterEach(() => mounted.end());
+
+async function homeWithTranscript(): Promise<string> {
+  const home = join(mounted.store, '../home');
+  await mkdir(join(home, '.claude/projects/-srv-app'), { recursive: true });
+  await copyFile(`${ROOT}samples/dockd.jsonl`, join(home, '.claude/projects/-srv-app/11111111-2222-4333-8444-555555555555.jsonl'));
+  return home;
+}
+
+function quickstart(args: readonly string[], home: string): Promise<Outcome> {
+  return runProgram(`${ROOT}scripts/quickstart`, args, { env: { ...mounted.env, HOME: home }, timeoutMs: 180_000 });
+}
+
+describe('scripts/quickstart', () => {
+  it('leaves a mounted tree with the sample in it, shows its pack, and may be run again', { timeout: 240_000 }, async () => {
+    mounted = await prepareStore('quickstart');
+    const first = await quickstart([], '/nonexistent');
+    expect(first).toMatchObject({ code: 0 });
+    for (const part of ['messages.jsonl', '<summary', 'tokens of', 'left out', 'why: ', `export PATH=`])
+      expect(first.stdout).toContain(part);
+    expect(first.stdout.trimEnd().split('\n').at(-1)).toMatch(/^ready in \d+ s$/);
+    const { stdout } = await mounted.ctx(['ls', '--names']);
+    expect(stdout).toBe('demo/dockd\n');
+    const again = await quickstart([], '/nonexistent');
+    expect(again.code).toBe(0);
+    expect(again.stdout).toMatch(/already mounted[\s\S]*nothing new/);
+  });
+
+  it("imports a person's own transcripts with --yes, and never without an answer", { timeout: 240_000 }, async () => {
+    mounted = await prepareStore('quickstart-own');
+    const home = await homeWithTranscript();
+    const unasked = await quickstart([], home);
+    expect(unasked.code).toBe(0);
+    expect((await mounted.ctx(['ls', '--names'])).stdout).toBe('demo/dockd\n');
+    const asked = await quickstart(['--yes'], home);
+    expect(asked.code).toBe(0);
+    expect((await mounted.ctx(['ls', '--names'])).stdout).toMatch(/^claude-code\//m);
+  });
+
+  it('asks on a terminal, and imports after yes', { timeout: 240_000 }, async () => {
+    mounted = await prepareStore('quickstart-asks');
+    const home = await homeWithTranscript();
+    const line = `(sleep 1; while kill -0 $PPID 2>/dev/null; do echo y; sleep 1; done) | timeout 170 script -qec '${ROOT}scripts/quickstart' /dev/null`;
+    const { code, stdout } = await mounted.sh(line, { env: { HOME: home }, timeoutMs: 180_000, cwd: '/' });
+    expect(stdout).toContain('Import them?');
+    expect(code).toBe(0);
+    expect((await mounted.ctx(['ls', '--names'])).stdout).toMatch(/^claude-code\//m);
+  });
+});
