@@ -14,13 +14,13 @@ const LINE_TOKENS = 224;
 /** What an item costs beside its lines, in pack.md and in prompt.json. */
 const ITEM_TOKENS = 14;
 /** Longest text that passages are looked for in. */
-const PASSAGE_CHARS = 65_536;
+const PASSAGE_CHARS = 32_768;
+const SCORED_CHARS = 2400;
+const COUNTED_LINES = 48;
 
 export interface RecallHistory {
   readonly index: TermIndex;
   message(line: number): MessageLine;
-  /** Text of a line as it was indexed. */
-  textOf(line: number): string | undefined;
 }
 
 export function recallFrom(history: RecallHistory, counter: TokenCounter, query: MessageLine, cut: number, limitTokens: number, except: ReadonlySet<number>): RecallAnswer {
@@ -32,10 +32,12 @@ export function recallFrom(history: RecallHistory, counter: TokenCounter, query:
     if (body === undefined) bodies.set(line, body = lineBody(history.message(line), counter, wanted));
     return body;
   };
+  let counted = 0;
   const choice = recall(history.index, {
     query: asked, throughLine: cut - 1, limitTokens, except,
-    textOf: (line) => (bodyOf(line) === '' ? undefined : history.textOf(line)),
-    costOf: (line) => counter.count(bodyOf(line)) + ITEM_TOKENS,
+    textOf: (line) => scoredText(history.message(line)),
+    // The first choices are counted; of those that come late only their size matters.
+    costOf: (line) => (counted++ < COUNTED_LINES ? counter.count(bodyOf(line)) : Math.ceil(Math.min(said(history.message(line)).length / 3.5, LINE_TOKENS))) + ITEM_TOKENS,
   });
   const picks: RecallPick[] = [];
   for (const { line } of [...choice.lines].sort((a, b) => a.line - b.line)) {
@@ -47,13 +49,26 @@ export function recallFrom(history: RecallHistory, counter: TokenCounter, query:
   return { picks, next: choice.next };
 }
 
+/** What a line says, without its calls. */
+function said(message: MessageLine): string {
+  const { view } = message;
+  if (view.toolResults.length === 0) return view.text;
+  return [view.text, ...view.toolResults.map((result) => result.text)].filter((text) => text !== '').join('\n');
+}
+
+/** What a candidate is scored by: the beginning of a long line stands for it. */
+function scoredText(message: MessageLine): string | undefined {
+  const text = said(message);
+  if (text.trim() === '') return undefined;
+  return text.length <= SCORED_CHARS ? text : text.slice(0, SCORED_CHARS);
+}
+
 function lineBody(message: MessageLine, counter: TokenCounter, wanted: ReadonlySet<string>): string {
   const { view } = message;
-  const said = [view.text, ...view.toolResults.map((result) => result.text)].filter((text) => text.trim() !== '').join('\n');
-  if (said === '') return '';
+  const text = said(message);
   const who = view.name === undefined ? view.role : `${view.role} ${view.name}`;
-  if (fits(counter, said, LINE_TOKENS)) return `${who}: ${said}`;
-  const part = bestPassage(said.slice(0, PASSAGE_CHARS), wanted);
+  if (fits(counter, text, LINE_TOKENS)) return `${who}: ${text}`;
+  const part = bestPassage(text.slice(0, PASSAGE_CHARS), wanted);
   return `${who}: [...] ${fits(counter, part, LINE_TOKENS) ? part : headAndTail(counter, part, LINE_TOKENS, () => '[...]')} [...]`;
 }
 

@@ -17,7 +17,6 @@ import type { BlobFiles } from './output-files.ts';
 import type { SectionFolds } from './section-folds.ts';
 import { SLICE_MS } from './session-history.ts';
 import type { SessionHistory } from './session-history.ts';
-import { searchDoc } from './map-history.ts';
 import type { DeriverServices } from './services.ts';
 
 export interface EpochMark {
@@ -243,7 +242,7 @@ export class PackRun {
         return [...asOf.keys()].sort((a, b) => (a < b ? -1 : 1)).map((path) => this.#child(path, asOf.get(path) as string)).filter((child) => child !== undefined);
       },
       recall: (query, cut, limitTokens, except) => recallFrom({
-        index: history.indexThrough(cut - 1), message: (line) => history.lines.at(line), textOf: (line) => searchDoc(history.lines.at(line))?.text,
+        index: history.indexThrough(cut - 1), message: (line) => history.lines.at(line),
       }, counter, query, cut, limitTokens, except),
     };
   }

@@ -37,8 +37,19 @@ function sentences(random: () => number, count: number): string {
   return all.join(' ');
 }
 
+/** Words by rank, as natural text has them: the first few very often, a long tail of rare ones. */
 function pick(random: () => number): string {
-  return WORDS[Math.floor(random() * WORDS.length)] as string;
+  const rank = Math.floor(Math.exp(random() * LOG_WORDS)) - 1;
+  return rank < WORDS.length ? (WORDS[rank] as string) : rareWord(rank);
+}
+
+const LOG_WORDS = Math.log(30_000);
+const SYLLABLES = 'ba ke di mo ru ta len sor vin pak tri gol nes dar fum wit hop cal jen mar'.split(' ');
+
+function rareWord(rank: number): string {
+  let word = '';
+  for (let left = rank; left > 0; left = Math.floor(left / SYLLABLES.length)) word += SYLLABLES[left % SYLLABLES.length];
+  return word;
 }
 
 function generator(seed: number): () => number {
