@@ -1,4 +1,5 @@
 // A question as concepts: each content word with the words that may stand for it in the answer. General English only.
+import type { Aliases } from './aliases.ts';
 import { KINDS } from './kinds.ts';
 import { SYNONYMS } from './synonyms.ts';
 import { terms } from './terms.ts';
@@ -13,16 +14,18 @@ export interface Alternative {
 export type Concept = readonly Alternative[];
 
 export const WORD_WEIGHT = 16;
+const ALIAS_WEIGHT = 13;
 const SYNONYM_WEIGHT = 8;
 const KIND_WEIGHT = 7;
 
 let table: ReadonlyMap<string, ReadonlyMap<string, number>> | undefined;
 
-/** Concepts of a text in order of first mention, each word once. */
-export function concepts(text: string): readonly Concept[] {
+/** Concepts of a text in order of first mention, each word once; `people` links names and relations. */
+export function concepts(text: string, people: Aliases = new Map()): readonly Concept[] {
   const others = (table ??= thesaurus());
   return [...new Set(terms(text))].map((term) => [
     { term, weight: WORD_WEIGHT },
+    ...(people.get(term) ?? []).map((other) => ({ term: other, weight: ALIAS_WEIGHT })),
     ...[...(others.get(term) ?? [])].map(([other, weight]) => ({ term: other, weight })),
   ]);
 }

@@ -1,7 +1,8 @@
 // What a question needs from earlier history: candidates from the index, scored again as short stretches of dialogue,
 // chosen within a share of tokens. Deterministic; integer scores; ties go to the later line.
+import { aliases } from './aliases.ts';
 import { answerFit, expects } from './answer-shape.ts';
-import { WORD_WEIGHT, concepts, type Concept } from './concepts.ts';
+import { concepts, type Concept } from './concepts.ts';
 import type { WeightedTerm } from './rank.ts';
 import type { TermIndex } from './recall-index.ts';
 import { terms } from './terms.ts';
@@ -32,22 +33,26 @@ export interface RecallChoice {
 
 export interface Tuning {
   readonly candidates: number;
-  readonly near: number;
-  readonly far: number;
+  /** Sixteenths of what is heard from the lines before, nearest first. */
+  readonly before: readonly number[];
+  /** The same for the lines after: a question's line hears the answer's words. */
+  readonly after: readonly number[];
   readonly shape: number;
   readonly repeat: number;
-  readonly pad: number;
 }
 
-export const TUNING: Tuning = { candidates: 160, near: 9, far: 4, shape: 3, repeat: 12, pad: 2 };
+export const TUNING: Tuning = { candidates: 160, before: [8, 7, 6, 5], after: [8, 6], shape: 3, repeat: 12 };
 
 const MAX_CONCEPTS = 32;
+const MAX_NEXT = 16;
 /** Index look-ups (terms x segments) that one question may cost. */
 const MAX_LOOKUPS = 512;
 
 export function recall(index: TermIndex, request: RecallRequest, tuning: Tuning = TUNING): RecallChoice {
-  const asked = concepts(request.query).slice(0, MAX_CONCEPTS);
-  if (asked.length === 0 || request.throughLine < 1) return { lines: [], next: [] };
+  if (request.throughLine < 1) return { lines: [], next: [] };
+  const people = aliases(index, request.query, request.throughLine, request.textOf);
+  const asked = concepts(request.query, people).slice(0, MAX_CONCEPTS);
+  if (asked.length === 0) return { lines: [], next: [] };
   const query = lookups(asked, Math.max(MAX_CONCEPTS, Math.floor(MAX_LOOKUPS / index.segmentsThrough(request.throughLine))));
   const { hits, rarities } = index.ranking(query, tuning.candidates, { throughLine: request.throughLine });
   const rarity = new Map(query.map(({ term }, i) => [term, rarities[i] as number]));
@@ -88,7 +93,7 @@ class Stretch {
   }
 
   open(line: number): void {
-    for (let at = line - this.#tuning.pad; at <= line + this.#tuning.pad; at += 1) {
+    for (let at = line - this.#tuning.after.length; at <= line + this.#tuning.before.length; at += 1) {
       if (at >= 1 && at <= this.#request.throughLine) this.#lines.add(at);
     }
   }
@@ -119,7 +124,7 @@ class Stretch {
       gains.delete(best);
       const cost = costOf(best);
       if (cost > room) {
-        if (next.length < 16) next.push({ line: best, score: bestScore });
+        if (next.length < MAX_NEXT) next.push({ line: best, score: bestScore });
         if (room < 16 && next.length >= 8) break;
         continue;
       }
@@ -153,16 +158,15 @@ class Stretch {
 
   /** What is heard at a line: its own words, and fainter those of the lines around it. */
   #heard(line: number): Int32Array {
-    const { near, far } = this.#tuning;
-    const around: readonly (readonly [number, number])[] = [[0, 16], [-1, near], [1, near], [-2, far], [2, far]];
     const heard = new Int32Array(this.#asked.length);
-    for (const [offset, weight] of around) {
-      const said = this.#says(line + offset);
-      if (said === undefined) continue;
+    const listen = (at: number, weight: number): void => {
+      const said = this.#says(at);
+      if (said === undefined) return;
       for (let i = 0; i < heard.length; i += 1) heard[i] = Math.max(heard[i] as number, ((said[i] as number) * weight) >> 4);
-    }
+    };
+    listen(line, 16);
+    this.#tuning.before.forEach((weight, i) => listen(line - 1 - i, weight));
+    this.#tuning.after.forEach((weight, i) => listen(line + 1 + i, weight));
     return heard;
   }
 }
-
-void WORD_WEIGHT;

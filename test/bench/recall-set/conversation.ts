@@ -29,6 +29,13 @@ const STREETS = ['Mill Lane', 'Kastanienallee', 'Harbour Street', 'Rue Verte', '
 const HOURS = ['half past eight', 'nine', 'ten', 'a quarter past ten', 'three', 'half past four', 'five'];
 const CAST = { spouse: 'Robin', daughter: 'Hanna', son: 'Emil', boss: 'Margit', colleague: 'Dariusz', sister: 'Judith' };
 
+/** How a person introduces the household, once, at the start. */
+const INTRODUCTION: readonly Turn[] = [
+  { role: 'user', mark: '', text: 'So that you know who is who: I live with my partner Robin, our daughter Hanna is eleven and our son Emil is eight.' },
+  { role: 'assistant', mark: '', text: 'Good to know. And who do you work with?' },
+  { role: 'user', mark: '', text: 'My boss is called Margit, and my colleague Dariusz sits across from me. Judith, by the way, is my sister.' },
+];
+
 /** What a line costs beside its text: who spoke, and where it stands. */
 export const FRAME_TOKENS = 8;
 
@@ -62,6 +69,7 @@ export function converse(seed: number, facts: readonly Fact[], fillers: readonly
     units.push({ place: next(1e6) / 1e6, turns, values: slots(next) });
     for (const turn of turns) tokens += count(turn.text) + FRAME_TOKENS;
   }
+  units.push({ place: -1, turns: INTRODUCTION, values: slots(next) });
   units.sort((a, b) => a.place - b.place);
   const lines: Line[] = [];
   const evidence = new Map<Fact, number[]>();
