@@ -41,7 +41,7 @@ export interface Tuning {
   readonly repeat: number;
 }
 
-export const TUNING: Tuning = { candidates: 160, before: [8, 7, 6, 5], after: [8, 6], shape: 3, repeat: 12 };
+export const TUNING: Tuning = { candidates: 80, before: [8, 7, 6, 5], after: [8, 6], shape: 3, repeat: 12 };
 
 const MAX_CONCEPTS = 32;
 const MAX_NEXT = 16;
