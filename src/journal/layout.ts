@@ -58,6 +58,28 @@ export function readableSegments(directory: string, disk: Disk = nodeDisk): Read
   return { [JOURNALS[0]]: of(JOURNALS[0]), [JOURNALS[1]]: of(JOURNALS[1]) } as Record<JournalFile, readonly SegmentRef[]>;
 }
 
+/**
+ * A second name of the active file, by the journal offset where it begins: `segments/messages-at-<offset>.jsonl`.
+ * It keeps naming the same bytes after a fork has sealed them, so an extent given out before the fork stays right.
+ */
+export function lastingName(directory: string, journal: JournalFile, baseBytes: number): string {
+  return join(directory, SEGMENTS_DIR, `${journal.replace('.jsonl', '')}-at-${baseBytes}.jsonl`);
+}
+
+/** Makes the lasting name, or renews one that a restored copy of the store left on other bytes. Without hard links there is none. */
+export function ensureLastingName(directory: string, journal: JournalFile, baseBytes: number, disk: Disk = nodeDisk): void {
+  const path = join(directory, journal);
+  const name = lastingName(directory, journal, baseBytes);
+  if (isSealedTwin(disk, path, name)) return;
+  try {
+    disk.mkdirSync(join(directory, SEGMENTS_DIR), { recursive: true, mode: 0o700 });
+    if (disk.existsSync(name)) disk.unlinkSync(name);
+    disk.linkSync(path, name);
+  } catch {
+    // Extents then name the active file itself and hold until the next fork.
+  }
+}
+
 /** A crash between naming a sealed segment and starting a new active file leaves both names on one inode. */
 export function isSealedTwin(disk: Disk, activePath: string, lastSealedPath: string | undefined): boolean {
   if (lastSealedPath === undefined || !disk.existsSync(activePath) || !disk.existsSync(lastSealedPath)) return false;

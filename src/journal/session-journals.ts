@@ -6,7 +6,7 @@ import { DEFAULT_MAX_LINE_BYTES, JOURNALS, type JournalFile } from '../abi/sessi
 import { ActiveFile, type Foreign } from './active-file.ts';
 import { guarded, nodeDisk, syncDirectory, type Disk } from './disk.ts';
 import { forkHistory } from './fork.ts';
-import { isSealedTwin, readSealed, sealedOf, type SealedSegment } from './layout.ts';
+import { ensureLastingName, isSealedTwin, readSealed, sealedOf, type SealedSegment } from './layout.ts';
 import { OrderPages } from './order-pages.ts';
 import { RejectStore, type RejectLimits } from './rejects.ts';
 import { fileMode, reopen } from './reopen.ts';
@@ -140,6 +140,7 @@ class Session implements SessionJournals {
       unsyncedFrom: unsyncedFrom === undefined ? undefined : Math.max(0, unsyncedFrom - baseBytes),
       unrecordedFrom: Math.max(0, recordedBytes - baseBytes),
     });
+    ensureLastingName(this.#directory, file, baseBytes, this.#disk);
     found.push(...opened.events);
     const side: Side = {
       file,
@@ -273,6 +274,7 @@ class Session implements SessionJournals {
     const old = side.active;
     this.#sealed = opened.sealed;
     side.baseBytes += old.ackBytes;
+    ensureLastingName(this.#directory, side.file, side.baseBytes, this.#disk);
     side.active = this.#activeFile(side.file, opened.fd, 0, 0);
     side.writer.useActive(side.active);
     side.sealedFiles.set(this.#sealedRefs(side.file));

@@ -109,7 +109,7 @@ export interface HistoryReader {
   lineOfOffset(offset: number): number;
   readRange(startBytes: number, endBytes: number): Buffer;
   /** Where bytes lie in segment files. */
-  /** Valid until the next fork, which moves the active file's bytes into a segment: resolve again, do not store. */
+  /** Paths that keep naming these bytes, also after a fork has sealed them. */
   extents(startBytes: number, endBytes: number): readonly Extent[];
   close(): void;
 }

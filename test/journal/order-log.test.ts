@@ -2,7 +2,8 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../src/abi/digest.ts';
-import { fsckSession, openHistory, openOrderLog, type OrderFinding, type OrderLog } from '../../src/journal/index.ts';
+import { nodeDisk } from '../../src/journal/disk.ts';
+import { fsckSession, openHistory, openOrderLog, type HistoryReader, type OrderFinding, type OrderLog } from '../../src/journal/index.ts';
 import { openFixture, outcome, temporaryDirectory, user, type Opened } from './session-fixture.ts';
 
 const EVENT = Buffer.from('{"type":"start"}\n');
@@ -268,6 +269,61 @@ describe('history', () => {
     expect(outcome(() => history.lineOfOffset(text.length))).toBe('EINVAL');
     history.close();
     log.close();
+  });
+
+  test('extents given out before a fork still name the same bytes after it', () => {
+    const opened = openFixture();
+    const history = openHistory(opened.directory, 'messages.jsonl');
+    opened.journals.messages.write('1:a', Buffer.from(user('before')));
+    const extents = history.extents(0, history.sizeBytes);
+    opened.journals.forkInto(temporaryDirectory());
+    opened.journals.messages.write('1:a', Buffer.from(user('after after after')));
+    const second = history.extents(user('before').length, history.sizeBytes);
+    opened.close();
+    openFixture(opened.directory).journals.forkInto(temporaryDirectory());
+    const bytes = (list: typeof extents): string =>
+      list
+        .map((extent) =>
+          fs
+            .readFileSync(extent.path)
+            .subarray(extent.offsetBytes, extent.offsetBytes + extent.sizeBytes)
+            .toString(),
+        )
+        .join('');
+    expect([bytes(extents), bytes(second)]).toEqual([user('before'), user('after after after')]);
+    history.close();
+  });
+
+  test('a reader that looks in the middle of a fork counts sealed bytes once and follows to the new file', () => {
+    const seen: unknown[] = [];
+    const readers: HistoryReader[] = [];
+    const opened = openFixture(undefined, {
+      disk: {
+        ...nodeDisk,
+        renameSync(from: fs.PathLike, to: fs.PathLike): void {
+          nodeDisk.renameSync(from, to);
+          for (const reader of readers) seen.push([reader.sizeBytes, reader.readRange(0, reader.sizeBytes).toString()]);
+        },
+      },
+    });
+    opened.journals.messages.write('1:a', Buffer.from(user('one')));
+    const history = openHistory(opened.directory, 'messages.jsonl');
+    readers.push(history);
+    opened.journals.forkInto(temporaryDirectory());
+    expect(seen.length).toBeGreaterThan(2);
+    expect(seen).toEqual(seen.map(() => [user('one').length, user('one')]));
+    opened.journals.messages.write('1:a', Buffer.from(user('two')));
+    expect(history.readRange(0, history.sizeBytes).toString()).toBe(user('one') + user('two'));
+    history.close();
+  });
+
+  test('a reader opened before the journal exists finds it later', () => {
+    const directory = temporaryDirectory();
+    const history = openHistory(directory, 'messages.jsonl');
+    expect([history.lines, history.sizeBytes]).toEqual([0, 0]);
+    openFixture(directory).journals.messages.write('1:a', Buffer.from(user('a')));
+    expect([history.lines, history.readRange(0, history.sizeBytes).toString()]).toEqual([1, user('a')]);
+    history.close();
   });
 
   test('a reader opened before later appends and before a fork keeps giving right bytes', () => {
