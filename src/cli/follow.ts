@@ -99,8 +99,8 @@ async function followInto(shell: Shell, mounted: Mounted, paths: readonly string
       async (path, lines) => {
         const { journals, reference } = await sessionOf(path);
         for await (const batch of interop.batchLines(lines)) await journals.append(batch);
-        if (options.quiet !== true)
-          shell.terminal.line(`${reference}\t${lines.filter((line) => line.file === 'messages').length} messages`);
+        const messages = lines.filter((line) => line.file === 'messages').length;
+        if (options.quiet !== true && messages > 0) shell.terminal.line(`${reference}\t${messages} messages`);
       },
       stop.signal,
       {
