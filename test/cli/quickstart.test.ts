@@ -50,7 +50,8 @@ describe('scripts/quickstart', () => {
   it('asks on a terminal, and imports after yes', { timeout: 240_000 }, async () => {
     mounted = await prepareStore('quickstart-asks');
     const home = await homeWithTranscript();
-    const line = `(sleep 1; while kill -0 $PPID 2>/dev/null; do echo y; sleep 1; done) | timeout 170 script -qec '${ROOT}scripts/quickstart' /dev/null`;
+    // `script` gives it a terminal; the answers go on until nobody reads them.
+    const line = `timeout 170 script -qec '${ROOT}scripts/quickstart' /dev/null < <(while echo y; do sleep 0.5; done)`;
     const { code, stdout } = await mounted.sh(line, { env: { HOME: home }, timeoutMs: 180_000, cwd: '/' });
     expect(stdout).toContain('Import them?');
     expect(code).toBe(0);
