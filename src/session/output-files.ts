@@ -2,19 +2,25 @@
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, readdirSync, renameSync, statSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { digestOf } from '../abi/digest.ts';
 import type { Content } from '../derive/types.ts';
 import type { Extent } from '../journal/types.ts';
 
+/** Blobs beyond the first bound go when they are together larger than the second, or more than the third. */
 const KEPT_BLOBS = 64;
+const KEPT_BLOB_BYTES = 8 << 20;
+const MOST_BLOBS = 1024;
 const KEPT_EPOCHS = 4;
 const FLUSH_CHARS = 1 << 20;
 
 /** Whole outputs by digest. The oldest are forgotten; who holds one open keeps its bytes. */
 export class BlobFiles {
   readonly #directory: string;
-  readonly #recent = new Set<string>();
+  /** Sizes by name, the longest unused first. */
+  readonly #recent = new Map<string, number>();
+  #recentBytes = 0;
+  #swept = false;
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -24,14 +30,14 @@ export class BlobFiles {
     const name = digestOf(bytes).slice(7, 47);
     const path = join(this.#directory, name);
     const sizeBytes = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length;
-    if (this.#recent.delete(name)) this.#recent.add(name);
+    if (!this.#swept) this.#sweep();
     if (statSync(path, { throwIfNoEntry: false })?.size !== sizeBytes) {
       mkdirSync(this.#directory, { recursive: true });
       writeFileSync(`${path}.new`, bytes, { mode: 0o600 });
       renameSync(`${path}.new`, path);
-      this.#recent.add(name);
-      this.#forget();
     }
+    this.#use(name, sizeBytes);
+    this.#forget();
     return { path, offsetBytes: 0, sizeBytes };
   }
 
@@ -40,11 +46,33 @@ export class BlobFiles {
     return { digest: digestOf(bytes), sizeBytes: extent.sizeBytes, modifiedMs, extents: extent.sizeBytes === 0 ? [] : [extent] };
   }
 
+  #use(name: string, sizeBytes: number): void {
+    this.#recentBytes += sizeBytes - (this.#recent.get(name) ?? 0);
+    this.#recent.delete(name);
+    this.#recent.set(name, sizeBytes);
+  }
+
   #forget(): void {
-    for (const name of this.#recent) {
-      if (this.#recent.size <= KEPT_BLOBS) break;
+    for (const [name, sizeBytes] of this.#recent) {
+      if (this.#recent.size <= KEPT_BLOBS || (this.#recentBytes <= KEPT_BLOB_BYTES && this.#recent.size <= MOST_BLOBS)) break;
       this.#recent.delete(name);
+      this.#recentBytes -= sizeBytes;
       remove(join(this.#directory, name));
+    }
+  }
+
+  /** What an earlier run left counts as unused. */
+  #sweep(): void {
+    this.#swept = true;
+    let names: string[] = [];
+    try {
+      names = readdirSync(this.#directory);
+    } catch {
+      return;
+    }
+    for (const name of names) {
+      const sizeBytes = statSync(join(this.#directory, name), { throwIfNoEntry: false })?.size;
+      if (sizeBytes !== undefined) this.#use(name, sizeBytes);
     }
   }
 }
@@ -60,6 +88,11 @@ export class GrowingFile {
 
   constructor(path: string) {
     this.path = path;
+  }
+
+  /** False when what was written is no longer there under its name. */
+  get intact(): boolean {
+    return this.#sizeBytes === 0 || statSync(this.path, { throwIfNoEntry: false })?.size === this.#sizeBytes;
   }
 
   append(text: string): void {
@@ -88,7 +121,10 @@ export class GrowingFile {
     const bytes = Buffer.from(this.#pending.length === 1 ? (this.#pending[0] as string) : this.#pending.join(''));
     this.#pending = [];
     this.#pendingChars = 0;
-    this.#fd ??= openSync(this.path, 'wx', 0o600);
+    if (this.#fd === undefined) {
+      mkdirSync(dirname(this.path), { recursive: true });
+      this.#fd = openSync(this.path, 'wx', 0o600);
+    }
     for (let at = 0; at < bytes.length;) at += writeSync(this.#fd, bytes, at);
     this.#hash.update(bytes);
     this.#sizeBytes += bytes.length;

@@ -92,6 +92,12 @@ export class PackRun {
     return `${this.#cell?.resetIndex}/${this.#cell?.number}/${epoch.start.order}/${epoch.start.line}/${epoch.start.eventLine} ${epoch.text.itemCount} ${epoch.text.chain.slice(0, 16)} ${epoch.leftOut.length} ${fold.stableTokens}`;
   }
 
+  /** False when someone deleted the epoch's files. */
+  get intact(): boolean {
+    const files = this.#files;
+    return files === undefined || (files.json.intact && files.md.intact && files.prompt.intact);
+  }
+
   /** Forgets the fold (its files are gone, say); the next advance folds the cell again. */
   reset(): void {
     this.#fold = undefined;

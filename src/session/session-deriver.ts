@@ -1,22 +1,22 @@
 // One session's deriver: the order log is brought up to what the asker knew, then rules answer from it.
 // Everything here is a cache but the order log and the recorded inputs; deleting `context/.cache` changes no byte.
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { parseSource, sourceOfItem } from '../abi/ranges.ts';
 import { CtxError } from '../abi/errors.ts';
 import { CACHE_DIR } from '../abi/session-files.ts';
 import { PACK_RULE_VERSION } from '../context/pack-policy.ts';
 import type { SectionKind } from '../context/pack-source.ts';
 import { Engine } from '../derive/engine.ts';
-import type { Content, InputVersion, Rule } from '../derive/types.ts';
+import type { Content, InputVersion } from '../derive/types.ts';
 import type { CommitNote } from '../journal/types.ts';
 import { terms } from '../search/terms.ts';
+import { planCacheGc, removeCacheFiles } from './cache-gc.ts';
+import { CHECKPOINT_VERSION, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import { InputWatch } from './input-watch.ts';
 import { BlobFiles } from './output-files.ts';
+import { findPackPosition } from './pack-at.ts';
 import { PackRun } from './pack-run.ts';
-import type { EpochMark } from './pack-run.ts';
 import { SectionFolds } from './section-folds.ts';
-import type { SectionState } from './section-folds.ts';
 import { excerptOf, SessionHistory } from './session-history.ts';
 import type { DeriverServices } from './services.ts';
 import { Sources } from './sources.ts';
@@ -27,82 +27,75 @@ import type { PackStatus, Revision, SessionDeriver } from './types.ts';
 export { defaultServices } from './services.ts';
 export type { DeriverServices } from './services.ts';
 
-/** The directory must exist; its journals may be written by another thread meanwhile. */
-export function openSessionDeriver(directory: string, services: DeriverServices): InspectableDeriver {
-  return new Deriver(directory, services);
-}
-
-const PACK_FILES: ReadonlySet<string> = new Set(['pack.json', 'pack.md', 'prompt.json']);
-const SECTION_FILES: ReadonlyMap<string, SectionKind> = new Map([
-  ['summary.md', 'summary'], ['facts.jsonl', 'facts'], ['decisions.jsonl', 'decisions'], ['todo.md', 'todo'], ['refs.jsonl', 'refs'],
-]);
-const SAVE_AFTER_MS = 500;
-const CHECKPOINT_VERSION = `checkpoint/1 ${PACK_RULE_VERSION}`;
-
-interface Checkpoint {
-  readonly version: string;
-  readonly resets: { readonly through: number; readonly index: number };
-  readonly mark: EpochMark | undefined;
-  readonly sections: SectionState;
-  /** Pack version as of an order-log revision: so that a restart serves the pack without folding. */
-  readonly pack: { readonly revision: string; readonly version: string };
-}
-
-/** What tests and `explain` see beside the contract. */
+/** What tests and tools see beside the contract. */
 export interface InspectableDeriver extends SessionDeriver {
   readonly engine: Engine;
   /** The bytes that a source names (abi-spec/sources.md), as of the last fetch. */
   resolve(source: string, range?: string): ResolvedSource | undefined;
 }
 
-class Deriver implements InspectableDeriver {
+/** The directory must exist; its journals may be written by another thread meanwhile. */
+export function openSessionDeriver(directory: string, services: DeriverServices): InspectableDeriver {
+  return new Deriver(directory, services);
+}
+
+/** All bytes of a content, for small ones. */
+export function readContent(content: Content): Buffer {
+  return Buffer.concat(content.extents.map((extent) => readFileSync(extent.path).subarray(extent.offsetBytes, extent.offsetBytes + extent.sizeBytes)));
+}
+
+type PackFile = 'pack.json' | 'pack.md' | 'prompt.json';
+const PACK_FILES: ReadonlySet<string> = new Set<PackFile>(['pack.json', 'pack.md', 'prompt.json']);
+const SECTION_FILES: ReadonlyMap<string, SectionKind> = new Map([
+  ['summary.md', 'summary'], ['facts.jsonl', 'facts'], ['decisions.jsonl', 'decisions'], ['todo.md', 'todo'], ['refs.jsonl', 'refs'],
+]);
+const SAVE_AFTER_MS = 500;
+const ALL_EVENTS: number = Number.MAX_SAFE_INTEGER;
+
+/** Everything that is read from or written to the cache; opened again after garbage collection. */
+interface Parts {
   readonly engine: Engine;
+  readonly history: SessionHistory;
+  readonly inputs: InputWatch;
+  readonly folds: SectionFolds;
+  readonly pack: PackRun;
+  readonly blobs: BlobFiles;
+  readonly swap: SwapFiles;
+  readonly sources: Sources;
+}
+
+class Deriver implements InspectableDeriver {
   readonly #directory: string;
   readonly #cache: string;
   readonly #services: DeriverServices;
-  readonly #history: SessionHistory;
-  readonly #inputs: InputWatch;
-  readonly #folds: SectionFolds;
-  readonly #pack: PackRun;
-  readonly #blobs: BlobFiles;
-  readonly #swap: SwapFiles;
-  readonly #sources: Sources;
+  #parts: Parts;
+  /** The pack's version as of an order-log revision: a restart serves the pack without folding. */
   #packVersion = '';
   #packRevision = '';
   #queue: Promise<unknown> = Promise.resolve();
   #saveTimer: NodeJS.Timeout | undefined;
   #building = '';
+  #usedMs: number;
   #closed = false;
 
   constructor(directory: string, services: DeriverServices) {
     this.#directory = directory;
     this.#services = services;
     this.#cache = join(directory, CACHE_DIR);
-    mkdirSync(this.#cache, { recursive: true, mode: 0o700 });
-    this.engine = new Engine(join(this.#cache, 'memos.json'), PACK_RULE_VERSION, services.now);
-    this.#history = new SessionHistory(directory, this.#cache, services);
-    this.#inputs = new InputWatch(directory, this.#history.log, services.now);
-    this.#blobs = new BlobFiles(join(this.#cache, 'out'));
-    const checkpoint = this.#readCheckpoint();
-    this.#folds = new SectionFolds(this.#history, checkpoint?.sections);
-    const identity = { session: basename(directory), agent: basename(dirname(dirname(directory))) };
-    this.#pack = new PackRun(this.#history, this.#folds, services, identity, join(this.#cache, 'epochs'), this.#blobs);
-    this.#swap = new SwapFiles(this.#history, this.#blobs, this.#cache);
-    this.#sources = new Sources(this.#history, this.#folds, this.#swap);
-    if (checkpoint !== undefined) {
-      this.#pack.resets.restore(checkpoint.resets, this.#history.log.length);
-      if (checkpoint.mark !== undefined) this.#pack.resumeAt(checkpoint.mark);
-      this.#packRevision = checkpoint.pack.revision;
-      this.#packVersion = checkpoint.pack.version;
-    }
+    this.#usedMs = 0;
+    this.#parts = this.#open();
+  }
+
+  get engine(): Engine {
+    return this.#parts.engine;
   }
 
   committed(notes: readonly CommitNote[]): void {
-    if (!this.#closed) this.#history.log.commit(notes);
+    if (!this.#closed) this.#parts.history.log.commit(notes);
   }
 
   inputChanged(_path: string): void {
-    if (!this.#closed) this.#inputs.update();
+    if (!this.#closed) this.#parts.inputs.update();
   }
 
   async fetch(name: string, revision: Revision): Promise<Content> {
@@ -113,36 +106,37 @@ class Deriver implements InspectableDeriver {
   async list(directory: 'swap/chunk' | 'dedup/blob', revision: Revision): Promise<readonly string[]> {
     this.#catchUp(revision);
     return this.#inTurn(directory, async () => {
-      await this.#history.prepare();
-      this.#history.contributionLog.update();
-      if (directory === 'dedup/blob') return this.#swap.blobDigests();
+      await this.#ready();
+      if (directory === 'dedup/blob') return this.#parts.swap.blobDigests();
       await this.#advancePack();
-      return this.#swap.chunkIds(this.#pack.epoch?.cut ?? 1);
+      return this.#parts.swap.chunkIds(this.#parts.swap.cut);
     });
   }
 
   async explain(name: string, revision: Revision): Promise<Record<string, unknown>> {
     await this.fetch(name, revision);
-    const run = this.engine.lastRun(name);
-    const epoch = this.#pack.epoch;
+    const { engine, pack } = this.#parts;
+    const run = engine.lastRun(name);
+    const { epoch } = pack;
     return {
       file: `context/${name}`,
-      ...(run === undefined ? { why: ['not a rule: served from history by reference'] } : {
+      ...(run === undefined ? { why: ['served from history by reference: nothing is built'] } : {
         why: run.why, outcome: run.outcome, inputs: run.inputs, elapsed_ms: run.elapsedMs, size_bytes: run.sizeBytes, digest: run.digest, at: new Date(run.startedMs).toISOString(),
       }),
       ...(PACK_FILES.has(name) && epoch !== undefined ? { epoch: { start: epoch.start, cut: epoch.cut, reason: epoch.reason } } : {}),
-      recent: this.engine.log.slice(-12).map((entry) => ({ rule: entry.rule, why: entry.why, outcome: entry.outcome, elapsed_ms: entry.elapsedMs })),
+      recent: engine.log.slice(-12).map((entry) => ({ rule: entry.rule, why: entry.why, outcome: entry.outcome, elapsed_ms: entry.elapsedMs })),
     };
   }
 
   async search(query: string, limit: number, revision: Revision): Promise<readonly { line: number; score: number; role: string; excerpt: string }[]> {
     this.#catchUp(revision);
     return this.#inTurn('search', async () => {
-      await this.#history.prepare();
-      const lines = this.#history.messages.lines;
+      await this.#ready();
+      const { history } = this.#parts;
+      const { lines } = history.messages;
       const words = [...new Set(terms(query))].map((term) => ({ term, weight: 16 }));
-      return this.#history.indexThrough(lines).rank(words, limit, { throughLine: lines }).map((hit) => {
-        const message = this.#history.lines.at(hit.line);
+      return history.indexThrough(lines).rank(words, limit, { throughLine: lines }).map((hit) => {
+        const message = history.lines.at(hit.line);
         return { line: hit.line, score: hit.score, role: message.view.role, excerpt: excerptOf(message) };
       });
     });
@@ -150,23 +144,44 @@ class Deriver implements InspectableDeriver {
 
   async packAt(at: string, revision: Revision): Promise<Record<string, unknown>> {
     this.#catchUp(revision);
-    return this.#inTurn(`pack at ${at}`, () => this.#packAt(at));
+    return this.#inTurn(`pack at ${at}`, async () => {
+      await this.#ready();
+      const { history, blobs } = this.#parts;
+      const found = findPackPosition(history, at);
+      const run = new PackRun(history, new SectionFolds(history, undefined), this.#services, this.#identity(), join(this.#cache, 'at'), blobs);
+      try {
+        await run.advance(found.order, true, found.line);
+        return JSON.parse(readContent(run.content('pack.json')).toString('utf8')) as Record<string, unknown>;
+      } finally {
+        run.close();
+      }
+    });
   }
 
-  gc(_options: { dryRun: boolean; nowMs: number }): Promise<readonly { path: string; bytes: number; reason: string }[]> {
-    return Promise.resolve([]);
+  async gc(options: { dryRun: boolean; nowMs: number }): Promise<readonly { path: string; bytes: number; reason: string }[]> {
+    return this.#inTurn('gc', () => {
+      const { log } = this.#parts.history;
+      const digest = log.inputsAsOf().get('context/gc.policy');
+      const plan = planCacheGc(this.#directory, digest === undefined ? '' : log.inputBytes(digest).toString('utf8'), options.nowMs, this.#usedMs);
+      if (!options.dryRun && plan.length > 0) {
+        this.#closeParts();
+        removeCacheFiles(this.#directory, plan);
+        this.#parts = this.#open();
+      }
+      return Promise.resolve(plan);
+    });
   }
 
   resolve(source: string, range?: string): ResolvedSource | undefined {
-    return this.#sources.resolve(source, range);
+    return this.#parts.sources.resolve(source, range);
   }
 
   drop(name: string): void {
-    this.engine.drop(name);
+    this.#parts.engine.drop(name);
   }
 
   status(): PackStatus {
-    return { building: this.#building !== '', progress: this.#history.progress, note: this.#building };
+    return { building: this.#building !== '', progress: this.#parts.history.progress, note: this.#building };
   }
 
   async close(): Promise<void> {
@@ -174,15 +189,45 @@ class Deriver implements InspectableDeriver {
     clearTimeout(this.#saveTimer);
     await this.#queue.catch(() => undefined);
     this.#save();
-    this.#pack.close();
-    this.#swap.close();
-    this.#history.close();
+    this.#closeParts();
+  }
+
+  #open(): Parts {
+    mkdirSync(this.#cache, { recursive: true, mode: 0o700 });
+    const engine = new Engine(join(this.#cache, 'memos.json'), PACK_RULE_VERSION, this.#services.now);
+    const history = new SessionHistory(this.#directory, this.#cache, this.#services);
+    const blobs = new BlobFiles(join(this.#cache, 'out'));
+    const checkpoint = readCheckpoint(this.#cache, history.blocks.count);
+    const folds = new SectionFolds(history, checkpoint?.sections);
+    const pack = new PackRun(history, folds, this.#services, this.#identity(), join(this.#cache, 'epochs'), blobs);
+    const swap = new SwapFiles(history, blobs, this.#cache);
+    if (checkpoint !== undefined) {
+      pack.resets.restore(checkpoint.resets, history.log.length);
+      if (checkpoint.mark !== undefined) pack.resumeAt(checkpoint.mark);
+      swap.cut = checkpoint.cut;
+    }
+    this.#packRevision = checkpoint?.pack.revision ?? '';
+    this.#packVersion = checkpoint?.pack.version ?? '';
+    const inputs = new InputWatch(this.#directory, history.log, this.#services.now);
+    return { engine, history, inputs, folds, pack, blobs, swap, sources: new Sources(history, folds, swap) };
+  }
+
+  #closeParts(): void {
+    const { pack, swap, history } = this.#parts;
+    pack.close();
+    swap.close();
+    history.close();
+  }
+
+  #identity(): { readonly session: string; readonly agent: string } {
+    return { session: basename(this.#directory), agent: basename(dirname(dirname(this.#directory))) };
   }
 
   #catchUp(revision: Revision): void {
     if (this.#closed) throw new CtxError('derive.closed', 'ESTALE', 'the session is closed', { where: this.#directory });
-    this.#history.log.catchUp(revision.messagesBytes, revision.eventsBytes);
-    this.#inputs.update();
+    this.#parts.history.log.catchUp(revision.messagesBytes, revision.eventsBytes);
+    this.#parts.inputs.update();
+    this.#usedMs = this.#services.now();
   }
 
   /** One thing at a time for a session: the fold is one walk through one history. */
@@ -200,8 +245,13 @@ class Deriver implements InspectableDeriver {
     return turn;
   }
 
+  async #ready(): Promise<void> {
+    await this.#parts.history.prepare();
+    this.#parts.history.contributionLog.update();
+  }
+
   #fetch(name: string): Promise<Content> {
-    if (PACK_FILES.has(name)) return this.#fetchPack(name as 'pack.json');
+    if (PACK_FILES.has(name)) return this.#fetchPack(name as PackFile);
     const section = SECTION_FILES.get(name);
     if (section !== undefined) return this.#fetchSection(name, section);
     if (name === 'swap/index.jsonl') return this.#fetchSwapIndex();
@@ -211,109 +261,79 @@ class Deriver implements InspectableDeriver {
     return Promise.reject(new CtxError('derive.unknown', 'ENOENT', 'no such derived file', { where: `context/${name}` }));
   }
 
-  async #fetchPack(name: 'pack.json' | 'pack.md' | 'prompt.json'): Promise<Content> {
-    const revision = this.#history.log.revision();
-    if (this.#packRevision === revision) {
-      const fresh = this.engine.fresh(name, [{ name: 'pack', version: this.#packVersion }]);
+  async #fetchPack(name: PackFile): Promise<Content> {
+    const { engine, history, pack } = this.#parts;
+    const inputs = (): readonly InputVersion[] => [{ name: 'pack', version: this.#packVersion }];
+    if (this.#packRevision === history.log.revision()) {
+      const fresh = engine.fresh(name, inputs());
       if (fresh !== undefined) return fresh;
     }
     await this.#advancePack();
-    const rule: Rule = {
-      name,
-      inputs: () => [{ name: 'pack', version: this.#packVersion }],
-      run: () => this.#pack.content(name),
-    };
-    return this.engine.fetch(rule);
+    // Someone deleted the epoch's files under us: fold the epoch again, into new ones.
+    if (!pack.intact) {
+      pack.reset();
+      await this.#advancePack();
+    }
+    return engine.fetch({ name, inputs, run: () => pack.content(name) });
   }
 
   async #advancePack(): Promise<void> {
-    await this.#history.prepare();
-    this.#history.contributionLog.update();
-    await this.#pack.advance(this.#history.log.length);
-    this.#packRevision = this.#history.log.revision();
-    this.#packVersion = this.#pack.version;
-    this.#swap.cut = this.#pack.epoch?.cut ?? 1;
+    await this.#ready();
+    const { history, pack, swap } = this.#parts;
+    await pack.advance(history.log.length);
+    this.#packRevision = history.log.revision();
+    this.#packVersion = pack.version;
+    swap.cut = pack.epoch?.cut ?? 1;
   }
 
   /** The file shows everything there is now; the pack's sections show what lies below its cut. */
   async #fetchSection(name: string, kind: SectionKind): Promise<Content> {
-    await this.#history.prepare();
-    this.#history.contributionLog.update();
-    const lines = this.#history.messages.lines;
-    const contributions = this.#history.contributions().length;
-    const inputs: readonly InputVersion[] = [{ name: 'messages', version: `${lines} lines` }, { name: 'contributions', version: `${contributions}` }];
-    return this.engine.fetch({
+    await this.#ready();
+    const { engine, history, folds, blobs } = this.#parts;
+    const { lines } = history.messages;
+    return engine.fetch({
       name,
-      inputs: () => inputs,
-      run: () => {
-        const position = { line: lines, eventLine: Number.MAX_SAFE_INTEGER, order: this.#history.log.length };
-        return this.#blobs.content(this.#folds.text(kind, lines + 1, position), this.#timeMs());
-      },
+      inputs: () => [{ name: 'messages', version: `${lines} lines` }, { name: 'contributions', version: `${history.contributions().length}` }],
+      run: () => blobs.content(folds.text(kind, lines + 1, { line: lines, eventLine: ALL_EVENTS, order: history.log.length }), this.#timeMs()),
     });
   }
 
   async #fetchSwapIndex(): Promise<Content> {
     await this.#advancePack();
-    const cut = this.#pack.epoch?.cut ?? 1;
-    return this.engine.fetch({
-      name: 'swap/index.jsonl',
-      inputs: () => [{ name: 'cut', version: `${cut}` }],
-      run: () => this.#swap.index(cut, this.#timeMs()),
-    });
+    const { engine, swap } = this.#parts;
+    return engine.fetch({ name: 'swap/index.jsonl', inputs: () => [{ name: 'cut', version: `${swap.cut}` }], run: () => swap.index(swap.cut, this.#timeMs()) });
   }
 
   async #fetchDedupIndex(): Promise<Content> {
-    await this.#history.prepare();
-    const lines = this.#history.messages.lines;
-    return this.engine.fetch({
+    await this.#ready();
+    const { engine, history, swap } = this.#parts;
+    return engine.fetch({
       name: 'dedup/index.jsonl',
-      inputs: () => [{ name: 'messages', version: `${lines} lines` }],
-      run: () => this.#swap.dedupIndex(this.#timeMs()),
+      inputs: () => [{ name: 'messages', version: `${history.messages.lines} lines` }],
+      run: () => swap.dedupIndex(this.#timeMs()),
     });
   }
 
   async #chunk(id: string): Promise<Content> {
-    await this.#history.prepare();
-    let found = this.#swap.chunk(id);
+    await this.#ready();
+    let found = this.#parts.swap.chunk(id);
     if (found === undefined) {
       await this.#advancePack();
-      found = this.#swap.chunk(id);
+      found = this.#parts.swap.chunk(id);
     }
     if (found === undefined) throw new CtxError('swap.unknown', 'ENOENT', 'no such chunk', { where: `context/swap/chunk/${id}` });
-    return { ...found, modifiedMs: this.#history.log.at(this.#history.log.length - 1).timeMs };
+    return { ...found, modifiedMs: this.#timeMs() };
   }
 
   async #blob(id: string): Promise<Content> {
-    await this.#history.prepare();
-    const found = this.#swap.blob(id, this.#timeMs());
+    await this.#ready();
+    const found = this.#parts.swap.blob(id, this.#timeMs());
     if (found === undefined) throw new CtxError('dedup.unknown', 'ENOENT', 'no such content', { where: `context/dedup/blob/${id}` });
     return found;
   }
 
-  async #packAt(at: string): Promise<Record<string, unknown>> {
-    const source = parseSource(at) ?? sourceOfItem(at, undefined);
-    const line = source?.kind === 'messages' ? source.last : source?.kind === 'tail' ? this.#history.messages.lines : undefined;
-    if (line === undefined || line > this.#history.messages.lines) {
-      throw new CtxError('pack.at', 'ENOENT', 'no pack is known by that name', { where: at, next: 'name a message line, such as 120 or msg-120' });
-    }
-    await this.#history.prepare();
-    this.#history.contributionLog.update();
-    const { log } = this.#history;
-    const length = log.indexOfMessagesOffset(this.#history.messages.offsetOfLine(line)) + 1;
-    const folds = new SectionFolds(this.#history, undefined);
-    const identity = { session: basename(this.#directory), agent: basename(dirname(dirname(this.#directory))) };
-    const run = new PackRun(this.#history, folds, this.#services, identity, join(this.#cache, 'at'), this.#blobs);
-    try {
-      await run.advance(length, true, line);
-      const content = run.content('pack.json');
-      return JSON.parse(readContent(content).toString('utf8')) as Record<string, unknown>;
-    } finally {
-      run.close();
-    }
-  }
-
   #timeMs(): number {
-    return this.#history.log.last()?.timeMs ?? 0;
+    return this.#parts.history.log.last()?.timeMs ?? 0;
   }
 
   #saveSoon(): void {
@@ -329,31 +349,14 @@ class Deriver implements InspectableDeriver {
     }, SAVE_AFTER_MS).unref();
   }
 
-  /** The checkpoint before the index is flushed and the memos last: what is newer never depends on what is older. */
+  /** DRV-3: checkpoint, then indexes, then memos: what is written later never depends on what is not there yet. */
   #save(): void {
-    const checkpoint: Checkpoint = {
-      version: CHECKPOINT_VERSION, resets: this.#pack.resets.save(), mark: this.#pack.mark, sections: this.#folds.checkpoint(),
+    const { pack, folds, history, engine, swap } = this.#parts;
+    writeCheckpoint(this.#cache, {
+      version: CHECKPOINT_VERSION, resets: pack.resets.save(), mark: pack.mark, sections: folds.checkpoint(), cut: swap.cut,
       pack: { revision: this.#packRevision, version: this.#packVersion },
-    };
-    const path = join(this.#cache, 'checkpoint.json');
-    mkdirSync(this.#cache, { recursive: true, mode: 0o700 });
-    writeFileSync(`${path}.new`, JSON.stringify(checkpoint), { mode: 0o600 });
-    renameSync(`${path}.new`, path);
-    this.#history.save();
-    this.engine.save();
+    });
+    history.save();
+    engine.save();
   }
-
-  #readCheckpoint(): Checkpoint | undefined {
-    try {
-      const value = JSON.parse(readFileSync(join(this.#cache, 'checkpoint.json'), 'utf8')) as Checkpoint;
-      return value.version === CHECKPOINT_VERSION && value.sections.blocks <= this.#history.blocks.count ? value : undefined;
-    } catch {
-      return undefined;
-    }
-  }
-}
-
-/** All bytes of a content, for small ones. */
-export function readContent(content: Content): Buffer {
-  return Buffer.concat(content.extents.map((extent) => readFileSync(extent.path).subarray(extent.offsetBytes, extent.offsetBytes + extent.sizeBytes)));
 }

@@ -1,0 +1,34 @@
+// Where a session's folds stood: read on open so that a restart folds at most one epoch. A cache like any other.
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PACK_RULE_VERSION } from '../context/pack-policy.ts';
+import type { EpochMark } from './pack-run.ts';
+import type { SectionState } from './section-folds.ts';
+
+export const CHECKPOINT_VERSION: string = `checkpoint/1 ${PACK_RULE_VERSION}`;
+
+export interface Checkpoint {
+  readonly version: string;
+  readonly resets: { readonly through: number; readonly index: number };
+  readonly mark: EpochMark | undefined;
+  readonly sections: SectionState;
+  readonly cut: number;
+  readonly pack: { readonly revision: string; readonly version: string };
+}
+
+/** `blocks`: whole blocks in the cache; a state that goes beyond them is of no use. */
+export function readCheckpoint(cache: string, blocks: number): Checkpoint | undefined {
+  try {
+    const value = JSON.parse(readFileSync(join(cache, 'checkpoint.json'), 'utf8')) as Checkpoint;
+    return value.version === CHECKPOINT_VERSION && value.sections.blocks <= blocks ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function writeCheckpoint(cache: string, checkpoint: Checkpoint): void {
+  mkdirSync(cache, { recursive: true, mode: 0o700 });
+  const path = join(cache, 'checkpoint.json');
+  writeFileSync(`${path}.new`, JSON.stringify(checkpoint), { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
