@@ -50,9 +50,9 @@ describe('scripts/quickstart', () => {
   it('asks on a terminal, and imports after yes', { timeout: 240_000 }, async () => {
     mounted = await prepareStore('quickstart-asks');
     const home = await homeWithTranscript();
-    // `script` gives it a terminal; the answers go on until nobody reads them.
-    const line = `timeout 170 script -qec '${ROOT}scripts/quickstart' /dev/null < <(while echo y; do sleep 0.5; done)`;
-    const { code, stdout } = await mounted.sh(line, { env: { HOME: home }, timeoutMs: 180_000, cwd: '/' });
+    // `script` gives it a terminal; what is typed ahead waits for the question.
+    const line = `timeout 170 script -qec '${ROOT}scripts/quickstart' /dev/null`;
+    const { code, stdout } = await mounted.sh(line, { env: { HOME: home }, timeoutMs: 180_000, cwd: '/', input: 'y\n' });
     expect(stdout).toContain('Import them?');
     expect(code).toBe(0);
     expect((await mounted.ctx(['ls', '--names'])).stdout).toMatch(/^claude-code\//m);
