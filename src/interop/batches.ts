@@ -1,7 +1,7 @@
 // Planned lines as appends: whole lines of one journal, at most 1 MiB a write (a longer line alone).
 import type { ImportLine } from './types.ts';
 
-export const BATCH_BYTES: number = 1024 * 1024;
+const BATCH_BYTES: number = 1024 * 1024;
 
 export interface Batch {
   readonly file: 'messages' | 'events';

@@ -8,7 +8,7 @@ import type { Format, Origin } from './types.ts';
 export type OpenLines = () => AsyncIterable<string> | Iterable<string>;
 
 /** What one import left in a session. */
-export interface ImportedSource {
+interface ImportedSource {
   readonly source: string;
   readonly format: Format;
   readonly layout: string;
@@ -21,7 +21,7 @@ export interface ImportedSource {
 }
 
 /** The sources that a session was imported from, each as its latest import left it. */
-export async function importedSources(events: OpenLines): Promise<readonly ImportedSource[]> {
+async function importedSources(events: OpenLines): Promise<readonly ImportedSource[]> {
   const found = new Map<string, ImportedSource>();
   for await (const line of events()) {
     if (!line.startsWith('{"type":"import.source"')) continue;

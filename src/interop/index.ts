@@ -1,20 +1,16 @@
 // The face of src/interop for the CLI and quickstart.
-export { batchLines, BATCH_BYTES } from './batches.ts';
+export { batchLines } from './batches.ts';
 export type { Batch } from './batches.ts';
-export { chatMessages, NO_RESULT } from './chat-messages.ts';
-export { detectFormat } from './detect.ts';
-export type { Detected, Layout } from './detect.ts';
+export { NO_RESULT } from './chat-messages.ts';
 export { discoverTranscripts } from './discover.ts';
 export type { Transcript } from './discover.ts';
 export { exportMarkdown, exportOpenAi, exportOpenAiLines } from './export-chat.ts';
-export { exportOriginal, importedSources } from './export-original.ts';
-export type { ImportedSource, OpenLines } from './export-original.ts';
+export { exportOriginal } from './export-original.ts';
 export { follow } from './follow.ts';
-export type { FollowOptions, FollowSink } from './follow.ts';
 export { JournalImportState, readImportState } from './import-state.ts';
 export { fileLines } from './journal-lines.ts';
 export { bytesSource, describeSource, fileSource, planImport, readHead } from './plan.ts';
 export type { ImportOptions, SourceDescription } from './plan.ts';
 export { episodeCount } from './plan-document.ts';
 export { FORMATS } from './types.ts';
-export type { Format, ImportLine, ImportState, Origin, SourceFacts, TranscriptSource } from './types.ts';
+export type { Format, TranscriptSource } from './types.ts';
