@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { nodeDisk, type Disk } from '../../src/journal/disk.ts';
 import { fsckSession, openHistory, openOrderLog, readableSegments } from '../../src/journal/index.ts';
 import { openFixture, outcome, temporaryDirectory, unsyncedDisk, user } from './session-fixture.ts';
 
@@ -80,6 +81,35 @@ describe('fork', () => {
     const again = openFixture(parent.directory);
     again.journals.messages.write('1:a', Buffer.from(user('b')));
     expect(again.text()).toBe(user('a') + user('b'));
+  });
+
+  test.each([
+    ['before the new active file: the fork is undone', 'openSync', [true, true]],
+    ['after it: the journal freezes until a reopen', 'chmodSync', ['EIO', true]],
+  ] as const)('a fork that fails %s', (_name, call, [appended, reopened]) => {
+    let failing = false;
+    const disk: Disk = {
+      ...nodeDisk,
+      [call]: (path: string, ...rest: never[]): unknown => {
+        if (failing && (call === 'chmodSync' || path.endsWith('messages.jsonl.new')))
+          throw Object.assign(new Error('full'), { code: 'ENOSPC' });
+        return (nodeDisk[call] as (...all: unknown[]) => unknown)(path, ...rest);
+      },
+    };
+    const parent = openFixture(undefined, { disk });
+    parent.journals.messages.write('1:a', Buffer.from(user('a')));
+    failing = true;
+    expect(outcome(() => parent.journals.forkInto(temporaryDirectory()))).toBe('ENOSPC');
+    failing = false;
+    const append = (opened: typeof parent): unknown => outcome(() => opened.journals.messages.write('1:a', Buffer.from(user('b'))) > 0);
+    expect(append(parent)).toBe(appended);
+    const before = parent.text();
+    parent.close();
+    const again = openFixture(parent.directory);
+    expect(again.text()).toBe(before);
+    expect(append(again)).toBe(reopened);
+    expect(again.text()).toBe(before + user('b'));
+    expect(fsckSession(parent.directory).filter((finding) => finding.severity === 'error')).toEqual([]);
   });
 
   test('the child gets the order log up to the cut and the inputs that it names', () => {
