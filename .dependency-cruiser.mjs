@@ -43,7 +43,7 @@ export default {
       severity: 'error',
       comment: 'Modules that need each other are one module.',
       from: { path: '^(src|mount)/' },
-      to: { circular: true, dependencyTypesNot: ['type-only'] },
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
     },
     { name: 'no-missing', severity: 'error', comment: 'Every import resolves.', from: {}, to: { couldNotResolve: true } },
     {

@@ -23,8 +23,8 @@ export async function setup(): Promise<() => Promise<void>> {
 // Type errors are a step of their own in npm run check; tests of one room still run while another room is being edited.
 async function build(): Promise<void> {
   const root = new URL('..', import.meta.url).pathname;
-  await run('npx', ['tsc', '-p', 'tsconfig.build.json'], { cwd: root, timeout: 180_000 }).catch((error: { stdout?: string }) => {
-    process.stderr.write(`test setup: the build reports errors:\n${error.stdout ?? String(error)}\n`);
+  await run('npx', ['tsc', '-p', 'tsconfig.build.json'], { cwd: root, timeout: 180_000 }).catch((error: Error & { stdout?: string }) => {
+    process.stderr.write(`test setup: the build reports errors:\n${error.stdout ?? error.message}\n`);
   });
 }
 

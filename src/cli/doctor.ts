@@ -13,7 +13,7 @@ import { mountRoot, storeRoot } from './roots.ts';
 import { examples, type Shell } from './shell.ts';
 
 /** `warn` is worth knowing; `fail` is what keeps a mount from working. */
-export interface Finding {
+interface Finding {
   readonly check: string;
   readonly level: 'ok' | 'warn' | 'fail';
   readonly found: string;
@@ -42,9 +42,9 @@ export function registerDoctor(program: Command, shell: Shell): void {
     });
 }
 
-export async function examine(shell: Shell): Promise<readonly Finding[]> {
-  const found = await Promise.all([nodeVersion(), fuseDevice(shell), fusermount(shell), storeAccess(shell), mounts(shell)]);
-  return found.flat();
+async function examine(shell: Shell): Promise<readonly Finding[]> {
+  const found = await Promise.all([fuseDevice(shell), fusermount(shell), storeAccess(shell), mounts(shell)]);
+  return [...nodeVersion(), ...found.flat()];
 }
 
 function nodeVersion(): readonly Finding[] {

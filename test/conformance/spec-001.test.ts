@@ -89,10 +89,9 @@ describe('session layout', () => {
 
 describe('context pack', () => {
   it('identifies the source of every item, and the sources are there', async () => {
-    for (const { source } of (await pack()).items) {
-      expect(source).not.toBe('');
-      expect((await mounted.sh(`test -e '${source}'`, { cwd: session })).code).toBe(0);
-    }
+    const sources = (await pack()).items.map(({ source }) => source);
+    expect(sources).not.toContain('');
+    await mounted.must(`stat --format= ${[...new Set(sources)].map((source) => `'${source}'`).join(' ')}`, { cwd: session });
   });
 
   it('respects context/budget, counted as a whole by the real tokenizer, for pack.md and prompt.json', async () => {
@@ -193,7 +192,7 @@ describe('dedup', () => {
   it('repeated tool output is listed once with its places, and its blob is that text', async () => {
     const [row] = (await rows('context/dedup/index.jsonl')).filter(({ bytes }) => bytes === Buffer.byteLength(REPEATED_OUTPUT));
     expect(row).toMatchObject({ hash: `sha256-${sha256(REPEATED_OUTPUT)}`, refs: expect.any(Array), tokens: expect.any(Number) });
-    expect((row?.['refs'] as readonly string[]).length).toBeGreaterThan(1);
+    expect(row?.['refs']).toHaveProperty('1');
     expect(await read(`context/dedup/blob/${String(row?.['hash'])}`)).toBe(REPEATED_OUTPUT);
   });
 
