@@ -2,10 +2,12 @@
 // Fixed parts of the rule are constants here: changing one is a new PACK_RULE_VERSION.
 import { CtxError } from '../abi/errors.ts';
 import { DEFAULT_BUDGET_TOKENS } from '../abi/session-files.ts';
+import { RECALL_VERSION } from '../search/recall.ts';
+import { SEARCH_VERSION } from '../search/segment.ts';
 import { parsePolicy } from './policy.ts';
 
 /** Names everything that a pack's bytes depend on besides history; a memo of another version is stale. */
-export const PACK_RULE_VERSION = 'pack/1 tokens/1 recall/1';
+export const PACK_RULE_VERSION: string = `pack/1 recall/${RECALL_VERSION} search/${SEARCH_VERSION}`;
 
 export interface PackPolicy {
   readonly tokenizer: string;

@@ -1,8 +1,10 @@
 // Recall as the pack shows it: the lines that search chose, neighbours joined, long messages by the passage that answers.
+import { digestOf } from '../abi/digest.ts';
 import type { TokenCounter } from '../tokens/types.ts';
 import { passages } from '../search/passages.ts';
 import type { TermIndex } from '../search/recall-index.ts';
 import { recall } from '../search/recall.ts';
+import type { RecallChoice } from '../search/recall.ts';
 import { terms } from '../search/terms.ts';
 import { fits, headAndTail } from './partial.ts';
 import type { RecallAnswer, RecallPick } from './pack-source.ts';
@@ -21,7 +23,11 @@ const COUNTED_LINES = 48;
 export interface RecallHistory {
   readonly index: TermIndex;
   message(line: number): MessageLine;
+  /** Answers that were found before, by question. A cache: an answer follows from its key. */
+  readonly known: Map<string, RecallChoice>;
 }
+
+const KNOWN_ANSWERS = 512;
 
 export function recallFrom(history: RecallHistory, counter: TokenCounter, query: MessageLine, cut: number, limitTokens: number, except: ReadonlySet<number>): RecallAnswer {
   const asked = query.view.text.slice(0, QUERY_CHARS);
@@ -33,12 +39,15 @@ export function recallFrom(history: RecallHistory, counter: TokenCounter, query:
     return body;
   };
   let counted = 0;
-  const choice = recall(history.index, {
+  const key = digestOf(`${query.line} ${cut} ${limitTokens} ${[...except].sort((a, b) => a - b).join(' ')}`).slice(7, 39);
+  const choice = history.known.get(key) ?? recall(history.index, {
     query: asked, throughLine: cut - 1, limitTokens, except,
     textOf: (line) => scoredText(history.message(line)),
     // The first choices are counted; of those that come late only their size matters.
     costOf: (line) => (counted++ < COUNTED_LINES ? counter.count(bodyOf(line)) : Math.ceil(Math.min(said(history.message(line)).length / 3.5, LINE_TOKENS))) + ITEM_TOKENS,
   });
+  history.known.set(key, choice);
+  if (history.known.size > KNOWN_ANSWERS) for (const [oldest] of history.known) { history.known.delete(oldest); break; }
   const picks: RecallPick[] = [];
   for (const { line } of [...choice.lines].sort((a, b) => a.line - b.line)) {
     const last = picks[picks.length - 1];

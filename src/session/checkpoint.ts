@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PACK_RULE_VERSION } from '../context/pack-policy.ts';
+import type { RecallChoice } from '../search/recall.ts';
 import type { EpochMark } from './pack-run.ts';
 import type { SectionState } from './section-folds.ts';
 
@@ -13,6 +14,8 @@ export interface Checkpoint {
   readonly mark: EpochMark | undefined;
   readonly sections: SectionState;
   readonly cut: number;
+  /** PackRun.recalled. */
+  readonly recalled: readonly (readonly [string, RecallChoice])[];
   readonly pack: { readonly revision: string; readonly version: string };
 }
 

@@ -6,9 +6,11 @@ import type { Epoch } from '../context/pack-epoch.ts';
 import { cellBytes, readPackPolicy } from '../context/pack-policy.ts';
 import type { PackPolicy } from '../context/pack-policy.ts';
 import type { ChildResult, PackSource, PinnedFile, StreamPosition } from '../context/pack-source.ts';
+import type { RecallChoice } from '../search/recall.ts';
 import { recallFrom } from '../context/pack-search.ts';
 import { packTrailer, packHead } from '../context/pack-json.ts';
 import type { Content } from '../derive/types.ts';
+import { BLOCK_LINES } from '../context/types.ts';
 import { cellAt, cellNumber, GRID_REASON, ResetScan } from './grid.ts';
 import type { Cell } from './grid.ts';
 import { affectsPrefix } from './input-watch.ts';
@@ -44,6 +46,8 @@ export class PackRun {
   readonly #names: EpochNames;
   readonly #blobs: BlobFiles;
   readonly resets: ResetScan = new ResetScan();
+  /** Recall answers by question: with them, folding an epoch again asks the index nothing. */
+  readonly recalled: Map<string, RecallChoice> = new Map<string, RecallChoice>();
   #cell: Cell | undefined;
   #cellBytes = Infinity;
   #resetBytes = 0;
@@ -113,6 +117,7 @@ export class PackRun {
     const resetIndex = this.resets.last(log, length);
     const source = this.#fold !== undefined && this.#cell?.resetIndex === resetIndex ? this.#fold.source : this.#sourceAt(resetIndex);
     const cell = cellAt(log, messages, resetIndex, lines, cellBytes(source.policy));
+    if (yields) await this.#approach(cell, cellBytes(source.policy));
     const current = this.#cell;
     if (this.#fold === undefined || current === undefined || current.resetIndex !== cell.resetIndex || current.number !== cell.number) this.#begin(cell, source, length);
     await this.#forward(length, yields, lastLine);
@@ -130,6 +135,15 @@ export class PackRun {
 
   close(): void {
     this.#closeFiles();
+  }
+
+  /** Brings the sections' folds near a new cell in slices: far enough back that its cut cannot lie before. */
+  async #approach(cell: Cell, sizeBytes: number): Promise<void> {
+    const { messages } = this.#history;
+    if (sizeBytes === Infinity || cell.start.line < 2) return;
+    const back = messages.offsetOfLine(cell.start.line) - Math.ceil(sizeBytes / 2);
+    if (back <= 0) return;
+    await this.#folds.approach(Math.floor((messages.lineOfOffset(back) - 1) / BLOCK_LINES), SLICE_MS, this.#services.now);
   }
 
   #begin(cell: Cell, source: PackSource, length: number): void {
@@ -248,7 +262,7 @@ export class PackRun {
         return [...asOf.keys()].sort((a, b) => (a < b ? -1 : 1)).map((path) => this.#child(path, asOf.get(path) as string)).filter((child) => child !== undefined);
       },
       recall: (query, cut, limitTokens, except) => recallFrom({
-        index: history.indexThrough(cut - 1), message: (line) => history.lines.at(line),
+        index: history.indexThrough(cut - 1), message: (line) => history.lines.at(line), known: this.recalled,
       }, counter, query, cut, limitTokens, except),
     };
   }

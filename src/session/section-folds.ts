@@ -1,6 +1,7 @@
 // summary, facts, decisions, todo and refs as of any cut and position: folds of block records and contributions.
 // Two states of each fold are kept, the older well behind the cut: so an epoch costs a clone and a few blocks, and a cut
 // that lies a little earlier than the one before costs no more. Anything older is folded again from the first block.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SectionKind, StreamPosition } from '../context/pack-source.ts';
 import { decisionsFold } from '../context/decisions.ts';
 import { factsFold } from '../context/facts.ts';
@@ -49,6 +50,18 @@ export class SectionFolds {
   /** The state to write into a checkpoint: everything later is folded from it. */
   checkpoint(): SectionState {
     return this.#older;
+  }
+
+  /** Folds up to `whole` blocks ahead of need, giving way every few milliseconds. No cut may come to lie before them. */
+  async approach(whole: number, sliceMs: number, now: () => number): Promise<void> {
+    let due = now() + sliceMs;
+    while (this.#newer.blocks + STRIDE_BLOCKS <= whole) {
+      this.#advance(this.#newer, this.#newer.blocks + STRIDE_BLOCKS);
+      if (now() < due) continue;
+      await nextTurn();
+      due = now() + sliceMs;
+    }
+    if (this.#older.blocks + 4 * STRIDE_BLOCKS < this.#newer.blocks) this.#older = structuredClone(this.#newer);
   }
 
   /** Blocks below `cut`, then every contribution up to the position. */

@@ -205,6 +205,7 @@ class Deriver implements InspectableDeriver {
       pack.resets.restore(checkpoint.resets, history.log.length);
       if (checkpoint.mark !== undefined) pack.resumeAt(checkpoint.mark);
       swap.cut = checkpoint.cut;
+      for (const [key, choice] of checkpoint.recalled) pack.recalled.set(key, choice);
     }
     this.#packRevision = checkpoint?.pack.revision ?? '';
     this.#packVersion = checkpoint?.pack.version ?? '';
@@ -353,7 +354,7 @@ class Deriver implements InspectableDeriver {
   #save(): void {
     const { pack, folds, history, engine, swap } = this.#parts;
     writeCheckpoint(this.#cache, {
-      version: CHECKPOINT_VERSION, resets: pack.resets.save(), mark: pack.mark, sections: folds.checkpoint(), cut: swap.cut,
+      version: CHECKPOINT_VERSION, resets: pack.resets.save(), mark: pack.mark, sections: folds.checkpoint(), cut: swap.cut, recalled: [...pack.recalled],
       pack: { revision: this.#packRevision, version: this.#packVersion },
     });
     history.save();

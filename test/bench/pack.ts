@@ -33,12 +33,15 @@ async function measure(directory: string, messages: number): Promise<Record<stri
   services.counter('o200k_base').count('warm');
 
   const stalls = watchStalls();
+  const cpuBefore = process.cpuUsage();
   const cold = await timed(async () => {
     const deriver = openSessionDeriver(directory, services);
     await deriver.fetch('pack.json', { messagesBytes: historyBytes, eventsBytes: 0 });
     return deriver;
   });
   const worstStallMs = stalls();
+  const cpu = process.cpuUsage(cpuBefore);
+  const coldCpuSeconds = (cpu.user + cpu.system) / 1e6;
   await cold.value.close();
   const cache = join(directory, 'context/.cache');
   const diskAll = du(cache);
@@ -75,7 +78,7 @@ async function measure(directory: string, messages: number): Promise<Record<stri
   await services.close();
   return {
     messages, history_mb: round(historyBytes / 1e6), cpus: cpus().length,
-    cold_s: round(cold.ms / 1000), cold_mb_s: round(historyBytes / 1e6 / (cold.ms / 1000)), worst_stall_ms: round(worstStallMs),
+    cold_s: round(cold.ms / 1000), cold_mb_s: round(historyBytes / 1e6 / (cold.ms / 1000)), cold_cpu_s: round(coldCpuSeconds), cold_mb_per_cpu_s: round(historyBytes / 1e6 / coldCpuSeconds), worst_stall_ms: round(worstStallMs),
     reopen_unchanged_ms: round(warm.ms), reopen_after_append_ms: round(restart.ms),
     append_pack_ms: summary(plain), user_append_pack_ms: summary(users),
     disk_context_percent: round(((diskAll - diskIndex) / historyBytes) * 100), disk_index_percent: round((diskIndex / historyBytes) * 100), order_log_percent: round((orderBytes / historyBytes) * 100),
