@@ -217,6 +217,9 @@ def main():
     if sys.argv[1] == '--list':
         print(json.dumps([name for name, _ in CASES]))
         return
+    if sys.argv[1] == '--list-second-user':
+        print(json.dumps([name for name, function in CASES if 'as_other' in function.__code__.co_names]))
+        return
     base = os.path.join(sys.argv[1], f'posix{os.getpid()}')
     only = re.compile(sys.argv[2] if len(sys.argv) > 2 else '')
     os.mkdir(base)
