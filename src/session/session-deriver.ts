@@ -50,7 +50,6 @@ const SECTION_FILES: ReadonlyMap<string, SectionKind> = new Map([
   ['summary.md', 'summary'], ['facts.jsonl', 'facts'], ['decisions.jsonl', 'decisions'], ['todo.md', 'todo'], ['refs.jsonl', 'refs'],
 ]);
 const SAVE_AFTER_MS = 500;
-const ALL_EVENTS: number = Number.MAX_SAFE_INTEGER;
 
 /** Everything that is read from or written to the cache; opened again after garbage collection. */
 interface Parts {
@@ -295,7 +294,7 @@ class Deriver implements InspectableDeriver {
     return engine.fetch({
       name,
       inputs: () => [{ name: 'messages', version: `${lines} lines` }, { name: 'contributions', version: `${history.contributions().length}` }],
-      run: () => blobs.content(folds.text(kind, lines + 1, { line: lines, eventLine: ALL_EVENTS, order: history.log.length }), this.#timeMs()),
+      run: () => blobs.content(folds.text(kind, lines + 1, { line: lines, eventLine: history.log.last()?.eventLines ?? 0, order: history.log.length }), this.#timeMs()),
     });
   }
 
