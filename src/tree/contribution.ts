@@ -34,6 +34,8 @@ export class ContributionHandle extends Handle {
   #whole: Buffer | undefined;
   #old: Buffer | undefined;
   #dirty = false;
+  /** Emptied, and nothing written yet: FLUSH of a dup (a shell's redirection) must not take that for the content. */
+  #truncated = false;
 
   constructor(session: Session, name: string, flags: number, current: () => Buffer) {
     super();
@@ -44,7 +46,7 @@ export class ContributionHandle extends Handle {
     const truncate = (flags & constants.O_TRUNC) !== 0;
     if (isWholeFile(name)) {
       this.#whole = truncate ? Buffer.alloc(0) : current();
-      this.#dirty = truncate;
+      this.#truncated = truncate;
     } else if (!isLineFile(name) || !this.#append || truncate) {
       throw fail('EPERM', isLineFile(name) ? 'append lines (>>) to contribute; the rest is derived' : 'this file is derived');
     }
@@ -59,6 +61,15 @@ export class ContributionHandle extends Handle {
     return this.#whole === undefined ? this.#writeLines(bytes, owner) : this.#writeWhole(this.#whole, offset, bytes);
   }
 
+  truncate(sizeBytes: number): void {
+    if (this.#whole === undefined) throw fail('EPERM', 'append lines (>>) to contribute; the rest is derived');
+    if (sizeBytes > DEFAULT_MAX_LINE_BYTES) throw fail('EFBIG', 'longer than one event may be');
+    const next = Buffer.alloc(sizeBytes);
+    this.#whole.copy(next);
+    this.#whole = next;
+    this.#truncated = true;
+  }
+
   #writeWhole(old: Buffer, offset: number, bytes: Buffer): number {
     const start = this.#append ? old.length : offset;
     if (start + bytes.length > DEFAULT_MAX_LINE_BYTES) throw fail('EFBIG', 'longer than one event may be');
@@ -66,6 +77,7 @@ export class ContributionHandle extends Handle {
     old.copy(next);
     bytes.copy(next, start);
     this.#whole = next;
+    this.#truncated = false;
     this.#dirty = true;
     return bytes.length;
   }
@@ -120,6 +132,7 @@ export class ContributionHandle extends Handle {
         });
       }
     }
+    this.#dirty ||= this.#truncated;
     if (this.#dirty) this.flush('');
   }
 

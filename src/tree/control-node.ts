@@ -5,7 +5,7 @@ import { isControlFile, MAX_CONTROL_BYTES, validateControl } from '../session/co
 import { lstatOrFail, toAttr } from './backing.ts';
 import type { Session } from './sessions.ts';
 import { fail, Handle, TreeNode } from './types.ts';
-import type { Attr, AttrChange } from './types.ts';
+import type { Attr, AttrChange, Caller } from './types.ts';
 
 /** Files whose every write must be valid by itself; the structured ones may arrive in pieces. */
 const STRUCTURED = new Set(['meta.json', 'context/tools.json', 'context/policy.yaml', 'context/gc.policy']);
@@ -32,8 +32,13 @@ export class ControlNode extends TreeNode {
     return toAttr(lstatOrFail(this.path));
   }
 
-  override setattr(change: AttrChange): Attr {
+  override setattr(change: AttrChange, _caller: Caller, handle?: Handle): Attr {
     if (change.uid !== undefined || change.gid !== undefined) throw fail('EPERM', 'a control file belongs to its session');
+    // ftruncate before a rewrite (as editors do): the new value is judged when it is written.
+    if (change.sizeBytes !== undefined && handle instanceof ControlHandle) {
+      handle.truncate(change.sizeBytes);
+      return { ...this.attr(), sizeBytes: change.sizeBytes };
+    }
     if (change.sizeBytes !== undefined) {
       const bytes = Buffer.alloc(Math.min(change.sizeBytes, MAX_CONTROL_BYTES));
       fs.readFileSync(this.path).copy(bytes);
@@ -65,7 +70,9 @@ class ControlHandle extends Handle {
   readonly node: ControlNode;
   readonly #append: boolean;
   #bytes: Buffer;
-  #dirty: boolean;
+  #dirty = false;
+  /** Emptied, and nothing written yet: FLUSH of a dup (a shell's redirection) must not take that for the value. */
+  #truncated: boolean;
 
   constructor(node: ControlNode, flags: number) {
     super();
@@ -73,7 +80,7 @@ class ControlHandle extends Handle {
     this.#append = (flags & constants.O_APPEND) !== 0;
     const truncate = (flags & constants.O_TRUNC) !== 0;
     this.#bytes = truncate ? Buffer.alloc(0) : fs.readFileSync(node.path);
-    this.#dirty = truncate;
+    this.#truncated = truncate;
   }
 
   override read(offset: number, into: Buffer): number {
@@ -83,6 +90,7 @@ class ControlHandle extends Handle {
   override write(offset: number, bytes: Buffer): number {
     const start = this.#append ? this.#bytes.length : offset;
     if (start + bytes.length > MAX_CONTROL_BYTES) throw fail('EFBIG', 'a control file is at most 1 MiB');
+    this.#truncated = false;
     const next = Buffer.alloc(Math.max(this.#bytes.length, start + bytes.length));
     this.#bytes.copy(next);
     bytes.copy(next, start);
@@ -107,6 +115,14 @@ class ControlHandle extends Handle {
     return bytes.length;
   }
 
+  truncate(sizeBytes: number): void {
+    if (sizeBytes > MAX_CONTROL_BYTES) throw fail('EFBIG', 'a control file is at most 1 MiB');
+    const next = Buffer.alloc(sizeBytes);
+    this.#bytes.copy(next);
+    this.#bytes = next;
+    this.#truncated = true;
+  }
+
   /** stdio sends full 4 KiB blocks while more is to come; anything else that ends a line is taken as whole. */
   #endsHere(bytes: Buffer): boolean {
     return bytes.length % 4096 !== 0 && bytes[bytes.length - 1] === 0x0a;
@@ -119,6 +135,7 @@ class ControlHandle extends Handle {
   }
 
   override release(): void {
+    this.#dirty ||= this.#truncated;
     try {
       this.flush();
     } catch {

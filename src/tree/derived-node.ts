@@ -47,7 +47,12 @@ export class VersionNode extends TreeNode {
     return this.#attr;
   }
 
-  override setattr(change: AttrChange): Attr {
+  override setattr(change: AttrChange, _caller: Caller, handle?: Handle): Attr {
+    // ftruncate before a rewrite, as editors do.
+    if (change.sizeBytes !== undefined && handle instanceof ContributionHandle) {
+      handle.truncate(change.sizeBytes);
+      return { ...this.#attr, sizeBytes: change.sizeBytes };
+    }
     const timesOnly = change.mode === undefined && change.uid === undefined && change.gid === undefined && change.sizeBytes === undefined;
     if (!timesOnly) throw fail('EPERM', 'this file is derived: append a line to contribute, or write the whole file');
     return this.#attr;
