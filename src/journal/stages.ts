@@ -1,5 +1,6 @@
 // Unfinished lines, per (open file, lock owner). Volatile: a stage is never part of the journal's size.
 import type { Digest } from '../abi/digest.ts';
+import type { CtxError } from '../abi/errors.ts';
 import type { Reject } from './rejects.ts';
 import type { StageKey } from './types.ts';
 
@@ -13,6 +14,16 @@ export interface Stage {
   reject: Reject | undefined;
   /** The refused WRITE whose later good lines were stored: an identical one that follows at once is its retry. */
   refused: RefusedWrite | undefined;
+  /** The last WRITE was taken and as large as one request may be: the next one may continue the same write(2). */
+  full: boolean;
+  /** A refusal that a write(2) of several requests ends in a short count instead of: told again to the same bytes. */
+  owed: OwedRefusal | undefined;
+}
+
+export interface OwedRefusal {
+  readonly sizeBytes: number;
+  readonly digest: Digest;
+  readonly error: CtxError;
 }
 
 export interface RefusedWrite {
@@ -45,7 +56,10 @@ export class Stages {
     if (stages === undefined) this.#files.set(openFile, (stages = new Map()));
     let stage = stages.get(key);
     if (stage === undefined) {
-      stages.set(key, (stage = { pieces: [], sizeBytes: 0, discarding: false, reject: undefined, refused: undefined }));
+      stages.set(
+        key,
+        (stage = { pieces: [], sizeBytes: 0, discarding: false, reject: undefined, refused: undefined, full: false, owed: undefined }),
+      );
       this.#count++;
     }
     return stage;
@@ -67,7 +81,7 @@ export class Stages {
 
   /** Forgets the stage when nothing is left to remember. */
   settle(key: StageKey, stage: Stage): void {
-    if (stage.sizeBytes > 0 || stage.discarding || stage.refused !== undefined) return;
+    if (stage.sizeBytes > 0 || stage.discarding || stage.refused !== undefined || stage.full || stage.owed !== undefined) return;
     const openFile = openFileOf(key);
     const stages = this.#files.get(openFile);
     if (stages === undefined || !stages.delete(key)) return;
