@@ -39,7 +39,7 @@ export function buildSegment(directory: string, number: number, docs: Iterable<S
   mkdirSync(directory, { recursive: true });
   const building = join(directory, `building-${number}.db`);
   removeSegment(building);
-  const segment = new Segment(building, number, false);
+  const segment = new Segment(building, number, 'building');
   const lastLine = (number + 1) * SEGMENT_LINES;
   let batch: SearchDoc[] = [];
   for (const doc of docs) {
@@ -72,7 +72,7 @@ class SegmentedIndex implements TermIndex {
       const match = /^open-([0-9]+)\.db$/.exec(name);
       if (match !== null && Number(match[1]) !== next) removeSegment(join(directory, name));
     }
-    this.#open = tryOpen(openPath(directory, next), next, false) ?? new Segment(openPath(directory, next), next, false);
+    this.#open = tryOpen(openPath(directory, next), next, false) ?? new Segment(openPath(directory, next), next, 'open');
   }
 
   get lastLine(): number {
@@ -126,8 +126,8 @@ class SegmentedIndex implements TermIndex {
     const number = this.#sealed.length;
     const path = sealedPath(this.#directory, number);
     this.#open.seal(path);
-    this.#sealed.push(new Segment(path, number, true));
-    this.#open = new Segment(openPath(this.#directory, number + 1), number + 1, false);
+    this.#sealed.push(new Segment(path, number, 'sealed'));
+    this.#open = new Segment(openPath(this.#directory, number + 1), number + 1, 'open');
   }
 }
 
@@ -143,7 +143,7 @@ function openPath(directory: string, number: number): string {
 function tryOpen(path: string, number: number, sealed: boolean): Segment | undefined {
   let segment: Segment | undefined;
   try {
-    segment = new Segment(path, number, sealed);
+    segment = new Segment(path, number, sealed ? 'sealed' : 'open');
     if (segment.version === SEARCH_VERSION && (!sealed || segment.lastLine === (number + 1) * SEGMENT_LINES)) return segment;
   } catch {
     // Derived bytes: whatever is wrong with them, they are built again.

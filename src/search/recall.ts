@@ -5,7 +5,7 @@ import { answerFit, expects } from './answer-shape.ts';
 import { concepts, type Concept } from './concepts.ts';
 import type { WeightedTerm } from './rank.ts';
 import type { TermIndex } from './recall-index.ts';
-import { terms } from './terms.ts';
+import { TermWriter } from './term-writer.ts';
 import type { SearchHit } from './types.ts';
 
 /** Changes whenever the same inputs may choose other lines. */
@@ -33,6 +33,8 @@ export interface RecallChoice {
 
 export interface Tuning {
   readonly candidates: number;
+  /** How many of them bring the lines around them. */
+  readonly stretches: number;
   /** Sixteenths of what is heard from the lines before, nearest first. */
   readonly before: readonly number[];
   /** The same for the lines after: a question's line hears the answer's words. */
@@ -41,8 +43,9 @@ export interface Tuning {
   readonly repeat: number;
 }
 
-export const TUNING: Tuning = { candidates: 80, before: [8, 7, 6, 5], after: [8, 6], shape: 3, repeat: 12 };
+export const TUNING: Tuning = { candidates: 80, stretches: 32, before: [8, 7, 6, 5], after: [8, 6], shape: 3, repeat: 12 };
 
+const writer = new TermWriter();
 const MAX_CONCEPTS = 32;
 const MAX_NEXT = 16;
 /** Index look-ups (terms x segments) that one question may cost. */
@@ -57,7 +60,7 @@ export function recall(index: TermIndex, request: RecallRequest, tuning: Tuning 
   const { hits, rarities } = index.ranking(query, tuning.candidates, { throughLine: request.throughLine });
   const rarity = new Map(query.map(({ term }, i) => [term, rarities[i] as number]));
   const stretch = new Stretch(asked, rarity, request, tuning);
-  for (const hit of hits) stretch.open(hit.line);
+  hits.forEach((hit, i) => stretch.open(hit.line, i < tuning.stretches));
   return stretch.choose();
 }
 
@@ -92,7 +95,12 @@ class Stretch {
     this.#shapes = expects(request.query);
   }
 
-  open(line: number): void {
+  /** A line, and the lines around it when it is among the best. */
+  open(line: number, around: boolean): void {
+    if (!around) {
+      this.#lines.add(line);
+      return;
+    }
     for (let at = line - this.#tuning.after.length; at <= line + this.#tuning.before.length; at += 1) {
       if (at >= 1 && at <= this.#request.throughLine) this.#lines.add(at);
     }
@@ -142,10 +150,9 @@ class Stretch {
     const text = this.#request.textOf(line);
     let said: Int32Array | undefined;
     if (text !== undefined) {
-      const own = terms(text);
-      const set = new Set(own);
+      const set = new Set(writer.write(text).toString().split(' '));
       // A long line says each thing less clearly.
-      const length = 48 + Math.min(own.length, 600);
+      const length = 48 + Math.min(writer.count, 600);
       said = Int32Array.from(this.#asked, (concept) => {
         let best = 0;
         for (const { term, weight } of concept) if (set.has(term)) best = Math.max(best, weight * (this.#rarity.get(term) ?? 0));
@@ -160,7 +167,7 @@ class Stretch {
   #heard(line: number): Int32Array {
     const heard = new Int32Array(this.#asked.length);
     const listen = (at: number, weight: number): void => {
-      const said = this.#says(at);
+      const said = this.#lines.has(at) ? this.#says(at) : undefined;
       if (said === undefined) return;
       for (let i = 0; i < heard.length; i += 1) heard[i] = Math.max(heard[i] as number, ((said[i] as number) * weight) >> 4);
     };

@@ -1,7 +1,7 @@
 // One segment of the index: a contentless FTS5 table of pre-computed terms (libsql), and a map from its rows to lines.
 // Rows are passages, numbered from 1 in line order. A segment covers SEGMENT_LINES lines of the journal, whatever they
 // hold, so that segments can be built apart from each other. A sealed segment never changes.
-import { existsSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
 import Database from 'libsql';
 import { passages } from './passages.ts';
 import { TermWriter } from './term-writer.ts';
@@ -40,8 +40,12 @@ export class Segment {
   #lastLine: number;
   #dirty = false;
 
-  /** Opens a segment, or creates an empty open one. */
-  constructor(path: string, number: number, sealed: boolean) {
+  /**
+   * `open`: made when missing, and every flush survives a crash. `building`: survives nothing before it is sealed.
+   * `sealed`: read only.
+   */
+  constructor(path: string, number: number, mode: 'open' | 'building' | 'sealed') {
+    const sealed = mode === 'sealed';
     this.path = path;
     this.baseLine = number * SEGMENT_LINES;
     this.#lastLine = this.baseLine;
@@ -49,8 +53,8 @@ export class Segment {
     this.#db = new Database(path);
     this.#db.exec(`PRAGMA cache_size=-512; PRAGMA temp_store=MEMORY; ${sealed ? 'PRAGMA query_only=1;' : ''}`);
     if (!sealed) {
-      this.#db.prepare('PRAGMA journal_mode=WAL').all();
-      this.#db.exec(`PRAGMA synchronous=NORMAL;
+      this.#db.prepare(`PRAGMA journal_mode=${mode === 'open' ? 'WAL' : 'OFF'}`).all();
+      this.#db.exec(`PRAGMA synchronous=${mode === 'open' ? 'NORMAL' : 'OFF'};
         CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
         CREATE TABLE IF NOT EXISTS map (first INTEGER PRIMARY KEY, rows BLOB);
         CREATE TABLE IF NOT EXISTS hot (term TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -143,6 +147,10 @@ export class Segment {
     this.flush();
     this.#db.prepare('PRAGMA journal_mode=DELETE').all();
     this.close();
+    // Durable before it has its name: a crash leaves a file that is rebuilt, never a sealed one with holes.
+    const fd = openSync(this.path, 'r+');
+    fsyncSync(fd);
+    closeSync(fd);
     renameSync(this.path, sealedPath);
   }
 

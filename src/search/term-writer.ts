@@ -1,6 +1,6 @@
 // The bulk form of `terms`: the distinct words' terms of a passage as one line of text for the index. ASCII words are
 // scanned in place and looked up by hash, so a word is analysed once for each filling of the cache.
-import { terms } from './terms.ts';
+import { analyseAscii, terms } from './terms.ts';
 
 /** Words longer than this are analysed each time. */
 const CACHED_WORD = 32;
@@ -106,7 +106,7 @@ export class TermWriter {
   }
 
   #learn(text: string, start: number, end: number, hash: number): number {
-    const found = terms(text.slice(start, end));
+    const found = analyseAscii(text.slice(start, end));
     const line = found.length === 0 ? '' : `${found.join(' ')} `;
     let at = this.#words[this.#entries] as number;
     let to = this.#terms[this.#entries] as number;

@@ -56,22 +56,43 @@ function addOther(piece: string, found: string[]): void {
   else found.push(piece.toLowerCase().slice(0, MAX_TERM));
 }
 
-function analyseAscii(word: string): readonly string[] {
-  const whole = simple(word);
-  const parts = word.length <= MAX_TERM * 2 ? (word.match(PARTS) ?? []) : [];
-  if (parts.length < 2) return whole === '' ? [] : [whole];
-  const found = [whole];
-  for (const part of parts) {
-    const term = simple(part);
-    if (term !== '' && term.length > 1) found.push(term);
+/** Terms of a word of ASCII letters and digits. */
+export function analyseAscii(word: string): readonly string[] {
+  const shape = shapeOf(word);
+  if (shape === 'digits') return [digits(word)];
+  const lower = word.toLowerCase();
+  if (shape === 'letters') return STOP_WORDS.has(lower) ? [] : [letters(lower)];
+  const whole = lower.slice(0, MAX_TERM);
+  if (word.length > MAX_TERM * 2) return [whole];
+  const found = [/^[a-z]+$/.test(lower) ? letters(lower) : whole];
+  for (const part of word.match(PARTS) ?? []) {
+    const term = part < ':' ? digits(part) : STOP_WORDS.has(part.toLowerCase()) ? '' : letters(part.toLowerCase());
+    if (term.length > 1) found.push(term);
   }
   return found;
 }
 
-function simple(word: string): string {
-  const lower = word.toLowerCase();
-  if (STOP_WORDS.has(lower)) return '';
-  if (/^[0-9]+$/.test(lower)) return lower.replace(/^0+(?=.)/, '').slice(0, MAX_TERM);
-  if (!/^[a-z]+$/.test(lower)) return lower.slice(0, MAX_TERM);
+/** `letters`: one case, or a capital first; `mixed`: camel case, or letters and digits. */
+function shapeOf(word: string): 'digits' | 'letters' | 'mixed' {
+  let digit = 0;
+  let upper = 0;
+  for (let i = 0; i < word.length; i += 1) {
+    const code = word.charCodeAt(i);
+    if (code < 0x3a) digit += 1;
+    else if (code < 0x5b) upper += 1;
+  }
+  if (digit === word.length) return 'digits';
+  if (digit > 0) return 'mixed';
+  const capital = upper === 1 && word.charCodeAt(0) < 0x5b;
+  return upper === 0 || upper === word.length || capital ? 'letters' : 'mixed';
+}
+
+function digits(word: string): string {
+  let at = 0;
+  while (at < word.length - 1 && word.charCodeAt(at) === 0x30) at += 1;
+  return word.slice(at, at + MAX_TERM);
+}
+
+function letters(lower: string): string {
   return stem(IRREGULAR.get(lower) ?? lower).slice(0, MAX_TERM);
 }
