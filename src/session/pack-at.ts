@@ -22,7 +22,12 @@ export function findPackPosition(history: SessionHistory, at: string): PackPosit
   if (line === undefined || line < 1 || line > history.messages.lines) {
     throw new CtxError('pack.at', 'ENOENT', 'no pack is known by that name', { where: at, next: 'name a message line, such as 120 or msg-120, or a digest that a model call recorded' });
   }
-  return { line, order: history.log.indexOfMessagesOffset(history.messages.offsetOfLine(line)) + 1 };
+  // As of just before the next message: what was contributed or changed in between belongs to it.
+  const { log } = history;
+  const end = history.messages.offsetOfLine(line + 1);
+  const next = log.indexOfMessagesOffset(end);
+  const inside = next < log.length && (next === 0 ? 0 : log.at(next - 1).messagesEnd) < end;
+  return { line, order: inside ? next + 1 : next };
 }
 
 /** The newest record of a call with this pack. Linear in events; other events are not parsed. */

@@ -111,7 +111,7 @@ export class PackRun {
   }
 
   /** Folds everything below order-log record `length` (messages up to `lastLine` only). Gives way every few milliseconds. */
-  async advance(length: number, yields = true, lastLine = Infinity): Promise<void> {
+  async advance(length: number, yields: boolean = true, lastLine: number = Infinity): Promise<void> {
     const { log, messages } = this.#history;
     const lines = Math.min(lastLine, length === 0 ? 0 : log.at(length - 1).messageLines);
     const resetIndex = this.resets.last(log, length);

@@ -1,0 +1,174 @@
+// What runs and what does not: one "fresh is not rebuilt" test for every derived file, and the edits around us.
+import { readdirSync, rmSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { DERIVED_FIXED } from '../../src/abi/session-files.ts';
+import { TestSession } from './session-fixture.ts';
+
+const open: TestSession[] = [];
+function session(controls: Readonly<Record<string, string>> = {}): TestSession {
+  const made = new TestSession(controls);
+  open.push(made);
+  return made;
+}
+afterEach(async () => {
+  for (const made of open.splice(0)) await made.end();
+});
+const ran = (s: TestSession): string[] => s.deriver.engine.log.map((entry) => entry.rule);
+
+describe('what is rebuilt', () => {
+  test.each([...DERIVED_FIXED])('fresh is not rebuilt: %s', async (name) => {
+    const s = session();
+    s.append({ role: 'user', content: 'Remember: the port is 8080.' });
+    const first = await s.read(name);
+    s.deriver.engine.clearLog();
+    expect(await s.read(name)).toBe(first);
+    expect(s.deriver.engine.log).toEqual([]);
+    const why = await s.deriver.explain(name, s.revision);
+    expect(why).toMatchObject({ file: `context/${name}`, why: ['missing'] });
+  });
+
+  test('appending a message makes the pack stale and not what it did not touch', async () => {
+    const s = session();
+    s.append({ role: 'user', content: 'hello' });
+    for (const name of ['pack.json', 'swap/index.jsonl']) await s.read(name);
+    s.append({ role: 'assistant', content: 'hi' });
+    s.deriver.engine.clearLog();
+    for (const name of ['pack.json', 'swap/index.jsonl']) await s.read(name);
+    expect(ran(s)).toEqual(['pack.json']);
+  });
+
+  test('an event that says nothing to the context rebuilds nothing', async () => {
+    const s = session();
+    s.append({ role: 'user', content: 'hello' });
+    const names = ['pack.json', 'pack.md', 'prompt.json', 'facts.jsonl', 'decisions.jsonl'];
+    const before = await s.read('pack.md');
+    for (const name of names) await s.read(name);
+    s.event({ type: 'usage', input_tokens: 3 });
+    s.deriver.engine.clearLog();
+    for (const name of names) await s.read(name);
+    expect(ran(s)).toEqual([]);
+    expect(await s.read('pack.md')).toBe(before);
+  });
+
+  test('a contribution reaches its file and the pack', async () => {
+    const s = session();
+    s.append({ role: 'user', content: 'hello' });
+    await s.read('pack.json');
+    s.event({ type: 'context.decision', decision: 'use NATS' });
+    expect(await s.read('decisions.jsonl')).toContain('use NATS');
+    expect(await s.read('pack.md')).toContain('use NATS');
+  });
+
+  test('touching mtime alone does not rebuild anything', async () => {
+    const s = session({ 'context/pinned/system.md': 'Be brief.\n' });
+    s.append({ role: 'user', content: 'hello' });
+    await s.read('pack.json');
+    utimesSync(join(s.directory, 'context/pinned/system.md'), new Date(), new Date());
+    s.deriver.engine.clearLog();
+    await s.read('pack.json');
+    expect(ran(s)).toEqual([]);
+  });
+
+  test('an edit of a pinned file around us is noticed at the next fetch and starts an epoch', async () => {
+    const s = session({ 'context/pinned/system.md': 'Be brief.\n' });
+    s.append({ role: 'user', content: 'hello' });
+    await s.read('pack.md');
+    s.put('context/pinned/system.md', 'Be thorough.\n');
+    expect(await s.read('pack.md')).toContain('Be thorough.');
+    const pack = JSON.parse(await s.read('pack.json')) as { epoch: { reason: string } };
+    expect(pack.epoch.reason).toBe('context/pinned/system.md changed');
+    s.remove('context/pinned/system.md');
+    expect(await s.read('pack.md')).not.toContain('thorough');
+  });
+
+  test('a pinned file that could lead out of the session is not packed', async () => {
+    const s = session();
+    const { symlinkSync } = await import('node:fs');
+    symlinkSync('/etc/hostname', join(s.directory, 'context/pinned/link.md'));
+    s.append({ role: 'user', content: 'hello' });
+    expect(JSON.parse(await s.read('pack.json'))).toMatchObject({ items: [{ kind: 'recent_messages' }] });
+  });
+
+  test('an unknown tokenizer is an error, never another tokenizer', async () => {
+    const s = session({ 'context/policy.yaml': 'tokenizer: nobody_knows_this\n' });
+    s.append({ role: 'user', content: 'hello' });
+    await expect(s.read('pack.json')).rejects.toThrow(/nobody_knows_this/);
+  });
+
+  test('a restart serves the pack without running anything', async () => {
+    const s = session();
+    for (let n = 0; n < 80; n++) s.append({ role: n % 2 === 0 ? 'user' : 'assistant', content: `turn ${n}` });
+    const before = await s.read('pack.json');
+    await s.reopen();
+    expect(await s.read('pack.json')).toBe(before);
+    expect(s.deriver.engine.log).toEqual([]);
+  });
+
+  test('deleting any one cache file while running or between runs changes no byte', async () => {
+    const s = session({ 'context/budget': '900\n' });
+    for (let n = 0; n < 150; n++) s.append({ role: n % 2 === 0 ? 'user' : 'assistant', content: `turn ${n} about topic ${n % 9}: ${'words and more words '.repeat(n % 7)}` });
+    const names = ['pack.json', 'pack.md', 'prompt.json', 'summary.md', 'swap/index.jsonl'];
+    const want: string[] = [];
+    for (const name of names) want.push(await s.read(name));
+    const cache = join(s.directory, 'context/.cache');
+    for (const file of readdirSync(cache)) {
+      for (const restart of [false, true]) {
+        rmSync(join(cache, file), { recursive: true, force: true });
+        if (restart) await s.reopen();
+        const got: string[] = [];
+        for (const name of names) got.push(await s.read(name));
+        expect([file, restart, got]).toEqual([file, restart, want]);
+      }
+    }
+  });
+});
+
+describe('garbage collection', () => {
+  const policy = (text: string): Record<string, string> => ({ 'context/gc.policy': text });
+
+  test('a dry run removes nothing, a run removes only what the plan named, and everything comes back', async () => {
+    const s = session(policy('pack_ttl=1d\nswap_ttl=30d\ndedup_min_refs=1\nkeep_messages=1\nkeep_events=1\n'));
+    for (let n = 0; n < 130; n++) s.append({ role: n % 2 === 0 ? 'user' : 'assistant', content: `turn ${n}` });
+    s.put('context/child/rev-1/result.md', 'done\n');
+    const before = await s.read('pack.json');
+    const summary = await s.read('summary.md');
+    const later = Date.now() + 2 * 86_400_000;
+    const files = (): string[] => readdirSync(s.directory, { recursive: true, encoding: 'utf8' }).filter((path) => !path.includes('.cache')).sort();
+    const kept = files();
+    const plan = await s.deriver.gc({ dryRun: true, nowMs: later });
+    expect(plan.length).toBeGreaterThan(0);
+    expect(plan.every((entry) => entry.path.startsWith('context/.cache/') && entry.bytes >= 0 && entry.reason === 'pack_ttl')).toBe(true);
+    expect(await s.deriver.gc({ dryRun: false, nowMs: later })).toEqual(plan);
+    expect(files()).toEqual(kept);
+    expect(await s.read('pack.json')).toBe(before);
+    const all = await s.deriver.gc({ dryRun: false, nowMs: Date.now() + 60 * 86_400_000 });
+    expect(new Set(all.map((entry) => entry.reason))).toEqual(new Set(['pack_ttl', 'swap_ttl']));
+    expect(files()).toEqual(kept);
+    expect(await s.read('pack.json')).toBe(before);
+    expect(await s.read('summary.md')).toBe(summary);
+  });
+
+  test('nothing that was used within its time goes', async () => {
+    const s = session(policy('pack_ttl=1d\nswap_ttl=30d\n'));
+    s.append({ role: 'user', content: 'hello' });
+    await s.read('pack.json');
+    expect(await s.deriver.gc({ dryRun: false, nowMs: Date.now() + 3_600_000 })).toEqual([]);
+  });
+});
+
+describe('the pack of before', () => {
+  test('pack --at a line is the pack as it was then', async () => {
+    const s = session({ 'context/budget': '700\n' });
+    const then: string[] = [];
+    for (let n = 1; n <= 90; n++) {
+      s.append({ role: n % 2 === 1 ? 'user' : 'assistant', content: `turn ${n}: ${'some words '.repeat(n % 11)}` });
+      then.push(await s.read('pack.json'));
+    }
+    for (const line of [1, 2, 33, 64, 65, 89, 90]) expect(await s.deriver.packAt(`msg-${line}`, s.revision)).toEqual(JSON.parse(then[line - 1] as string));
+    const { digestOf } = await import('../../src/abi/digest.ts');
+    s.event({ type: 'context.pack', digest: digestOf(then[41] as string), messages: 42 });
+    expect(await s.deriver.packAt(digestOf(then[41] as string), s.revision)).toEqual(JSON.parse(then[41] as string));
+    await expect(s.deriver.packAt('msg-91', s.revision)).rejects.toThrow(/no pack is known/);
+  });
+});

@@ -1,0 +1,163 @@
+// What a pack says, case by case.
+import { afterEach, describe, expect, test } from 'vitest';
+import { viewMessage } from '../../src/abi/records.ts';
+import { expandWith } from '../../src/context/near-repeat.ts';
+import { differenceBody } from '../../src/context/pack-repeats.ts';
+import { parseBlocks } from '../../src/context/render.ts';
+import { readContent } from '../../src/session/session-deriver.ts';
+import { TestSession } from './session-fixture.ts';
+
+const open: TestSession[] = [];
+function session(budget: string, controls: Readonly<Record<string, string>> = {}): TestSession {
+  const made = new TestSession({ 'context/budget': `${budget}\n`, ...controls });
+  open.push(made);
+  return made;
+}
+afterEach(async () => {
+  for (const made of open.splice(0)) await made.end();
+});
+
+interface Item { kind: string; source: string; range?: string; role?: string; form?: string; bases?: string[]; for?: string; tokens: number; digest: string }
+interface Pack { items: Item[]; left_out: { source: string; range?: string; reason: string; score?: number }[]; tokens: number; epoch: { id: string; cut: number; start_tokens: number; reason: string }; stable_prefix_tokens: number }
+const packOf = async (s: TestSession): Promise<Pack> => JSON.parse(await s.read('pack.json')) as Pack;
+const bodies = async (s: TestSession): Promise<string[]> => parseBlocks(await s.read('pack.md')).map((item) => item.body);
+const call = (id: string, path: string): Record<string, unknown> => ({ role: 'assistant', content: null, tool_calls: [{ id, type: 'function', function: { name: 'read', arguments: JSON.stringify({ path }) } }] });
+const result = (id: string, content: string): Record<string, unknown> => ({ role: 'tool', tool_call_id: id, content });
+const file = (edit: number): string => Array.from({ length: 120 }, (_, n) => `${n + 1}: const value${n} = compute(${n === edit ? 'changed' : n});`).join('\n');
+
+describe('repeats', () => {
+  test('an exact repeat names the message that says it, and resolves to the same bytes', async () => {
+    const s = session('32000');
+    s.append({ role: 'user', content: 'read it twice' });
+    for (const id of ['a', 'b']) { s.append(call(id, 'x.ts')); s.append(result(id, file(-1))); }
+    const pack = await packOf(s);
+    const repeat = pack.items.at(-1) as Item;
+    expect(repeat).toMatchObject({ form: 'repeat', bases: ['3'] });
+    expect((await bodies(s)).at(-1)).toBe('[same as messages:3 above]');
+    const said = (line: number): string => viewMessage(JSON.parse(s.deriver.resolve(`messages:${line}`)?.bytes.toString('utf8') as string) as Record<string, unknown>).toolResults[0]?.text as string;
+    expect(said(Number(repeat.bases?.[0]))).toBe(said(5));
+  });
+
+  test('a near repeat is said by its difference, which expands to the exact bytes', async () => {
+    const s = session('32000');
+    s.append(call('a', 'x.ts'));
+    s.append(result('a', file(-1)));
+    s.append(call('b', 'x.ts'));
+    s.append(result('b', file(60)));
+    const pack = await packOf(s);
+    expect(pack.items.at(-1)).toMatchObject({ form: 'difference', bases: ['2'] });
+    const texts = await bodies(s);
+    const difference = differenceBody(texts.at(-1) as string);
+    expect(expandWith(() => texts[1] as string, difference)).toBe(file(60));
+    expect(difference.length).toBeLessThan(file(60).length / 10);
+  });
+
+  test('what a person wrote is never reduced', async () => {
+    const s = session('32000');
+    s.append({ role: 'assistant', content: file(-1) });
+    s.append({ role: 'user', content: file(-1) });
+    expect((await bodies(s)).at(-1)).toBe(file(-1));
+  });
+});
+
+describe('what is swapped out', () => {
+  test('an oversized result keeps its head and tail and names a chunk that gives back the whole line', async () => {
+    const s = session('2000');
+    s.append(call('a', 'big.log'));
+    s.append(result('a', `first line\n${Array.from({ length: 3000 }, (_, n) => `noise ${n * 7919}`).join('\n')}\nlast line`));
+    const pack = await packOf(s);
+    expect(pack.items.at(-1)?.form).toBe('partial');
+    const body = (await bodies(s)).at(-1) as string;
+    expect(body.startsWith('first line\n')).toBe(true);
+    expect(body.endsWith('\nlast line')).toBe(true);
+    const id = /whole: swap\/chunk\/(sha256-[0-9a-f]{64})/.exec(body)?.[1] as string;
+    const chunk = await s.deriver.fetch(`swap/chunk/${id}`, s.revision);
+    expect(chunk.digest).toBe(id);
+    expect(readContent(chunk).equals(s.deriver.resolve('messages:2')?.bytes as Buffer)).toBe(true);
+    expect(s.deriver.resolve(`swap:${id.slice(0, 20)}`)?.digest).toBe(id);
+  });
+
+  test('every row of the swap index names a chunk with exactly its bytes, and what was cut is in it', async () => {
+    const s = session('600');
+    for (let n = 1; n <= 150; n++) s.append({ role: n % 2 === 1 ? 'user' : 'assistant', content: `turn ${n}: ${'words '.repeat(20)}` });
+    const rows = (await s.read('swap/index.jsonl')).trim().split('\n').map((row) => JSON.parse(row) as { id: string; range: string });
+    const pack = await packOf(s);
+    expect(rows.map((row) => row.range)).toEqual(['1-64', '65-128', ...(pack.epoch.cut > 129 ? [`129-${pack.epoch.cut - 1}`] : [])]);
+    for (const row of rows) {
+      const chunk = await s.deriver.fetch(`swap/chunk/${row.id}`, s.revision);
+      expect(readContent(chunk).equals(s.deriver.resolve(`messages:${row.range}`)?.bytes as Buffer)).toBe(true);
+    }
+    expect(await s.deriver.list('swap/chunk', s.revision)).toEqual(expect.arrayContaining(rows.map((row) => row.id)));
+    await expect(s.read('swap/chunk/sha256-0000000000000000')).rejects.toMatchObject({ errno: 'ENOENT' });
+  });
+
+  test('dedup rows name content that occurs twice, and its blob is that content', async () => {
+    const s = session('32000');
+    for (const id of ['a', 'b']) { s.append(call(id, 'x.ts')); s.append(result(id, file(-1))); }
+    const rows = (await s.read('dedup/index.jsonl')).trim().split('\n').map((row) => JSON.parse(row) as { hash: string; refs: string[] });
+    expect(rows).toMatchObject([{ refs: ['tool:a', 'tool:b'] }]);
+    expect(await s.read(`dedup/blob/${rows[0]?.hash}`)).toBe(file(-1));
+    expect(s.deriver.resolve('tool:b')?.bytes.toString('utf8')).toBe(file(-1));
+    expect(await s.deriver.list('dedup/blob', s.revision)).toEqual([rows[0]?.hash]);
+  });
+
+  test('left_out says what is not there and why', async () => {
+    const s = session('400');
+    for (let n = 1; n <= 60; n++) s.append({ role: n % 2 === 1 ? 'user' : 'assistant', content: `turn ${n}: ${'words '.repeat(12)}` });
+    s.append({ role: 'assistant', content: [{ type: 'thinking', thinking: 'hm' }] });
+    const pack = await packOf(s);
+    expect(pack.left_out[0]).toEqual({ source: 'messages.jsonl', range: `1-${pack.epoch.cut - 1}`, reason: 'before the cut: in summary and swap' });
+    expect(pack.left_out.at(-1)).toEqual({ source: 'messages.jsonl', range: '61', reason: 'only reasoning or no text' });
+  });
+});
+
+describe('recall', () => {
+  test('what a user message needs from before the cut stands just before it', async () => {
+    const s = session('1500');
+    s.append({ role: 'user', content: 'The staging database password rotates every Thursday at noon.' });
+    for (let n = 2; n <= 120; n++) s.append({ role: n % 2 === 0 ? 'assistant' : 'user', content: `chatter ${n} about gardens, rivers and bicycles, nothing else to see here at all` });
+    s.append({ role: 'user', content: 'When does the staging database password rotate?' });
+    const pack = await packOf(s);
+    const at = pack.items.findIndex((item) => item.kind === 'recall' && item.range?.split('-')[0] === '1');
+    expect(at).toBeGreaterThan(0);
+    const user = pack.items.findIndex((item) => item.range === '121');
+    expect(pack.items.slice(at, user).every((item) => item.kind === 'recall' && item.for === 'messages:121')).toBe(true);
+    expect(await s.read('pack.md')).toContain('rotates every Thursday at noon');
+  });
+});
+
+describe('between the messages', () => {
+  test('a child result stands where it arrived, and at the next epoch in its section', async () => {
+    const s = session('900');
+    s.append({ role: 'user', content: 'ask the reviewer' });
+    await packOf(s);
+    s.put('context/child/rev-1/result.md', 'Looks good, ship it.\n');
+    s.append({ role: 'assistant', content: 'waiting' });
+    expect((await packOf(s)).items.map((item) => item.kind)).toEqual(['recent_messages', 'recent_messages', 'child_result']);
+    for (let n = 0; n < 40; n++) s.append({ role: 'assistant', content: `step ${n} ${'words '.repeat(20)}` });
+    const pack = await packOf(s);
+    const child = pack.items.findIndex((item) => item.kind === 'child_result');
+    expect(pack.items[child]).toMatchObject({ source: 'context/child/rev-1/result.md' });
+    expect(child).toBeLessThan(pack.items.findIndex((item) => item.kind === 'recent_messages'));
+  });
+
+  test('an unlimited budget keeps all of history', async () => {
+    const s = session('');
+    for (let n = 1; n <= 300; n++) s.append({ role: n % 2 === 1 ? 'user' : 'assistant', content: `turn ${n}: ${'words '.repeat(30)}` });
+    const pack = await packOf(s);
+    expect(pack.items.length).toBe(300);
+    expect(pack.left_out).toEqual([]);
+  });
+
+  test('an epoch starts with at least half the budget, and its stable prefix grows with it', async () => {
+    const s = session('1000');
+    let before: Pack | undefined;
+    for (let n = 1; n <= 150; n++) {
+      s.append({ role: n % 4 === 1 ? 'user' : 'assistant', content: `turn ${n}: ${'several words here '.repeat(3 + (n % 5))}` });
+      const pack = await packOf(s);
+      if (before?.epoch.id === pack.epoch.id) expect(pack.stable_prefix_tokens).toBe(before.tokens);
+      else if (before !== undefined && before.tokens > 500) expect(pack.tokens).toBeGreaterThanOrEqual(500);
+      before = pack;
+    }
+  });
+});
