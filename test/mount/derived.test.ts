@@ -18,7 +18,9 @@ async function session(name: string, messages = 0): Promise<string> {
   const path = `${mounted.agents}/coder/session/${name}`;
   await mounted.must(`mkdir -p ${mounted.agents}/coder && mkdir ${path}`);
   if (messages > 0) {
-    await mounted.must(`for n in $(seq ${messages}); do echo "{\\"role\\":\\"user\\",\\"content\\":\\"request $n: we decided to use port $n. TODO: check port $n\\"}"; echo "{\\"role\\":\\"assistant\\",\\"content\\":\\"answer $n\\"}"; done >> ${path}/messages.jsonl`);
+    await mounted.must(
+      `for n in $(seq ${messages}); do echo "{\\"role\\":\\"user\\",\\"content\\":\\"request $n: we decided to use port $n. TODO: check port $n\\"}"; echo "{\\"role\\":\\"assistant\\",\\"content\\":\\"answer $n\\"}"; done >> ${path}/messages.jsonl`,
+    );
   }
   return path;
 }
@@ -29,7 +31,10 @@ const DIGESTS = 'find . -type f ! -path "./pinned/*" | sort | xargs sha256sum';
 describe('versions', () => {
   it('DRV: fstat of an open derived file equals the bytes read, under concurrent appends; a reader sees exactly one version', async () => {
     const at = await session('versions', 3);
-    const { versions, looks } = JSON.parse(await mounted.must(`python3 ${CLIENTS}/versions.py ${at} 4`)) as { versions: number; looks: number };
+    const { versions, looks } = JSON.parse(await mounted.must(`python3 ${CLIENTS}/versions.py ${at} 4`)) as {
+      versions: number;
+      looks: number;
+    };
     expect(versions).toBeGreaterThan(5);
     expect(looks).toBeGreaterThan(40);
   });
@@ -55,17 +60,22 @@ describe('nothing derived is truth', () => {
     const at = await session('unlinked', 120);
     await mounted.must(`cd ${at} && echo 2000 > context/budget && echo '{"decision":"use NATS"}' >> context/decisions.jsonl`);
     const before = await mounted.must(`cd ${at}/context && ${DIGESTS}`);
-    await mounted.must(`cd ${at}/context && rm -f pack.json pack.md prompt.json summary.md facts.jsonl decisions.jsonl todo.md refs.jsonl && rm -rf swap dedup; true`);
+    await mounted.must(
+      `cd ${at}/context && rm -f pack.json pack.md prompt.json summary.md facts.jsonl decisions.jsonl todo.md refs.jsonl && rm -rf swap dedup; true`,
+    );
     expect(await mounted.must(`cd ${at}/context && ${DIGESTS}`)).toBe(before);
   });
 
   it('DRV: deleting the whole cache in the store, and restarting, changes no byte', async () => {
     const at = await session('cold', 150);
-    await mounted.must(`cd ${at} && echo 2000 > context/budget && echo 'Be brief.' > context/pinned/system.md && for n in $(seq 30); do echo "{\\"role\\":\\"user\\",\\"content\\":\\"which port did request $n use?\\"}" >> messages.jsonl; cat context/pack.json > /dev/null; done`);
+    await mounted.must(
+      `cd ${at} && echo 2000 > context/budget && echo 'Be brief.' > context/pinned/system.md && for n in $(seq 30); do echo "{\\"role\\":\\"user\\",\\"content\\":\\"which port did request $n use?\\"}" >> messages.jsonl; cat context/pack.json > /dev/null; done`,
+    );
     const before = await mounted.must(`cd ${at}/context && ${DIGESTS}`);
     expect((await mounted.ctx(['umount'])).code).toBe(0);
     for (const name of await readdir(join(inStore('cold'), 'context'))) {
-      if (!['budget', 'gc.policy', 'policy.yaml', 'tools.json', 'pinned', 'child'].includes(name)) await rm(join(inStore('cold'), 'context', name), { recursive: true });
+      if (!['budget', 'gc.policy', 'policy.yaml', 'tools.json', 'pinned', 'child'].includes(name))
+        await rm(join(inStore('cold'), 'context', name), { recursive: true });
     }
     expect((await mounted.ctx(['mount'])).code).toBe(0);
     expect(await mounted.must(`cd ${at}/context && ${DIGESTS}`)).toBe(before);
@@ -87,7 +97,9 @@ describe('what makes a file stale', () => {
 
   it('DRV: contributions: appended lines, a whole file, and a rename over the name (as editors do)', async () => {
     const at = await session('contributed', 1);
-    await mounted.must(`cd ${at}/context && echo '{"decision":"use NATS"}' >> decisions.jsonl && printf '%s\\n' '- [ ] ship it' > todo.md && printf 'The summary.\\n' > .summary.tmp && mv .summary.tmp summary.md`);
+    await mounted.must(
+      `cd ${at}/context && echo '{"decision":"use NATS"}' >> decisions.jsonl && printf '%s\\n' '- [ ] ship it' > todo.md && printf 'The summary.\\n' > .summary.tmp && mv .summary.tmp summary.md`,
+    );
     expect(await mounted.must(`cat ${at}/context/decisions.jsonl`)).toContain('use NATS');
     expect(await mounted.must(`cat ${at}/context/todo.md`)).toContain('ship it');
     expect(await mounted.must(`cat ${at}/context/summary.md`)).toContain('The summary.');
@@ -101,7 +113,10 @@ describe('what makes a file stale', () => {
 
   it('DRV: vim edits a control file and todo.md in place', async () => {
     const at = await session('vim', 1);
-    await mounted.must(`cd ${at}/context && vim -es -u NONE -c '%s/.*/9000/' -c wq budget < /dev/null && vim -es -u NONE -c 'normal ggO- [ ] from vim' -c wq todo.md < /dev/null`, { env: { TERM: 'dumb' } });
+    await mounted.must(
+      `cd ${at}/context && vim -es -u NONE -c '%s/.*/9000/' -c wq budget < /dev/null && vim -es -u NONE -c 'normal ggO- [ ] from vim' -c wq todo.md < /dev/null`,
+      { env: { TERM: 'dumb' } },
+    );
     expect(await mounted.must(`cat ${at}/context/budget`)).toBe('9000\n');
     expect(await mounted.must(`cat ${at}/context/todo.md`)).toContain('from vim');
   });
@@ -110,9 +125,14 @@ describe('what makes a file stale', () => {
 describe('reading is safe', () => {
   it('DRV: grep -r, find, tar and cp -a over the whole mount change no history and create nothing', async () => {
     await session('safe', 5);
-    const state = async (): Promise<string> => mounted.must(`cd ${mounted.store} && find . \\( -name messages.jsonl -o -name events.jsonl -o -path '*/pinned/*' \\) -type f | sort | xargs sha256sum; find . -path '*/session/*' -prune -name '*' | sort`);
+    const state = async (): Promise<string> =>
+      mounted.must(
+        `cd ${mounted.store} && find . \\( -name messages.jsonl -o -name events.jsonl -o -path '*/pinned/*' \\) -type f | sort | xargs sha256sum; find . -path '*/session/*' -prune -name '*' | sort`,
+      );
     const before = await state();
-    await mounted.must(`grep -r decided . > /dev/null; find . -type f -size +0 > /dev/null; tar cf /dev/null home 2> /dev/null; d=$(mktemp -d) && cp -a home/$(id -u)/agent/coder/session/safe $d/ && diff -r home/$(id -u)/agent/coder/session/safe $d/safe && rm -rf $d`);
+    await mounted.must(
+      `grep -r decided . > /dev/null; find . -type f -size +0 > /dev/null; tar cf /dev/null home 2> /dev/null; d=$(mktemp -d) && cp -a home/$(id -u)/agent/coder/session/safe $d/ && diff -r home/$(id -u)/agent/coder/session/safe $d/safe && rm -rf $d`,
+    );
     expect(await state()).toBe(before);
   });
 });

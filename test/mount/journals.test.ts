@@ -34,7 +34,10 @@ interface Line {
 describe('appending', () => {
   it('JRN: eight writers in eight ways, lines of 10 B to 8 MiB: each line whole, once, in its writer’s order', async () => {
     const at = await session('storm');
-    for (const [seed, lines, most] of [[1, 200, 20_000], [2, 6, 8_000_000]] as const) {
+    for (const [seed, lines, most] of [
+      [1, 200, 20_000],
+      [2, 6, 8_000_000],
+    ] as const) {
       await mounted.must(`python3 ${CLIENTS}/storm.py ${at}/messages.jsonl ${seed} ${lines} ${most}`, { timeoutMs: 120_000 });
     }
     const lines = (await stored('storm')).split('\n');
@@ -58,9 +61,19 @@ describe('appending', () => {
     const at = await session('refused');
     await mounted.must(`cd ${at} && echo '{"role":"user","content":"keep"}' >> messages.jsonl`);
     const attempts = [
-      ': > messages.jsonl', 'truncate -s 0 messages.jsonl', 'truncate -s 0 events.jsonl', `sed -i s/keep/lost/ messages.jsonl`, 'rm -f messages.jsonl', 'mv messages.jsonl gone',
-      'cp /etc/hostname messages.jsonl', 'ln messages.jsonl context/pinned/link', 'chmod 600 messages.jsonl', 'dd if=/dev/zero of=messages.jsonl bs=1 count=1 conv=notrunc',
-      'mv state messages.jsonl', 'setfattr -n user.x -v 1 messages.jsonl', `python3 -c 'import os;os.open("messages.jsonl",os.O_RDWR)'`,
+      ': > messages.jsonl',
+      'truncate -s 0 messages.jsonl',
+      'truncate -s 0 events.jsonl',
+      `sed -i s/keep/lost/ messages.jsonl`,
+      'rm -f messages.jsonl',
+      'mv messages.jsonl gone',
+      'cp /etc/hostname messages.jsonl',
+      'ln messages.jsonl context/pinned/link',
+      'chmod 600 messages.jsonl',
+      'dd if=/dev/zero of=messages.jsonl bs=1 count=1 conv=notrunc',
+      'mv state messages.jsonl',
+      'setfattr -n user.x -v 1 messages.jsonl',
+      `python3 -c 'import os;os.open("messages.jsonl",os.O_RDWR)'`,
     ];
     for (const attempt of attempts) {
       const { code } = await mounted.sh(`cd ${at} && ${attempt}`);
@@ -87,8 +100,12 @@ except PermissionError:
   });
 
   it.each([
-    ['invalid JSON', 'nonsense', 'EINVAL'], ['no role', '{"content":"x"}', 'EINVAL'], ['an unknown role', '{"role":"wizard","content":"x"}', 'EINVAL'],
-    ['an array', '[1]', 'EINVAL'], ['invalid UTF-8', '{"role":"user","content":"\\xff"}', 'EINVAL'], ['an empty line', '', 'EINVAL'],
+    ['invalid JSON', 'nonsense', 'EINVAL'],
+    ['no role', '{"content":"x"}', 'EINVAL'],
+    ['an unknown role', '{"role":"wizard","content":"x"}', 'EINVAL'],
+    ['an array', '[1]', 'EINVAL'],
+    ['invalid UTF-8', '{"role":"user","content":"\\xff"}', 'EINVAL'],
+    ['an empty line', '', 'EINVAL'],
   ])('JRN: %s is refused, kept and reported; good lines of the same write are stored', async (name, bad, errno) => {
     const id = `bad-${name.replaceAll(/[^a-z]/gi, '')}`;
     const at = await session(id);
@@ -106,7 +123,12 @@ except OSError as e:
 os.write(fd, b'${good(3)}')`;
     const first = Buffer.byteLength(good(1)) - 1;
     expect(await mounted.must(`cd ${at} && python3 - <<'END'\n${program}\nEND`)).toBe(`${first} ${errno}\n`);
-    expect((await stored(id)).split('\n').filter(Boolean).map((text) => (JSON.parse(text) as { content: string }).content)).toEqual(['1', '2', '3']);
+    expect(
+      (await stored(id))
+        .split('\n')
+        .filter(Boolean)
+        .map((text) => (JSON.parse(text) as { content: string }).content),
+    ).toEqual(['1', '2', '3']);
     const event = JSON.parse((await stored(id, 'events.jsonl')).trim()) as { type: string; code: string; target: string; reject: string };
     expect(event).toMatchObject({ type: 'error', code: errno, target: 'messages.jsonl' });
     const kept = await readFile(join(mounted.store, `home/${process.getuid?.() ?? 0}/agent/coder/session/${id}`, event.reject));
