@@ -5,6 +5,7 @@ import { classTable, codePointAt, widthAt } from './classes.ts';
 import { LinearEncoder } from './linear.ts';
 import { SHORT_PIECE_BYTES, mergeShort } from './merge.ts';
 import { CACHED_UNITS, PieceCache, hashUnits } from './piece-cache.ts';
+import { mergeRuns } from './runs.ts';
 import { splitCl100k, splitO200k, type Split } from './split.ts';
 import type { TokenCounter } from './types.ts';
 import { loadVocabulary, type Vocabulary } from './vocabulary.ts';
@@ -104,6 +105,8 @@ class PieceCounter implements TokenCounter {
       return 1;
     }
     if (length <= SHORT_PIECE_BYTES) return mergeShort(this.#vocabulary, bytes, length, into);
+    const repeated = mergeRuns(this.#vocabulary, bytes, length, into);
+    if (repeated >= 0) return repeated;
     this.#linear ??= new LinearEncoder(this.#vocabulary);
     return this.#linear.encode(bytes, length, into);
   }

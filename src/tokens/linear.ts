@@ -5,6 +5,7 @@
 import type { Vocabulary } from './vocabulary.ts';
 
 const NONE = 0x7fffffff;
+const REMEMBERED = 1 << 16;
 
 export class LinearEncoder {
   readonly #vocabulary: Vocabulary;
@@ -24,6 +25,10 @@ export class LinearEncoder {
   readonly #pairRight: Int32Array;
   readonly #pairToken: Int32Array;
   readonly #pairMask: number;
+  // Pairs asked lately.
+  readonly #askedLeft: Int32Array = new Int32Array(REMEMBERED).fill(-1);
+  readonly #askedRight: Int32Array = new Int32Array(REMEMBERED);
+  readonly #answers: Uint8Array = new Uint8Array(REMEMBERED);
   #found: Int32Array = new Int32Array(1024);
 
   constructor(vocabulary: Vocabulary) {
@@ -77,8 +82,18 @@ export class LinearEncoder {
     return count;
   }
 
-  /** True when encoding `left + right` alone gives these two tokens. */
+  /** True when encoding `left + right` alone gives these two tokens. Answers are remembered: long pieces repeat. */
   #compatible(left: number, right: number): boolean {
+    const slot = pairHash(left, right) & (REMEMBERED - 1);
+    if (this.#askedLeft[slot] === left && this.#askedRight[slot] === right) return this.#answers[slot] === 1;
+    const answer = this.#compare(left, right);
+    this.#askedLeft[slot] = left;
+    this.#askedRight[slot] = right;
+    this.#answers[slot] = answer ? 1 : 0;
+    return answer;
+  }
+
+  #compare(left: number, right: number): boolean {
     let a = left;
     let b = right;
     let limit = NONE;
@@ -170,7 +185,7 @@ export class LinearEncoder {
     for (let i = prefixes.length - 1; i >= 0; i -= 1) {
       const left = prefixes[i] as number;
       const right = this.#vocabulary.find(pool, start + this.#vocabulary.lengthOf(left), end);
-      if (left >= token || right < 0 || right >= token || !this.#compatible(left, right)) continue;
+      if (left >= token || right < 0 || right >= token || !this.#compare(left, right)) continue;
       this.#left[token] = left;
       this.#right[token] = right;
       let slot = pairHash(left, right) & this.#pairMask;
