@@ -62,7 +62,7 @@ export async function serveFuseNative({ tree, ready, log }: FuseNativeOptions): 
 
   await mountNative(new Native(mountpoint, served.handlers, {
     // It has no option for direct I/O, which journals need (a buffered append is split at pages): one more word here.
-    fsname: 'ctxfs,direct_io,big_writes', subtype: 'ctxfs', defaultPermissions: true, attrTimeout: '0', entryTimeout: '0', timeout: false,
+    fsname: 'ctxfs,direct_io,big_writes', subtype: 'ctxfs', defaultPermissions: true, attrTimeout: '0', entryTimeout: '1', timeout: false,
   }));
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(signal, () => {

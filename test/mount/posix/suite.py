@@ -231,5 +231,5 @@ def main():
             if results[-1]['outcome'] == 'stuck':
                 break
     else:
-        os.rmdir(base)
+        shutil.rmtree(base, ignore_errors=True)
     print(json.dumps(results))
