@@ -30,7 +30,8 @@ export class Segment {
   readonly baseLine: number;
   readonly #db: Database.Database;
   readonly #sealed: boolean;
-  readonly #one: Database.Statement;
+  readonly #first: Database.Statement;
+  readonly #latest: Database.Statement;
   readonly #insert: Database.Statement | undefined;
   readonly #map: Database.Statement | undefined;
   readonly #hot: Set<string> = new Set();
@@ -65,7 +66,9 @@ export class Segment {
       if (this.#about('version') === undefined) this.#note('version', SEARCH_VERSION);
     }
     this.#load();
-    this.#one = this.#db.prepare('SELECT group_concat(rowid) FROM (SELECT rowid FROM terms WHERE terms MATCH ? AND rowid <= ? ORDER BY rowid LIMIT ?)').raw();
+    const rows = (order: string): Database.Statement => this.#db.prepare(`SELECT group_concat(rowid) FROM (SELECT rowid FROM terms WHERE terms MATCH ? AND rowid <= ? ORDER BY rowid ${order} LIMIT ?)`).raw();
+    this.#first = rows('ASC');
+    this.#latest = rows('DESC');
   }
 
   get version(): number | undefined {
@@ -121,13 +124,13 @@ export class Segment {
   /** Rows with a term, among rows `1..through`. Cost is bounded by HOT_ROWS. */
   postings(term: string, through: number): Postings {
     if (through === this.#rows && this.#hot.has(term)) return { rows: [], hot: true };
-    const rows = this.#select(`"${term}"`, through, HOT_ROWS + 1);
+    const rows = this.#select(`"${term}"`, through, HOT_ROWS + 1, this.#first);
     return rows.length > HOT_ROWS ? { rows: [], hot: true } : { rows, hot: false };
   }
 
-  /** Rows that have all the terms, at most HOT_ROWS of them. */
+  /** Rows that have all the terms, the last HOT_ROWS of them. */
   common(all: readonly string[], through: number): readonly number[] {
-    return this.#select(all.map((term) => `"${term}"`).join(' AND '), through, HOT_ROWS);
+    return this.#select(all.map((term) => `"${term}"`).join(' AND '), through, HOT_ROWS, this.#latest);
   }
 
   flush(): void {
@@ -159,8 +162,8 @@ export class Segment {
     this.#db.close();
   }
 
-  #select(match: string, through: number, limit: number): number[] {
-    const row = this.#one.get(match, through, limit) as [string | null];
+  #select(match: string, through: number, limit: number, statement: Database.Statement): number[] {
+    const row = statement.get(match, through, limit) as [string | null];
     return row[0] === null ? [] : row[0].split(',').map(Number);
   }
 

@@ -1,0 +1,113 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { LETTER, NUMBER, SPACE, classTable } from '../../src/tokens/classes.ts';
+import { TOKENIZERS, openCounter } from '../../src/tokens/counter.ts';
+import { LinearEncoder } from '../../src/tokens/linear.ts';
+import { mergeRuns } from '../../src/tokens/runs.ts';
+import { loadVocabulary } from '../../src/tokens/vocabulary.ts';
+import { oracle } from './oracle.ts';
+
+/** Pieces of text on which the split patterns differ most. */
+const ATOMS = [
+  'a', 'A', 'é', 'É', 'ſ', "'", 's', 'S', "'re", "'LL", "'d", '文', 'ǅ', 'ʰ', '\u0301', '1', '٣', 'Ⅷ', ' ', '  ', '\t', '\n', '\r\n', '/', '!', '#', '<', '>', '\ufeff', '\u0085',
+  '\u00a0', '\u3000', '\ud800', '\udc00', '😀', '👩‍👩‍👧', '𝒜', '𝒶', '<|endoftext|>', '<|fim_prefix|>', '\u2028', '_', '-', '日本', 'ing', ' the', 'The', '\0', 'ไทย', 'کتاب', '\u{10940}', '{"role":"user"}',
+];
+const mixed = fc.oneof(
+  fc.array(fc.constantFrom(...ATOMS), { maxLength: 24 }).map((atoms) => atoms.join('')),
+  fc.string({ unit: 'binary', maxLength: 60 }),
+  fc.string({ unit: 'grapheme', maxLength: 60 }),
+  fc.tuple(fc.constantFrom(...ATOMS), fc.integer({ min: 1, max: 300 }), fc.constantFrom(...ATOMS)).map(([atom, times, end]) => atom.repeat(times) + end),
+  fc.array(fc.constantFrom(...'etaoinshrdlu'), { minLength: 97, maxLength: 400 }).map((letters) => letters.join('')),
+);
+
+describe.each(TOKENIZERS)('%s', (name) => {
+  const counter = openCounter(name);
+  const reference = oracle(name);
+
+  test('TOK-1 tokens and counts equal those of tiktoken on any text', () => {
+    fc.assert(fc.property(mixed, (text) => {
+      const wanted = reference(text);
+      expect([...counter.encode(text)]).toEqual(wanted);
+      expect(counter.count(text)).toBe(wanted.length);
+    }), { numRuns: 1500 });
+  });
+
+  test('TOK-1 counts equal those of tiktoken on whole files', () => {
+    for (const root of ['../fixtures/recall/', '../../src/tokens/', '../../src/search/', '../../abi-spec/']) {
+      const directory = fileURLToPath(new URL(root, import.meta.url));
+      for (const file of readdirSync(directory, { withFileTypes: true })) {
+        if (!file.isFile()) continue;
+        const text = readFileSync(`${directory}${file.name}`, 'utf8');
+        expect(counter.count(text), file.name).toBe(reference(text).length);
+      }
+    }
+  });
+
+  test('TOK-2 long runs are counted as tiktoken counts them', () => {
+    for (const unit of ['a', 'A', ' ', '\n', '!', '=', '-', '\t', '0', '文', 'ab', '=-', 'é']) {
+      for (const times of [97, 128, 257, 1023, 2500]) {
+        for (const text of [unit.repeat(times), `${unit.repeat(times)}\n`, `x${unit.repeat(times)}!!${unit.repeat(times)}`]) {
+          expect(counter.count(text), `${JSON.stringify(unit)} x ${times}`).toBe(reference(text).length);
+        }
+      }
+    }
+  });
+
+  test('TOK-2 runs of a million characters agree between the two ways to encode them', () => {
+    const vocabulary = loadVocabulary(name);
+    const linear = new LinearEncoder(vocabulary);
+    let agreed = 0;
+    for (const byte of [0x3d, 0x61, 0x2d, 0x20]) {
+      const bytes = new Uint8Array(20_011).fill(byte);
+      const runs = mergeRuns(vocabulary, bytes, bytes.length);
+      if (runs < 0) continue;
+      expect(runs).toBe(linear.encode(bytes, bytes.length));
+      agreed += 1;
+    }
+    expect(agreed).toBeGreaterThan(1);
+    const million = counter.count('='.repeat(1_000_000));
+    expect(Math.abs(million - 100 * counter.count('='.repeat(10_000)))).toBeLessThanOrEqual(300);
+  });
+
+  test('TOK-3 parts that start with < or # after a newline have counts that add up', () => {
+    const part = fc.tuple(fc.constantFrom('<', '#'), mixed).map(([mark, text]) => mark + text);
+    fc.assert(fc.property(mixed, part, part, (head, first, second) => {
+      const parts = [`${head}\n`, `${first}\n`, second];
+      const whole = parts.join('');
+      expect(parts.reduce((sum, text) => sum + counter.count(text), 0)).toBe(reference(whole).length);
+    }), { numRuns: 1000 });
+  });
+
+  test('TOK-6 a count does not depend on what was counted before', () => {
+    const texts = fc.sample(mixed, { numRuns: 200, seed: 11 });
+    const before = texts.map((text) => counter.count(text));
+    // More different pieces than the cache holds.
+    for (let i = 0; i < 70_000; i += 1) counter.count(` w${i.toString(36)}`);
+    expect(texts.map((text) => counter.count(text))).toEqual(before);
+  });
+});
+
+test('TOK-4 an unknown tokenizer is an error, never another one', () => {
+  expect(() => openCounter('p50k_base')).toThrow(expect.objectContaining({ code: 'tokens.unknown', errno: 'EINVAL' }) as Error);
+  expect(() => loadVocabulary('no_such_base')).toThrow(expect.objectContaining({ code: 'tokens.unavailable', errno: 'ENOENT' }) as Error);
+  expect(openCounter().name).toBe('o200k_base');
+});
+
+test('TOK-5 the class table agrees with the runtime on every code point that Unicode 16 knows', () => {
+  const table = classTable();
+  const wrong: string[] = [];
+  const kinds = [[LETTER, /\p{L}/u], [NUMBER, /\p{N}/u], [SPACE, /\p{White_Space}/u]] as const;
+  for (let point = 0; point < 0x110000; point += 1) {
+    if (point >= 0xd800 && point < 0xe000) continue;
+    const text = String.fromCodePoint(point);
+    const kind = table[point] as number;
+    for (const [bit, pattern] of kinds) {
+      // The runtime may know more (later) characters, never fewer.
+      if ((kind & bit) !== 0 && !pattern.test(text)) wrong.push(point.toString(16));
+      if ((kind & bit) === 0 && point < 0x250 && pattern.test(text)) wrong.push(point.toString(16));
+    }
+  }
+  expect(wrong).toEqual([]);
+});
