@@ -12,11 +12,11 @@ need_node() {
   command -v npm >/dev/null || fail "npm is missing; install it, then run this again"
 }
 
-# need_commands COMMAND:PACKAGE… installs the packages of the commands that are missing.
+# need_commands COMMAND:PACKAGE… installs the packages of the commands (or files, by absolute path) that are missing.
 need_commands() {
   local pair missing=() as_root=()
   for pair in "$@"; do
-    command -v "${pair%%:*}" >/dev/null || [ -x "/usr/sbin/${pair%%:*}" ] || missing+=("${pair#*:}")
+    command -v "${pair%%:*}" >/dev/null || [ -e "${pair%%:*}" ] || [ -x "/usr/sbin/${pair%%:*}" ] || missing+=("${pair#*:}")
   done
   [ "${#missing[@]}" -gt 0 ] || return 0
   if [ "$(id -u)" -ne 0 ]; then
