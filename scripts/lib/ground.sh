@@ -16,7 +16,7 @@ need_node() {
 need_commands() {
   local pair missing=() as_root=()
   for pair in "$@"; do
-    command -v "${pair%%:*}" >/dev/null || [ -e "${pair%%:*}" ] || [ -x "/usr/sbin/${pair%%:*}" ] || missing+=("${pair#*:}")
+    command -v "${pair%%:*}" >/dev/null || [[ $pair == /* && -e ${pair%%:*} ]] || [ -x "/usr/sbin/${pair%%:*}" ] || missing+=("${pair#*:}")
   done
   [ "${#missing[@]}" -gt 0 ] || return 0
   if [ "$(id -u)" -ne 0 ]; then
