@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 
 import { runCommand } from '../../mount/command.ts';
 import { mountState } from '../../mount/lifecycle.ts';
-import { MOUNT_TYPE, parseMountTable } from '../../mount/mount-table.ts';
+import { MOUNT_TYPE, parseMountTable, type MountEntry } from '../../mount/mount-table.ts';
 import { findDaemons } from './daemon-process.ts';
 import { EXIT } from './exit-codes.ts';
 import { sizeWords } from './figures.ts';
@@ -93,7 +93,10 @@ async function storeAccess(shell: Shell): Promise<readonly Finding[]> {
 
 async function mounts(shell: Shell): Promise<readonly Finding[]> {
   const table = parseMountTable(await readFile('/proc/self/mountinfo', 'utf8').catch(() => ''));
-  const places = new Set([mountRoot(shell), ...table.filter(({ type }) => type === MOUNT_TYPE).map(({ mountpoint }) => mountpoint)]);
+  // Mounts of other users may lie where this one cannot look, and so seem dead.
+  const mine = (entry: MountEntry): boolean =>
+    entry.type === MOUNT_TYPE && (shell.uid === 0 || entry.options.split(',').includes(`user_id=${shell.uid}`));
+  const places = new Set([mountRoot(shell), ...table.filter(mine).map(({ mountpoint }) => mountpoint)]);
   const findings: Finding[] = [];
   for (const place of places) {
     const state = await mountState(place);
