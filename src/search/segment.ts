@@ -8,8 +8,8 @@ import { TermWriter } from './term-writer.ts';
 import type { SearchDoc } from './types.ts';
 
 /** Changes whenever terms, passages, layout or scores change: an index of another version is dropped. */
-export const SEARCH_VERSION = 1;
-export const SEGMENT_LINES = 32_768;
+export const SEARCH_VERSION = 2;
+export const SEGMENT_LINES = 65_536;
 /** A term in more rows of a segment than this is *hot* there: it does not choose candidates on its own. */
 export const HOT_ROWS = 1024;
 

@@ -32,7 +32,7 @@ function sentence(seed: number, length = 6): string {
 }
 
 describe('recall index', () => {
-  test('SRC-1 a query finds other forms of its words, parts of identifiers, unspaced scripts and accents', () => {
+  test('IDX-1 a query finds other forms of its words, parts of identifiers, unspaced scripts and accents', () => {
     const index = openRecallIndex(directory);
     index.add([
       doc(1, 'She bought three bicycles'), doc(2, 'call parseMessageLine(buffer) first'), doc(4, '東京銀行で口座を開く'), doc(5, 'a naïve Café'),
@@ -47,7 +47,7 @@ describe('recall index', () => {
     index.close();
   });
 
-  test('SRC-2 answers do not depend on how documents were batched, flushed or reopened', () => {
+  test('IDX-2 answers do not depend on how documents were batched, flushed or reopened', () => {
     let round = 0;
     fc.assert(fc.property(fc.array(fc.nat(500), { minLength: 1, maxLength: 30 }), fc.array(fc.nat(2), { maxLength: 30 }), fc.nat(500), (seeds, cuts, asked) => {
       const docs = seeds.map((seed, i) => doc(i * 2 + 1, sentence(seed)));
@@ -71,7 +71,7 @@ describe('recall index', () => {
     }), { numRuns: 15 });
   });
 
-  test('SRC-3 a query through a line answers as if nothing later were indexed', () => {
+  test('IDX-3 a query through a line answers as if nothing later were indexed', () => {
     const docs = Array.from({ length: 300 }, (_, i) => doc(i + 1, sentence(i)));
     const long = openRecallIndex(join(directory, 'long'));
     const short = openRecallIndex(join(directory, 'short'));
@@ -84,7 +84,7 @@ describe('recall index', () => {
     short.close();
   });
 
-  test('SRC-4 segments built apart answer like one index that grew, across segment borders', () => {
+  test('IDX-4 segments built apart answer like one index that grew, across segment borders', () => {
     const lines = SEGMENT_LINES + 2000;
     const docs = Array.from({ length: lines }, (_, i) => doc(i + 1, sentence(i, 3)));
     const grown = openRecallIndex(join(directory, 'grown'));
@@ -107,7 +107,7 @@ describe('recall index', () => {
     short.close();
   });
 
-  test('SRC-5 a damaged or foreign file is dropped and indexing goes on from there', () => {
+  test('IDX-5 a damaged or foreign file is dropped and indexing goes on from there', () => {
     const index = openRecallIndex(directory);
     index.add([doc(1, 'river')], 1);
     index.close();
@@ -119,7 +119,7 @@ describe('recall index', () => {
     again.close();
   });
 
-  test('SRC-6 lines out of order are refused', () => {
+  test('IDX-6 lines out of order are refused', () => {
     const index = openRecallIndex(directory);
     index.add([doc(3, 'river')], 4);
     expect(() => index.add([doc(4, 'bank')], 5)).toThrow(/does not follow/);

@@ -34,7 +34,7 @@ function request(lines: readonly string[], query: string, more: Partial<RecallRe
 }
 
 describe('recall', () => {
-  test('REC-1 what is chosen fits the limit, lies at or before the cut, is not shown already, and is each line once', () => {
+  test('RCL-1 what is chosen fits the limit, lies at or before the cut, is not shown already, and is each line once', () => {
     tell(texts);
     fc.assert(fc.property(fc.constantFrom(...talk.questions), fc.integer({ min: 0, max: 600 }), fc.integer({ min: 1, max: texts.length }), fc.nat(5), (question, limitTokens, throughLine, gap) => {
       const except = new Set(texts.map((_, i) => i + 1).filter((line) => line % 6 === gap));
@@ -46,7 +46,7 @@ describe('recall', () => {
     }), { numRuns: 60 });
   });
 
-  test('REC-2 the answer is the same whatever was indexed after the cut', () => {
+  test('RCL-2 the answer is the same whatever was indexed after the cut', () => {
     const cut = Math.floor(texts.length / 2);
     tell(texts);
     const short = openRecallIndex(join(directory, 'short'));
@@ -58,7 +58,7 @@ describe('recall', () => {
     short.close();
   });
 
-  test('REC-3 a line is found by a synonym, by its kind, by who a person is, and by the lines around it', () => {
+  test('RCL-3 a line is found by a synonym, by its kind, by who a person is, and by the lines around it', () => {
     const story = [
       'Our daughter Hanna is eleven.', 'Good to know.', 'Hanna picked a violin with a dark varnish.', 'How nice.', 'The weather is dull today.', 'Indeed.',
       'The landlord raised what we owe him for the flat.', 'By how much?', 'A hundred and ten, from March on.', 'That is a lot.', 'I slept badly.', 'Sorry to hear that.',
@@ -69,13 +69,13 @@ describe('recall', () => {
     expect(found('By what amount did the apartment get more expensive?')).toEqual(expect.arrayContaining([7, 9]));
   });
 
-  test('REC-4 a question without content words recalls nothing', () => {
+  test('RCL-4 a question without content words recalls nothing', () => {
     tell(texts);
     expect(recall(index, request(texts, 'and what is it then?'))).toEqual({ lines: [], next: [] });
     expect(recall(index, request(texts, 'dog', { throughLine: 0 }))).toEqual({ lines: [], next: [] });
   });
 
-  test('REC-5 on the labelled sets recall finds more than plain BM25 in either wording, and 80 % of what people ask', () => {
+  test('RCL-5 on the labelled sets recall finds more than plain BM25 in either wording, and 80 % of what people ask', () => {
     const measured = measureRecall(FIXTURES, 1) as Record<'tuning' | 'heldOut', { allEvidencePercent: Record<string, { all: number }> }>;
     for (const set of [measured.tuning, measured.heldOut]) {
       const percent = (name: string): number => set.allEvidencePercent[name]?.all ?? NaN;

@@ -11,7 +11,7 @@ const words = fc.array(fc.oneof(
 ), { maxLength: 40 }).map((list) => list.join(' '));
 
 describe('terms', () => {
-  test('SRC-7 the bulk form gives the same set and number of terms as the plain one', () => {
+  test('IDX-7 the bulk form gives the same set and number of terms as the plain one', () => {
     const writer = new TermWriter();
     fc.assert(fc.property(words, (text) => {
       const wanted = terms(text);
@@ -21,7 +21,7 @@ describe('terms', () => {
     }), { numRuns: 1000 });
   });
 
-  test('SRC-7 the bulk form does not change when its cache starts again', () => {
+  test('IDX-7 the bulk form does not change when its cache starts again', () => {
     const writer = new TermWriter();
     const text = 'Parsing parsed parseLine twice, twice';
     const before = [writer.write(text).toString(), writer.count];
@@ -29,14 +29,14 @@ describe('terms', () => {
     expect([writer.write(text).toString(), writer.count]).toEqual(before);
   });
 
-  test('SRC-8 stems follow the published algorithm', () => {
+  test('IDX-8 stems follow the published algorithm', () => {
     const pairs = 'caresses caress ponies poni cats cat feed feed agreed agre plastered plaster motoring motor conflated conflat sized size hopping hop falling fall filing file happy happi ' +
       'relational relat conditional condit vietnamization vietnam triplicate triplic formative form hopefulness hope adjustable adjust replacement replac adoption adopt effective effect rate rate controll control roll roll';
     const list = pairs.split(' ');
     for (let i = 0; i < list.length; i += 2) expect(stem(list[i] as string), list[i]).toBe(list[i + 1]);
   });
 
-  test('SRC-9 numbers, compounds, accents and unspaced scripts have the terms that are asked for', () => {
+  test('IDX-9 numbers, compounds, accents and unspaced scripts have the terms that are asked for', () => {
     expect(terms('007')).toEqual(['7']);
     expect(terms('parseMessageLine')).toEqual(expect.arrayContaining(['pars', 'messag', 'line']));
     expect(terms('Café')).toEqual(terms('cafe'));
@@ -44,7 +44,7 @@ describe('terms', () => {
     expect(terms('went bought children')).toEqual(terms('go buy child'));
   });
 
-  test('SRC-10 passages follow each other without a gap and are bounded', () => {
+  test('IDX-10 passages follow each other without a gap and are bounded', () => {
     fc.assert(fc.property(fc.array(fc.oneof(words, fc.constantFrom('\n', '. ', '😀'.repeat(400))), { maxLength: 60 }).map((list) => list.join('')), (text) => {
       const found = passages(text);
       expect(found.map(({ start, end }) => text.slice(start, end)).join('')).toBe(text);
