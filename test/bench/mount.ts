@@ -189,17 +189,18 @@ async function writeBig(file: string): Promise<void> {
 function table(cpuList: string, rates: ReadonlyMap<string, readonly number[]>): string {
   const names = targets.map((target) => target.name);
   const ours = names.filter((name) => name.startsWith('ctx'));
-  const lines = [`\nCPUs ${cpuList}, ${ROUNDS} rounds, median (min)`, '', `| figure | ${names.join(' | ')} | ${ours.flatMap((name) => [`${name} / ll never`, `/ best uncached C`, `/ best C`]).join(' | ')} |`,
+  const lines = [`\nCPUs ${cpuList}, ${ROUNDS} rounds: best (median, min); ratios of the best rounds, which other work on the machine disturbs least`, '', `| figure | ${names.join(' | ')} | ${ours.flatMap((name) => [`${name} / ll never`, `/ best uncached C`, `/ best C`]).join(' | ')} |`,
     `|${' --- |'.repeat(1 + names.length + 3 * ours.length)}`];
   for (const metric of METRICS) {
     const at = (name: string): readonly number[] => rates.get(`${metric.name}\0${name}`) ?? [];
     if (at('native').length === 0) continue;
-    const cells = names.map((name) => `${figure(median(at(name)), metric.unit)} (${figure(Math.min(...at(name)), metric.unit)})`);
+    const top = (name: string): number => Math.max(...at(name));
+    const cells = names.map((name) => `${figure(top(name), metric.unit)} (${figure(median(at(name)), metric.unit)}, ${figure(Math.min(...at(name)), metric.unit)})`);
     const examples = names.filter((name) => name.startsWith('passthrough'));
-    const best = (some: readonly string[]): number => Math.max(...some.map((name) => median(at(name))));
+    const best = (some: readonly string[]): number => Math.max(...some.map(top));
     // passthrough_hp caches for a day and writes back; "uncached" leaves out what the kernel answers alone.
     const uncached = examples.filter((name) => !name.endsWith(' auto') && name !== 'passthrough_hp');
-    const ratios = ours.flatMap((name) => [median(at('passthrough_ll never')), best(uncached), best(examples)].map((peer) => median(at(name)) / peer));
+    const ratios = ours.flatMap((name) => [top('passthrough_ll never'), best(uncached), best(examples)].map((peer) => top(name) / peer));
     lines.push(`| ${metric.name}, ${metric.unit === 'bytes/s' ? 'MiB/s' : metric.unit} | ${[...cells, ...ratios.map((ratio) => ratio.toFixed(2))].join(' | ')} |`);
   }
   return `${lines.join('\n')}\n`;
