@@ -152,6 +152,11 @@ describe('ctx pack, explain, search', () => {
     expect(await mounted.must('ctx pack coder/pack --text')).toBe(await mounted.must('ctx cat coder/pack context/pack.md'));
   });
 
+  it('pack --at is the pack as it was at an earlier line', async () => {
+    const record = (await json(['pack', 'coder/pack', '--at', '1', '--json'])) as { items: readonly { kind: string; range?: string }[] };
+    expect(record.items.filter(({ kind }) => kind === 'recent_messages').map(({ range }) => range)).toEqual(['1']);
+  });
+
   it('explain says why the pack was rebuilt after an append', async () => {
     await mounted.must('ctx append coder/pack more && ctx cat coder/pack context/pack.json');
     const record = (await json(['explain', 'coder/pack', 'pack.json', '--json'])) as Record<string, unknown>;
