@@ -10,9 +10,13 @@ const ASKS: readonly (readonly [Shape, RegExp])[] = [
   ['place', /\bwhere\b|\b(which|what) (city|town|place|country|street|address|room|building|location)\b/i],
 ];
 
-const NUMBER_WORD = 'one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|half|third|quarter|twice|dozen';
+const NUMBER_WORD =
+  'one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|half|third|quarter|twice|dozen';
 const HAS: Readonly<Record<Shape, RegExp>> = {
-  time: new RegExp(`\\b(monday|tuesday|wednesday|thursday|friday|saturday|sunday|january|february|march|april|may|june|july|august|september|october|november|december|today|tomorrow|yesterday|tonight|noon|midnight|morning|evening|afternoon|week|weeks|month|months|year|years|day|days|hour|hours|minutes?|spring|summer|autumn|winter|o'clock|easter|christmas|\\d{1,2}:\\d{2}|\\d+(st|nd|rd|th)|(19|20)\\d\\d)\\b`, 'i'),
+  time: new RegExp(
+    `\\b(monday|tuesday|wednesday|thursday|friday|saturday|sunday|january|february|march|april|may|june|july|august|september|october|november|december|today|tomorrow|yesterday|tonight|noon|midnight|morning|evening|afternoon|week|weeks|month|months|year|years|day|days|hour|hours|minutes?|spring|summer|autumn|winter|o'clock|easter|christmas|\\d{1,2}:\\d{2}|\\d+(st|nd|rd|th)|(19|20)\\d\\d)\\b`,
+    'i',
+  ),
   number: new RegExp(`\\d|\\b(${NUMBER_WORD})\\b`, 'i'),
   money: new RegExp(`\\d|[$€£¥]|\\b(${NUMBER_WORD}|euros?|dollars?|pounds?|cents?|percent)\\b`, 'i'),
   // A capital inside a sentence.

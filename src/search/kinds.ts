@@ -76,4 +76,6 @@ currency yen franc krone euro peso rupee yuan ruble | money yen euro dollar poun
 program bitwarden excel word photoshop | broker nats pulsar | database oracle clickhouse duckdb elasticsearch | hardware cpu gpu disk ssd cores memory
 shape round square oval triangle | direction north south east west left right | weather rain snow sun wind fog storm hail
 book novel biography thriller diary atlas dictionary | document passport visa contract letter licence certificate | measures rule ban limit
-`.trim().split(/ \| |\n/);
+`
+  .trim()
+  .split(/ \| |\n/);

@@ -37,7 +37,7 @@ export interface Ranking {
 export function rank(segments: readonly Segment[], query: readonly WeightedTerm[], limit: number, options: RankOptions): Ranking {
   const throughLine = options.throughLine ?? Number.MAX_SAFE_INTEGER;
   const found: Found[] = [];
-  const frequency = new Array<number>(query.length).fill(0);
+  const frequency = query.map(() => 0);
   let total = 0;
   for (const segment of segments) {
     const through = segment.lastRowThrough(throughLine);
@@ -78,7 +78,10 @@ function gather(segment: Segment, through: number, query: readonly WeightedTerm[
     return postings.rows;
   });
   if (hot.length > 0 && ordinary < LEAST_TERMS) {
-    const common = segment.common(hot.map((i) => (query[i] as WeightedTerm).term), through);
+    const common = segment.common(
+      hot.map((i) => (query[i] as WeightedTerm).term),
+      through,
+    );
     for (const i of hot) rows[i] = common;
   }
   return rows;

@@ -87,7 +87,8 @@ class SegmentedIndex implements TermIndex {
       let before = Math.max(this.lastLine, docs[at - 1]?.line ?? 0);
       while (next < docs.length && (docs[next] as SearchDoc).line <= edge) {
         const { line } = docs[next] as SearchDoc;
-        if (line <= before || line > throughLine) throw new CtxError('search.order', 'EINVAL', `line ${line} does not follow line ${before}`);
+        if (line <= before || line > throughLine)
+          throw new CtxError('search.order', 'EINVAL', `line ${line} does not follow line ${before}`);
         before = line;
         next += 1;
       }
@@ -98,7 +99,10 @@ class SegmentedIndex implements TermIndex {
   }
 
   query(text: string, limit: number): readonly SearchHit[] {
-    return this.rank([...new Set(terms(text))].map((term) => ({ term, weight: 16 })), limit);
+    return this.rank(
+      [...new Set(terms(text))].map((term) => ({ term, weight: 16 })),
+      limit,
+    );
   }
 
   rank(query: readonly WeightedTerm[], limit: number, options: RankOptions = {}): readonly SearchHit[] {

@@ -66,7 +66,12 @@ export class Segment {
       if (this.#about('version') === undefined) this.#note('version', SEARCH_VERSION);
     }
     this.#load();
-    const rows = (order: string): Database.Statement => this.#db.prepare(`SELECT group_concat(rowid) FROM (SELECT rowid FROM terms WHERE terms MATCH ? AND rowid <= ? ORDER BY rowid ${order} LIMIT ?)`).raw();
+    const rows = (order: string): Database.Statement =>
+      this.#db
+        .prepare(
+          `SELECT group_concat(rowid) FROM (SELECT rowid FROM terms WHERE terms MATCH ? AND rowid <= ? ORDER BY rowid ${order} LIMIT ?)`,
+        )
+        .raw();
     this.#first = rows('ASC');
     this.#latest = rows('DESC');
   }
@@ -110,7 +115,9 @@ export class Segment {
     const first = this.#rows + 1;
     for (const doc of docs) {
       for (const passage of passages(doc.text)) {
-        const line = writer.write(passage.end === doc.text.length && passage.start === 0 ? doc.text : doc.text.slice(passage.start, passage.end));
+        const line = writer.write(
+          passage.end === doc.text.length && passage.start === 0 ? doc.text : doc.text.slice(passage.start, passage.end),
+        );
         if (writer.count === 0) continue;
         this.#push(doc.line - this.baseLine - 1, Math.min(255, writer.count));
         this.#insert?.run(this.#rows, line);
@@ -207,7 +214,8 @@ export class Segment {
 
   #load(): void {
     for (const [bytes] of this.#db.prepare('SELECT rows FROM map ORDER BY first').raw().all() as [Buffer][]) {
-      for (let at = 0; at < bytes.length; at += 3) this.#push((bytes[at] as number) | ((bytes[at + 1] as number) << 8), bytes[at + 2] as number);
+      for (let at = 0; at < bytes.length; at += 3)
+        this.#push((bytes[at] as number) | ((bytes[at + 1] as number) << 8), bytes[at + 2] as number);
     }
     for (const [term] of this.#db.prepare('SELECT term FROM hot').raw().all() as [string][]) this.#hot.add(term);
     this.#lastLine = this.#about('last_line') ?? this.baseLine;

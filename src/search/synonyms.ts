@@ -178,4 +178,6 @@ verdict decision | vote decide | storage disk store | maintenance upkeep care | 
 duplicate twice double copy | circumstances when situation | correct fix repair | version release | retake repeat again | section part
 password login credential vault | recovery restore emergency | program tool software | sheet page kit | vet animal | chew bite destroy | bite chew
 tail wag | leash lead | stable barn | kennel dog | aquarium fish seal | zoo animal | swan goose duck | swarm bee hive
-`.trim().split(/ \| |\n/);
+`
+  .trim()
+  .split(/ \| |\n/);

@@ -46,7 +46,7 @@ export class TermWriter {
     this.#used = 0;
     this.count = 0;
     this.#passage += 1;
-    for (let i = 0; i < end; ) {
+    for (let i = 0; i < end;) {
       if (KIND[units[i] as number] === 0) {
         i += 1;
         continue;

@@ -11,7 +11,8 @@ const ASCII = /^[A-Za-z0-9]+$/;
 /** Camel case and letter-digit borders inside a word. */
 const PARTS = /[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+/g;
 /** Scripts written without spaces between words. */
-const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]+/gu;
+const UNSPACED =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]+/gu;
 
 const known = new Map<string, readonly string[]>();
 
@@ -41,7 +42,7 @@ function analyse(word: string): readonly string[] {
   let at = 0;
   for (const match of plain.matchAll(UNSPACED)) {
     addOther(plain.slice(at, match.index), found);
-    const signs = [...match[0]];
+    const signs = Array.from(match[0]);
     if (signs.length === 1) found.push(match[0]);
     for (let i = 0; i + 1 < signs.length; i += 1) found.push(`${signs[i]}${signs[i + 1]}`);
     at = match.index + match[0].length;

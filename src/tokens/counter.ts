@@ -23,7 +23,9 @@ const open = new Map<TokenizerName, PieceCounter>();
  */
 export function openCounter(name: string = DEFAULT_TOKENIZER): TokenCounter {
   if (!isTokenizerName(name)) {
-    throw new CtxError('tokens.unknown', 'EINVAL', `there is no tokenizer ${JSON.stringify(name)}`, { next: `use one of ${TOKENIZERS.join(', ')}` });
+    throw new CtxError('tokens.unknown', 'EINVAL', `there is no tokenizer ${JSON.stringify(name)}`, {
+      next: `use one of ${TOKENIZERS.join(', ')}`,
+    });
   }
   let counter = open.get(name);
   if (counter === undefined) {
@@ -60,7 +62,7 @@ class PieceCounter implements TokenCounter {
     const units = this.#load(text);
     const end = text.length;
     let total = 0;
-    for (let at = 0; at < end; ) {
+    for (let at = 0; at < end;) {
       const next = this.#split(this.#table, units, at, end);
       total += this.#piece(units, at, next);
       at = next;
@@ -71,7 +73,7 @@ class PieceCounter implements TokenCounter {
   encode(text: string): Uint32Array {
     const units = this.#load(text);
     const tokens: number[] = [];
-    for (let at = 0; at < text.length; ) {
+    for (let at = 0; at < text.length;) {
       const next = this.#split(this.#table, units, at, text.length);
       this.#encodePiece(units, at, next, tokens);
       at = next;
@@ -115,7 +117,7 @@ class PieceCounter implements TokenCounter {
 /** Writes UTF-8; a lone surrogate becomes U+FFFD. Returns the length. */
 function encodeUtf8(units: Uint16Array, start: number, end: number, bytes: Uint8Array): number {
   let length = 0;
-  for (let i = start; i < end; ) {
+  for (let i = start; i < end;) {
     const unit = units[i] as number;
     if (unit < 0x80) {
       bytes[length++] = unit;

@@ -29,7 +29,8 @@ export function mergeShort(vocabulary: Vocabulary, bytes: Uint8Array, length: nu
     if (at + 1 < parts) ranks[at] = rankOf(vocabulary, bytes, starts[at] as number, starts[at + 2] as number);
     if (at > 0) ranks[at - 1] = rankOf(vocabulary, bytes, starts[at - 1] as number, starts[at + 1] as number);
   }
-  if (into !== undefined) for (let i = 0; i < parts; i += 1) into.push(vocabulary.find(bytes, starts[i] as number, starts[i + 1] as number));
+  if (into !== undefined)
+    for (let i = 0; i < parts; i += 1) into.push(vocabulary.find(bytes, starts[i] as number, starts[i + 1] as number));
   return parts;
 }
 

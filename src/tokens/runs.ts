@@ -40,7 +40,11 @@ export function mergeRuns(vocabulary: Vocabulary, bytes: Uint8Array, length: num
       runs.splice(at, 1, ...(run.count % 2 === 0 ? [made] : [made, { token: run.token, count: 1 }]));
     } else {
       const next = runs[at + 1] as Run;
-      const rest = [{ token: run.token, count: run.count - 1 }, { token: best, count: 1 }, { token: next.token, count: next.count - 1 }];
+      const rest = [
+        { token: run.token, count: run.count - 1 },
+        { token: best, count: 1 },
+        { token: next.token, count: next.count - 1 },
+      ];
       runs.splice(at, 2, ...rest.filter((part) => part.count > 0));
     }
     unite(runs);
@@ -55,7 +59,7 @@ export function mergeRuns(vocabulary: Vocabulary, bytes: Uint8Array, length: num
 
 function byteRuns(vocabulary: Vocabulary, bytes: Uint8Array, length: number): Run[] | undefined {
   const runs: Run[] = [];
-  for (let i = 0; i < length; ) {
+  for (let i = 0; i < length;) {
     if (runs.length === MAX_RUNS) return undefined;
     const start = i;
     while (i < length && bytes[i] === bytes[start]) i += 1;

@@ -62,7 +62,10 @@ export function loadVocabulary(name: string): Vocabulary {
     const path = createRequire(import.meta.url).resolve(`tiktoken/encoders/${name}.json`);
     ranks = (JSON.parse(readFileSync(path, 'latin1')) as { bpe_ranks: string }).bpe_ranks;
   } catch (cause) {
-    throw new CtxError('tokens.unavailable', 'ENOENT', `the vocabulary of ${name} cannot be read`, { next: 'reinstall the tiktoken package', cause });
+    throw new CtxError('tokens.unavailable', 'ENOENT', `the vocabulary of ${name} cannot be read`, {
+      next: 'reinstall the tiktoken package',
+      cause,
+    });
   }
   return parseRanks(ranks);
 }

@@ -33,13 +33,21 @@ export function measureRecall(fixtures: string, seeds: number = SEEDS): Record<s
   const fillers = readFillers(fixtures);
   const half = tuning.filter((_, i) => i % 2 === 0);
   return {
-    budgetTokens: BUDGET_TOKENS, tailTokens: TAIL_TOKENS, conversationTokens: CONVERSATION_TOKENS, conversations: seeds,
+    budgetTokens: BUDGET_TOKENS,
+    tailTokens: TAIL_TOKENS,
+    conversationTokens: CONVERSATION_TOKENS,
+    conversations: seeds,
     tuning: measureSet(tuning, tuning, fillers, seeds),
     heldOut: measureSet([...heldOut, ...half], heldOut, fillers, seeds),
   };
 }
 
-function measureSet(told: readonly Fact[], asked: readonly Fact[], fillers: ReturnType<typeof readFillers>, seeds: number): Record<string, unknown> {
+function measureSet(
+  told: readonly Fact[],
+  asked: readonly Fact[],
+  fillers: ReturnType<typeof readFillers>,
+  seeds: number,
+): Record<string, unknown> {
   const names = new Set(asked.map((fact) => fact.name));
   const scores = new Map<string, Score>();
   const overlap = { plain: [] as number[], other: [] as number[] };
@@ -64,7 +72,9 @@ function measureSet(told: readonly Fact[], asked: readonly Fact[], fillers: Retu
   const mean = (list: readonly number[]): number => Math.round((100 * list.reduce((a, b) => a + b, 0)) / list.length);
   return {
     questions: asked.reduce((sum, fact) => sum + fact.questions.length, 0),
-    withSeveralLines: asked.filter((fact) => fact.parts.flat().filter((turn) => turn.mark !== '').length > 1).reduce((sum, fact) => sum + fact.questions.length, 0),
+    withSeveralLines: asked
+      .filter((fact) => fact.parts.flat().filter((turn) => turn.mark !== '').length > 1)
+      .reduce((sum, fact) => sum + fact.questions.length, 0),
     questionTermsInEvidencePercent: { plain: mean(overlap.plain), other: mean(overlap.other) },
     allEvidencePercent: Object.fromEntries([...scores].map(([name, score]) => [name, percents(score)])),
   };
@@ -91,13 +101,25 @@ function withSystems(talk: Conversation, costs: readonly number[], cut: number, 
     }
     return taken;
   };
-  use(new Map<string, System>([
-    ['bm25', (question) => take(plain(words(question)), false)],
-    ['bm25 stemmed, neighbours', (question) => take(stemmed(words(question).filter((word) => !STOP_WORDS.has(word))), true)],
-    ['ours', (question) => new Set(recall(index, {
-      query: question, throughLine: cut, limitTokens: BUDGET_TOKENS - TAIL_TOKENS, textOf: (line) => talk.lines[line - 1]?.text, costOf: (line) => costs[line - 1] as number,
-    }).lines.map(({ line }) => line))],
-  ]));
+  use(
+    new Map<string, System>([
+      ['bm25', (question) => take(plain(words(question)), false)],
+      ['bm25 stemmed, neighbours', (question) => take(stemmed(words(question).filter((word) => !STOP_WORDS.has(word))), true)],
+      [
+        'ours',
+        (question) =>
+          new Set(
+            recall(index, {
+              query: question,
+              throughLine: cut,
+              limitTokens: BUDGET_TOKENS - TAIL_TOKENS,
+              textOf: (line) => talk.lines[line - 1]?.text,
+              costOf: (line) => costs[line - 1] as number,
+            }).lines.map(({ line }) => line),
+          ),
+      ],
+    ]),
+  );
   index.close();
   rmSync(directory, { recursive: true, force: true });
 }
@@ -108,7 +130,8 @@ function fullText(talk: Conversation, cut: number, tokenizer: string): (words: r
   const insert = db.prepare('INSERT INTO t(rowid, x) VALUES (?, ?)');
   for (const line of talk.lines.slice(0, cut)) insert.run(line.line, line.text);
   const query = db.prepare('SELECT rowid FROM t WHERE t MATCH ? ORDER BY bm25(t), rowid').raw();
-  return (words) => (words.length === 0 ? [] : (query.all(words.map((word) => `"${word}"`).join(' OR ')) as [number][]).map(([row]) => row));
+  return (words) =>
+    words.length === 0 ? [] : (query.all(words.map((word) => `"${word}"`).join(' OR ')) as [number][]).map(([row]) => row);
 }
 
 function tailOf(costs: readonly number[], tokens: number): ReadonlySet<number> {

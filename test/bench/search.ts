@@ -55,13 +55,21 @@ export function measureSearch(fixtures: string, megabytes: number): Record<strin
   const openMs = performance.now() - openStarted;
   const twelve = questions.map((question, i) => `${question} ${questions[(i * 7 + 3) % questions.length] ?? ''}`);
   const queryMs = times(twelve, (text) => again.query(text, 50));
-  const recallMs = times(questions, (text) => recall(again, { query: text, throughLine: lines, limitTokens: 2000, textOf: message, costOf: () => 224 }));
+  const recallMs = times(questions, (text) =>
+    recall(again, { query: text, throughLine: lines, limitTokens: 2000, textOf: message, costOf: () => 224 }),
+  );
   again.close();
   rmSync(directory, { recursive: true, force: true });
   return {
-    messages: lines, textMB: Math.round((bytes + appended) / 1e6), buildMBPerCpuSecond: rate(bytes, spentMs), appendMBPerCpuSecond: rate(appended, appendMs),
+    messages: lines,
+    textMB: Math.round((bytes + appended) / 1e6),
+    buildMBPerCpuSecond: rate(bytes, spentMs),
+    appendMBPerCpuSecond: rate(appended, appendMs),
     diskPercentOfText: Math.round((1000 * disk) / (bytes + appended)) / 10,
-    openMs: Math.round(openMs), queryMs, recallMs, rssMB: Math.round(process.memoryUsage().rss / 1e6),
+    openMs: Math.round(openMs),
+    queryMs,
+    recallMs,
+    rssMB: Math.round(process.memoryUsage().rss / 1e6),
   };
 }
 
@@ -70,11 +78,13 @@ function rate(bytes: number, ms: number): number {
 }
 
 function times(texts: readonly string[], run: (text: string) => unknown): { p50: number; p95: number; max: number } {
-  const spent = texts.map((text) => {
-    const started = performance.now();
-    run(text);
-    return performance.now() - started;
-  }).sort((a, b) => a - b);
+  const spent = texts
+    .map((text) => {
+      const started = performance.now();
+      run(text);
+      return performance.now() - started;
+    })
+    .sort((a, b) => a - b);
   const at = (share: number): number => Math.round((spent[Math.floor((spent.length - 1) * share)] as number) * 10) / 10;
   return { p50: at(0.5), p95: at(0.95), max: at(1) };
 }

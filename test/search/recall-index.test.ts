@@ -34,9 +34,15 @@ function sentence(seed: number, length = 6): string {
 describe('recall index', () => {
   test('IDX-1 a query finds other forms of its words, parts of identifiers, unspaced scripts and accents', () => {
     const index = openRecallIndex(directory);
-    index.add([
-      doc(1, 'She bought three bicycles'), doc(2, 'call parseMessageLine(buffer) first'), doc(4, '東京銀行で口座を開く'), doc(5, 'a naïve Café'),
-    ], 6);
+    index.add(
+      [
+        doc(1, 'She bought three bicycles'),
+        doc(2, 'call parseMessageLine(buffer) first'),
+        doc(4, '東京銀行で口座を開く'),
+        doc(5, 'a naïve Café'),
+      ],
+      6,
+    );
     const line = (text: string): number | undefined => index.query(text, 5)[0]?.line;
     expect(line('buying a bicycle')).toBe(1);
     expect(line('message lines')).toBe(2);
@@ -49,26 +55,34 @@ describe('recall index', () => {
 
   test('IDX-2 answers do not depend on how documents were batched, flushed or reopened', () => {
     let round = 0;
-    fc.assert(fc.property(fc.array(fc.nat(500), { minLength: 1, maxLength: 30 }), fc.array(fc.nat(2), { maxLength: 30 }), fc.nat(500), (seeds, cuts, asked) => {
-      const docs = seeds.map((seed, i) => doc(i * 2 + 1, sentence(seed)));
-      const last = docs.length * 2;
-      const whole = openRecallIndex(join(directory, `whole-${round}`));
-      whole.add(docs, last);
-      let parts = openRecallIndex(join(directory, `parts-${round}`));
-      docs.forEach((one, i) => {
-        parts.add([one], one.line + 1);
-        if (cuts[i] === 1) parts.flush();
-        if (cuts[i] === 2) {
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(500), { minLength: 1, maxLength: 30 }),
+        fc.array(fc.nat(2), { maxLength: 30 }),
+        fc.nat(500),
+        (seeds, cuts, asked) => {
+          const docs = seeds.map((seed, i) => doc(i * 2 + 1, sentence(seed)));
+          const last = docs.length * 2;
+          const whole = openRecallIndex(join(directory, `whole-${round}`));
+          whole.add(docs, last);
+          let parts = openRecallIndex(join(directory, `parts-${round}`));
+          docs.forEach((one, i) => {
+            parts.add([one], one.line + 1);
+            if (cuts[i] === 1) parts.flush();
+            if (cuts[i] === 2) {
+              parts.close();
+              parts = openRecallIndex(join(directory, `parts-${round}`));
+            }
+          });
+          round += 1;
+          const question = sentence(asked, 3);
+          expect(parts.query(question, 50)).toEqual(whole.query(question, 50));
+          whole.close();
           parts.close();
-          parts = openRecallIndex(join(directory, `parts-${round}`));
-        }
-      });
-      round += 1;
-      const question = sentence(asked, 3);
-      expect(parts.query(question, 50)).toEqual(whole.query(question, 50));
-      whole.close();
-      parts.close();
-    }), { numRuns: 15 });
+        },
+      ),
+      { numRuns: 15 },
+    );
   });
 
   test('IDX-3 a query through a line answers as if nothing later were indexed', () => {
@@ -77,7 +91,10 @@ describe('recall index', () => {
     const short = openRecallIndex(join(directory, 'short'));
     long.add(docs, 300);
     short.add(docs.slice(0, 120), 120);
-    const query = [{ term: 'river', weight: 16 }, { term: 'loan', weight: 16 }];
+    const query = [
+      { term: 'river', weight: 16 },
+      { term: 'loan', weight: 16 },
+    ];
     expect(long.rank(query, 40, { throughLine: 120 })).toEqual(short.rank(query, 40));
     expect(long.rank(query, 40)).not.toEqual(short.rank(query, 40));
     long.close();
@@ -98,7 +115,10 @@ describe('recall index', () => {
       expect(hits.length).toBe(30);
       expect(built.query(question, 30)).toEqual(hits);
     }
-    const query = [{ term: 'boat', weight: 16 }, { term: 'rate', weight: 16 }];
+    const query = [
+      { term: 'boat', weight: 16 },
+      { term: 'rate', weight: 16 },
+    ];
     const short = openRecallIndex(join(directory, 'short'));
     short.add(docs.slice(0, 9000), 9000);
     expect(grown.rank(query, 30, { throughLine: 9000 })).toEqual(short.rank(query, 30));
@@ -111,7 +131,8 @@ describe('recall index', () => {
     const index = openRecallIndex(directory);
     index.add([doc(1, 'river')], 1);
     index.close();
-    for (const name of readdirSync(directory)) writeFileSync(join(directory, name), 'not a database, by far not one, certainly not'.repeat(200));
+    for (const name of readdirSync(directory))
+      writeFileSync(join(directory, name), 'not a database, by far not one, certainly not'.repeat(200));
     const again = openRecallIndex(directory);
     expect(again.lastLine).toBe(0);
     again.add([doc(1, 'river')], 1);

@@ -26,31 +26,55 @@ afterEach(() => {
 });
 
 function tell(lines: readonly string[]): void {
-  index.add(lines.map((text, i) => ({ line: i + 1, role: 'user', text })), lines.length);
+  index.add(
+    lines.map((text, i) => ({ line: i + 1, role: 'user', text })),
+    lines.length,
+  );
 }
 
 function request(lines: readonly string[], query: string, more: Partial<RecallRequest> = {}): RecallRequest {
-  return { query, throughLine: lines.length, limitTokens: 400, textOf: (line) => lines[line - 1], costOf: (line) => Math.ceil((lines[line - 1] ?? '').length / 4) + 8, ...more };
+  return {
+    query,
+    throughLine: lines.length,
+    limitTokens: 400,
+    textOf: (line) => lines[line - 1],
+    costOf: (line) => Math.ceil((lines[line - 1] ?? '').length / 4) + 8,
+    ...more,
+  };
 }
 
 describe('recall', () => {
   test('RCL-1 what is chosen fits the limit, lies at or before the cut, is not shown already, and is each line once', () => {
     tell(texts);
-    fc.assert(fc.property(fc.constantFrom(...talk.questions), fc.integer({ min: 0, max: 600 }), fc.integer({ min: 1, max: texts.length }), fc.nat(5), (question, limitTokens, throughLine, gap) => {
-      const except = new Set(texts.map((_, i) => i + 1).filter((line) => line % 6 === gap));
-      const asked = request(texts, question.plain, { limitTokens, throughLine, except });
-      const { lines } = recall(index, asked);
-      expect(lines.reduce((sum, { line }) => sum + asked.costOf(line), 0)).toBeLessThanOrEqual(limitTokens);
-      expect(lines.every(({ line, score }) => line >= 1 && line <= throughLine && !except.has(line) && Number.isSafeInteger(score))).toBe(true);
-      expect(new Set(lines.map(({ line }) => line)).size).toBe(lines.length);
-    }), { numRuns: 60 });
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...talk.questions),
+        fc.integer({ min: 0, max: 600 }),
+        fc.integer({ min: 1, max: texts.length }),
+        fc.nat(5),
+        (question, limitTokens, throughLine, gap) => {
+          const except = new Set(texts.map((_, i) => i + 1).filter((line) => line % 6 === gap));
+          const asked = request(texts, question.plain, { limitTokens, throughLine, except });
+          const { lines } = recall(index, asked);
+          expect(lines.reduce((sum, { line }) => sum + asked.costOf(line), 0)).toBeLessThanOrEqual(limitTokens);
+          expect(
+            lines.every(({ line, score }) => line >= 1 && line <= throughLine && !except.has(line) && Number.isSafeInteger(score)),
+          ).toBe(true);
+          expect(new Set(lines.map(({ line }) => line)).size).toBe(lines.length);
+        },
+      ),
+      { numRuns: 60 },
+    );
   });
 
   test('RCL-2 the answer is the same whatever was indexed after the cut', () => {
     const cut = Math.floor(texts.length / 2);
     tell(texts);
     const short = openRecallIndex(join(directory, 'short'));
-    short.add(texts.slice(0, cut).map((text, i) => ({ line: i + 1, role: 'user', text })), cut);
+    short.add(
+      texts.slice(0, cut).map((text, i) => ({ line: i + 1, role: 'user', text })),
+      cut,
+    );
     for (const question of talk.questions) {
       const asked = request(texts, question.text, { throughLine: cut });
       expect(recall(index, asked)).toEqual(recall(short, asked));
@@ -60,11 +84,22 @@ describe('recall', () => {
 
   test('RCL-3 a line is found by a synonym, by its kind, by who a person is, and by the lines around it', () => {
     const story = [
-      'Our daughter Hanna is eleven.', 'Good to know.', 'Hanna picked a violin with a dark varnish.', 'How nice.', 'The weather is dull today.', 'Indeed.',
-      'The landlord raised what we owe him for the flat.', 'By how much?', 'A hundred and ten, from March on.', 'That is a lot.', 'I slept badly.', 'Sorry to hear that.',
+      'Our daughter Hanna is eleven.',
+      'Good to know.',
+      'Hanna picked a violin with a dark varnish.',
+      'How nice.',
+      'The weather is dull today.',
+      'Indeed.',
+      'The landlord raised what we owe him for the flat.',
+      'By how much?',
+      'A hundred and ten, from March on.',
+      'That is a lot.',
+      'I slept badly.',
+      'Sorry to hear that.',
     ];
     tell(story);
-    const found = (query: string): readonly number[] => recall(index, request(story, query, { limitTokens: 60 })).lines.map(({ line }) => line);
+    const found = (query: string): readonly number[] =>
+      recall(index, request(story, query, { limitTokens: 60 })).lines.map(({ line }) => line);
     expect(found('Which instrument did my daughter choose?')[0]).toBe(3);
     expect(found('By what amount did the apartment get more expensive?')).toEqual(expect.arrayContaining([7, 9]));
   });

@@ -5,20 +5,47 @@ import { stem } from '../../src/search/stem.ts';
 import { TermWriter } from '../../src/search/term-writer.ts';
 import { terms } from '../../src/search/terms.ts';
 
-const words = fc.array(fc.oneof(
-  fc.constantFrom('parseMessageLine', 'HTTPServer', 'the', 'ran', '007', 'v2beta', 'snake_case', 'café', '東京銀行', 'Straße', "don't", 'x', '3.14', '\u0301', '😀', 'ﬁne', 'A'.repeat(60)),
-  fc.string({ maxLength: 12 }), fc.string({ unit: 'binary', maxLength: 8 }),
-), { maxLength: 40 }).map((list) => list.join(' '));
+const words = fc
+  .array(
+    fc.oneof(
+      fc.constantFrom(
+        'parseMessageLine',
+        'HTTPServer',
+        'the',
+        'ran',
+        '007',
+        'v2beta',
+        'snake_case',
+        'café',
+        '東京銀行',
+        'Straße',
+        "don't",
+        'x',
+        '3.14',
+        '\u0301',
+        '😀',
+        'ﬁne',
+        'A'.repeat(60),
+      ),
+      fc.string({ maxLength: 12 }),
+      fc.string({ unit: 'binary', maxLength: 8 }),
+    ),
+    { maxLength: 40 },
+  )
+  .map((list) => list.join(' '));
 
 describe('terms', () => {
   test('IDX-7 the bulk form gives the same set and number of terms as the plain one', () => {
     const writer = new TermWriter();
-    fc.assert(fc.property(words, (text) => {
-      const wanted = terms(text);
-      const written = writer.write(text).toString();
-      expect(new Set(written.split(' ').filter((term) => term !== ''))).toEqual(new Set(wanted));
-      expect(writer.count).toBe(wanted.length);
-    }), { numRuns: 1000 });
+    fc.assert(
+      fc.property(words, (text) => {
+        const wanted = terms(text);
+        const written = writer.write(text).toString();
+        expect(new Set(written.split(' ').filter((term) => term !== ''))).toEqual(new Set(wanted));
+        expect(writer.count).toBe(wanted.length);
+      }),
+      { numRuns: 1000 },
+    );
   });
 
   test('IDX-7 the bulk form does not change when its cache starts again', () => {
@@ -30,7 +57,8 @@ describe('terms', () => {
   });
 
   test('IDX-8 stems follow the published algorithm', () => {
-    const pairs = 'caresses caress ponies poni cats cat feed feed agreed agre plastered plaster motoring motor conflated conflat sized size hopping hop falling fall filing file happy happi ' +
+    const pairs =
+      'caresses caress ponies poni cats cat feed feed agreed agre plastered plaster motoring motor conflated conflat sized size hopping hop falling fall filing file happy happi ' +
       'relational relat conditional condit vietnamization vietnam triplicate triplic formative form hopefulness hope adjustable adjust replacement replac adoption adopt effective effect rate rate controll control roll roll';
     const list = pairs.split(' ');
     for (let i = 0; i < list.length; i += 2) expect(stem(list[i] as string), list[i]).toBe(list[i + 1]);
@@ -45,10 +73,16 @@ describe('terms', () => {
   });
 
   test('IDX-10 passages follow each other without a gap and are bounded', () => {
-    fc.assert(fc.property(fc.array(fc.oneof(words, fc.constantFrom('\n', '. ', '😀'.repeat(400))), { maxLength: 60 }).map((list) => list.join('')), (text) => {
-      const found = passages(text);
-      expect(found.map(({ start, end }) => text.slice(start, end)).join('')).toBe(text);
-      expect(found.every(({ start, end }) => end - start <= PASSAGE_UNITS)).toBe(true);
-    }), { numRuns: 200 });
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(words, fc.constantFrom('\n', '. ', '😀'.repeat(400))), { maxLength: 60 }).map((list) => list.join('')),
+        (text) => {
+          const found = passages(text);
+          expect(found.map(({ start, end }) => text.slice(start, end)).join('')).toBe(text);
+          expect(found.every(({ start, end }) => end - start <= PASSAGE_UNITS)).toBe(true);
+        },
+      ),
+      { numRuns: 200 },
+    );
   });
 });

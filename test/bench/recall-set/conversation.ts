@@ -31,9 +31,17 @@ const CAST = { spouse: 'Robin', daughter: 'Hanna', son: 'Emil', boss: 'Margit', 
 
 /** How a person introduces the household, once, at the start. */
 const INTRODUCTION: readonly Turn[] = [
-  { role: 'user', mark: '', text: 'So that you know who is who: I live with my partner Robin, our daughter Hanna is eleven and our son Emil is eight.' },
+  {
+    role: 'user',
+    mark: '',
+    text: 'So that you know who is who: I live with my partner Robin, our daughter Hanna is eleven and our son Emil is eight.',
+  },
   { role: 'assistant', mark: '', text: 'Good to know. And who do you work with?' },
-  { role: 'user', mark: '', text: 'My boss is called Margit, and my colleague Dariusz sits across from me. Judith, by the way, is my sister.' },
+  {
+    role: 'user',
+    mark: '',
+    text: 'My boss is called Margit, and my colleague Dariusz sits across from me. Judith, by the way, is my sister.',
+  },
 ];
 
 /** What a line costs beside its text: who spoke, and where it stands. */
@@ -49,7 +57,13 @@ export function random(seed: number): Random {
   };
 }
 
-export function converse(seed: number, facts: readonly Fact[], fillers: readonly (readonly Turn[])[], wantedTokens: number, count: (text: string) => number): Conversation {
+export function converse(
+  seed: number,
+  facts: readonly Fact[],
+  fillers: readonly (readonly Turn[])[],
+  wantedTokens: number,
+  count: (text: string) => number,
+): Conversation {
   const next = random(seed);
   const told = facts.filter(() => next(100) < 80);
   const fill = new Map(told.map((fact) => [fact, slots(next)]));
@@ -83,7 +97,10 @@ export function converse(seed: number, facts: readonly Fact[], fillers: readonly
   const questions = told.flatMap((fact) => {
     const values = fill.get(fact) as Record<string, string>;
     return fact.questions.map((text, i) => ({
-      fact: fact.name, text: filled(text, values), plain: filled(fact.plain[i] as string, values), evidence: evidence.get(fact) ?? [],
+      fact: fact.name,
+      text: filled(text, values),
+      plain: filled(fact.plain[i] as string, values),
+      evidence: evidence.get(fact) ?? [],
     }));
   });
   return { lines, questions };
@@ -100,9 +117,24 @@ function slots(next: Random): Record<string, string> {
   const [city, city2] = two(CITIES);
   const n20 = 11 + next(29);
   return {
-    ...CAST, friend, friend2, surname, surname2, city, city2, weekday: pick(WEEKDAYS), month: pick(MONTHS), street: pick(STREETS), hour: pick(HOURS),
-    n2: String(2 + next(7)), n20: String(n20), n20th: `${11 + next(8)}th`, n100: String(110 + next(780)), n4: String(1000 + next(9000)),
-    price: `${next(2) === 0 ? 'nine hundred and ' : 'eleven hundred and '}${pick(['ten', 'forty', 'sixty-five', 'eighty'])}`, port: String(9000 + next(900)),
+    ...CAST,
+    friend,
+    friend2,
+    surname,
+    surname2,
+    city,
+    city2,
+    weekday: pick(WEEKDAYS),
+    month: pick(MONTHS),
+    street: pick(STREETS),
+    hour: pick(HOURS),
+    n2: String(2 + next(7)),
+    n20: String(n20),
+    n20th: `${11 + next(8)}th`,
+    n100: String(110 + next(780)),
+    n4: String(1000 + next(9000)),
+    price: `${next(2) === 0 ? 'nine hundred and ' : 'eleven hundred and '}${pick(['ten', 'forty', 'sixty-five', 'eighty'])}`,
+    port: String(9000 + next(900)),
   };
 }
 

@@ -21,23 +21,38 @@ export interface Fact {
 
 export function readFacts(directory: string): readonly Fact[] {
   const facts: Fact[] = [];
-  const plain = new Map(blocks(readFileSync(join(directory, 'questions-plain.txt'), 'utf8'), /^= /m).map((block) => {
-    const [name = '', ...questions] = block.split('\n');
-    return [name, questions] as const;
-  }));
-  for (const file of readdirSync(directory).filter((name) => name.startsWith('facts-')).sort()) {
+  const plain = new Map(
+    blocks(readFileSync(join(directory, 'questions-plain.txt'), 'utf8'), /^= /m).map((block) => {
+      const [name = '', ...questions] = block.split('\n');
+      return [name, questions] as const;
+    }),
+  );
+  for (const file of readdirSync(directory)
+    .filter((name) => name.startsWith('facts-'))
+    .sort()) {
     for (const block of blocks(readFileSync(join(directory, file), 'utf8'), /^= /m)) facts.push(parseFact(block, plain));
   }
   return facts;
 }
 
 export function readFillers(directory: string): readonly (readonly Turn[])[] {
-  return blocks(readFileSync(join(directory, 'filler.txt'), 'utf8'), /^-$/m).map((block) => block.split('\n').filter((line) => line !== '').map(parseTurn));
+  return blocks(readFileSync(join(directory, 'filler.txt'), 'utf8'), /^-$/m).map((block) =>
+    block
+      .split('\n')
+      .filter((line) => line !== '')
+      .map(parseTurn),
+  );
 }
 
 function blocks(text: string, border: RegExp): readonly string[] {
-  const body = text.split('\n').filter((line) => !line.startsWith('#')).join('\n');
-  return body.split(border).map((block) => block.trim()).filter((block) => block !== '');
+  const body = text
+    .split('\n')
+    .filter((line) => !line.startsWith('#'))
+    .join('\n');
+  return body
+    .split(border)
+    .map((block) => block.trim())
+    .filter((block) => block !== '');
 }
 
 function parseFact(block: string, plain: ReadonlyMap<string, readonly string[]>): Fact {
