@@ -25,3 +25,13 @@ export function findCut(source: PackSource, last: number, wantTokens: number, li
   }
   return 1;
 }
+
+/** The line that made a call which has no result before `line`; 0 when there is none within reach. */
+export function callLine(source: PackSource, line: number, id: string): number {
+  for (let at = line - 1; at >= 1 && at > line - CALL_REACH_LINES; at--) {
+    const message = source.message(at);
+    if (callIds(message).includes(id)) return at;
+    if (message.view.toolResults.some((result) => result.id === id)) return 0;
+  }
+  return 0;
+}

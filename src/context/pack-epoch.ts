@@ -56,7 +56,9 @@ const STEPS: readonly Step[] = [
   { ...FULL, recall: false, sections: 0, tail: 0, message: 0.0625, pinned: 1 },
   { ...FULL, recall: false, sections: 0, tail: 0, message: 0.0625, pinned: 0.25 },
   { ...FULL, recall: false, sections: 0, tail: 0, message: 0.01, pinned: 0 },
-  // It alone exceeds the budget: from here on its head and tail, beside as much of the rest as is usual.
+];
+/** It alone exceeds the budget: its head and tail, beside as much of the rest as is usual. */
+const PARTIAL_STEPS: readonly Step[] = [
   { ...FULL, user: 0.5 },
   { ...FULL, recall: false, sections: 0.25, tail: 0, message: 0.25, user: 0.375 },
   { ...FULL, recall: false, sections: 0, tail: 0, message: 0.0625, pinned: 0.5, user: 0.25 },
@@ -68,7 +70,15 @@ export function startEpoch(source: PackSource, position: StreamPosition, reason:
     const epoch = tryStep(source, position, reason, step);
     if (epoch !== undefined) return epoch;
   }
-  return lastResort(source, position, reason);
+  const alone = userAlone(source, position, reason, [Infinity]);
+  if (alone !== undefined) return alone;
+  for (const step of PARTIAL_STEPS) {
+    const epoch = tryStep(source, position, reason, step);
+    if (epoch !== undefined) return epoch;
+  }
+  const rooms: number[] = [];
+  for (let room = source.policy.budgetTokens; room >= 8; room = Math.floor(room * 0.8)) rooms.push(room);
+  return userAlone(source, position, reason, rooms) ?? nothing(source, position, reason);
 }
 
 export function lineLimits(source: PackSource, scale: number): LineLimits {
@@ -77,13 +87,15 @@ export function lineLimits(source: PackSource, scale: number): LineLimits {
 }
 
 /** How the line reads as an item; undefined when nothing of it is said. */
-export function lineAddition(source: PackSource, text: PackText, line: number, limits: LineLimits): Addition | undefined {
-  const message = source.message(line);
+export function lineAddition(source: PackSource, text: PackText, line: number, limits: LineLimits, textOnly = false): Addition | undefined {
+  const whole = source.message(line);
+  const message = textOnly ? { ...whole, view: { ...whole.view, toolResults: [], toolCalls: [] } } : whole;
   if (isSilent(message)) return undefined;
   const packed = renderLine(message, limits, source.counter, text.repeats);
   return text.addition({
     kind: 'recent_messages', source: 'messages.jsonl', range: `${line}`, role: packed.role,
-    ...(packed.form === 'verbatim' ? {} : { form: packed.form }), ...(packed.bases.length === 0 ? {} : { bases: [...new Set(packed.bases)] }), digest: packed.digest,
+    ...(packed.form === 'verbatim' && message.view.toolResults.length === whole.view.toolResults.length ? {} : { form: packed.form === 'verbatim' ? 'partial' : packed.form }),
+    ...(packed.bases.length === 0 ? {} : { bases: [...new Set(packed.bases)] }), digest: packed.digest,
   }, packed.md, { line: packed });
 }
 
@@ -122,8 +134,14 @@ function tryStep(source: PackSource, position: StreamPosition, reason: string, s
   const before: Addition[] = [];
   const tail: Addition[] = [];
   const leftOut: LeftOut[] = [];
-  if (user > 0 && user < cut) push(before, lineAddition(source, text, user, limitsOf(user)));
-  if (before[0] !== undefined) remember(text, before[0]);
+  // What a person wrote beside tool results brings the calls of those results with it.
+  const beforeFirst = user > 0 && user < cut ? (source.message(user).view.toolResults.length > 0 ? findCut(source, user, 1, limits) : user) : cut;
+  for (let line = beforeFirst; line < cut && line <= user; line++) {
+    const addition = lineAddition(source, text, line, limitsOf(line));
+    if (addition === undefined) continue;
+    remember(text, addition);
+    before.push(addition);
+  }
   let userAt = -1;
   if (budget === Infinity) {
     for (let line = cut; line <= position.line; line++) {
@@ -157,28 +175,32 @@ function tryStep(source: PackSource, position: StreamPosition, reason: string, s
   }
   if (!withinBudget(plan, budget) || !withinBudget(text.totals, budget)) return undefined;
   text.commit(plan);
-  if (cut > 1) leftOut.unshift(...swapped(cut, user));
+  if (cut > 1) leftOut.unshift(...swapped(cut, beforeFirst, user));
   return { text, start: position, cut, reason, leftOut, pinnedTokens, startTokens: text.totals.packTokens, recalled };
 }
 
-/** Not even the least pack fits: the newest user message's head and tail in what there is, else an empty pack. */
-function lastResort(source: PackSource, position: StreamPosition, reason: string): Epoch {
-  const budget = source.policy.budgetTokens;
-  const text = new PackText(source.counter, source.toolsJson);
+/** What a person wrote last and nothing else, in the first of these sizes that fits; undefined when none does. */
+function userAlone(source: PackSource, position: StreamPosition, reason: string, rooms: readonly number[]): Epoch | undefined {
   const user = source.lastUserLine(position.line);
-  const cut = position.line + 1;
-  const leftOut: LeftOut[] = swapped(cut, user).slice();
-  const said = user > 0 ? user : position.line;
-  for (let room = budget; said > 0 && room >= 8; room = Math.floor(room * 0.8)) {
-    const addition = lineAddition(source, text, said, { messageTokens: room, outputTokens: room });
-    if (addition === undefined) break;
-    const plan = text.plan([addition]);
-    if (!withinBudget(plan, budget)) continue;
-    text.commit(plan);
-    break;
+  if (user === 0) return undefined;
+  const said = source.message(user).view.text.length;
+  for (const room of rooms) {
+    if (room === Infinity && said > source.policy.budgetTokens * 16) continue;
+    const epoch = nothing(source, position, reason);
+    const addition = lineAddition(source, epoch.text, user, { messageTokens: room, outputTokens: room }, true);
+    const plan = addition === undefined ? undefined : epoch.text.plan([addition]);
+    if (plan === undefined || !withinBudget(plan, source.policy.budgetTokens)) continue;
+    epoch.text.commit(plan);
+    return { ...epoch, leftOut: swapped(position.line + 1, user, user).slice(), startTokens: epoch.text.totals.packTokens };
   }
-  if (text.itemCount === 0 && said > 0) leftOut.push({ source: 'messages.jsonl', range: `${said}`, reason: 'the budget holds no item' });
-  return { text, start: position, cut, reason, leftOut, pinnedTokens: 0, startTokens: text.totals.packTokens, recalled: new Set() };
+  return undefined;
+}
+
+/** A budget that holds no item at all. */
+function nothing(source: PackSource, position: StreamPosition, reason: string): Epoch {
+  const text = new PackText(source.counter, source.toolsJson);
+  const cut = position.line + 1;
+  return { text, start: position, cut, reason, leftOut: swapped(cut, cut, 0).slice(), pinnedTokens: 0, startTokens: 0, recalled: new Set() };
 }
 
 export function withinBudget(totals: { readonly packTokens: number; readonly promptTokens: number }, budget: number): boolean {
@@ -189,12 +211,13 @@ export function silent(line: number): LeftOut {
   return { source: 'messages.jsonl', range: `${line}`, reason: 'only reasoning or no text' };
 }
 
-function swapped(cut: number, user: number): readonly LeftOut[] {
+/** Everything below the cut but the lines [first, user] that were kept. */
+function swapped(cut: number, first: number, user: number): readonly LeftOut[] {
   const reason = 'before the cut: in summary and swap';
-  const range = (first: number, last: number): LeftOut => ({ source: 'messages.jsonl', range: first === last ? `${first}` : `${first}-${last}`, reason });
+  const range = (from: number, to: number): LeftOut => ({ source: 'messages.jsonl', range: from === to ? `${from}` : `${from}-${to}`, reason });
   if (cut <= 1) return [];
-  if (user <= 0 || user >= cut) return [range(1, cut - 1)];
-  return [...(user > 1 ? [range(1, user - 1)] : []), ...(user < cut - 1 ? [range(user + 1, cut - 1)] : [])];
+  if (user <= 0 || first >= cut) return [range(1, cut - 1)];
+  return [...(first > 1 ? [range(1, first - 1)] : []), ...(user < cut - 1 ? [range(user + 1, cut - 1)] : [])];
 }
 
 function remember(text: PackText, addition: Addition): void {
@@ -203,8 +226,4 @@ function remember(text: PackText, addition: Addition): void {
 
 function sum(additions: readonly Addition[]): number {
   return additions.reduce((total, addition) => total + addition.mdTokens, 0);
-}
-
-function push(list: Addition[], addition: Addition | undefined): void {
-  if (addition !== undefined) list.push(addition);
 }

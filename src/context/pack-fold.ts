@@ -2,6 +2,7 @@
 // PCK-2: within an epoch nothing that was said changes; what does not fit starts the next epoch at that very place.
 import { lineAddition, lineLimits, silent, startEpoch, withinBudget } from './pack-epoch.ts';
 import type { Epoch } from './pack-epoch.ts';
+import { callLine } from './pack-cut.ts';
 import { childAddition } from './pack-lead.ts';
 import { isSilent, isUserMessage, renderLine } from './pack-line.ts';
 import { recallAdditions } from './pack-recall.ts';
@@ -55,14 +56,15 @@ export class PackFold {
     }
     const { text, cut, recalled } = this.#epoch;
     const budget = source.policy.budgetTokens;
-    const additions: Addition[] = [];
+    const additions = this.#missingCalls(text, line);
     let addition: Addition | undefined;
     if (isUserMessage(message)) {
       if (message.view.text.length > budget * 16) return this.#next('a message larger than the budget');
       const packed = renderLine(message, { ...lineLimits(source, 1), messageTokens: Infinity }, source.counter, text.repeats);
       addition = text.addition({ kind: 'recent_messages', source: 'messages.jsonl', range: `${line}`, role: packed.role, ...(packed.form === 'verbatim' ? {} : { form: packed.form }), digest: packed.digest }, packed.md, { line: packed });
       const recall = recallAdditions(source, text, message, cut, source.policy.recallTokens, new Set([...recalled, line]));
-      additions.push(...recall.additions, addition);
+      additions.unshift(...recall.additions);
+      additions.push(addition);
       const plan = text.plan(additions);
       if (!withinBudget(plan, budget)) return this.#next('the budget is used up');
       for (const at of recall.lines) recalled.add(at);
@@ -73,7 +75,7 @@ export class PackFold {
     }
     addition = lineAddition(source, text, line, lineLimits(source, 1));
     if (addition === undefined) return;
-    this.#append(text, [addition], true);
+    this.#append(text, [...additions, addition], true);
   }
 
   contribution(position: StreamPosition, contribution: Contribution): void {
@@ -103,6 +105,13 @@ export class PackFold {
   restart(position: StreamPosition, reason: string): void {
     this.#position = position;
     this.#next(reason);
+  }
+
+  /** PCK-3: a result whose call was cut brings the call with it. */
+  #missingCalls(text: PackText, line: number): Addition[] {
+    const lines = new Set<number>();
+    for (const { id } of this.source.message(line).view.toolResults) if (id !== '' && !text.calls.has(id)) lines.add(callLine(this.source, line, id));
+    return [...lines].filter((at) => at > 0).sort((a, b) => a - b).map((at) => lineAddition(this.source, text, at, lineLimits(this.source, 1))).filter((addition) => addition !== undefined);
   }
 
   #append(text: PackText, additions: readonly Addition[], moves: boolean): void {

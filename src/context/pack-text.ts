@@ -53,6 +53,8 @@ export interface Fragment {
 export class PackText {
   readonly counter: TokenCounter;
   readonly repeats: PackRepeats = new PackRepeats();
+  /** Ids of the tool calls that the pack shows. */
+  readonly calls: Set<string> = new Set<string>();
   readonly #fixedTokens: number;
   #packTokens = 0;
   #prompt: PromptFold;
@@ -111,7 +113,9 @@ export class PackText {
   commit(plan: Plan): void {
     for (const addition of plan.additions) {
       this.#item(addition);
-      if ('line' in addition.prompt) for (const [label, text] of addition.prompt.line.whole) this.repeats.remember(label, text);
+      if (!('line' in addition.prompt)) continue;
+      for (const [label, text] of addition.prompt.line.whole) this.repeats.remember(label, text);
+      for (const part of addition.prompt.line.parts) if (part.type === 'call') this.calls.add(part.id);
     }
     this.#prompt = plan.prompt;
     this.#promptTokens = plan.promptTokens - this.#fixedTokens;

@@ -1,19 +1,20 @@
 // BlockRecords of whole blocks in an append-only cache file, found by number. Layout of the cache directory:
-// `blocks.jsonl` (a version line, then one record a line), `blocks.at` (16 bytes a block: end offset, newest user line).
+// `blocks.z` (a version line, then deflated records), `blocks.at` (16 bytes a block: end offset, newest user line).
 // Derived: may be deleted at any time; a torn or foreign end is cut off on open.
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { CtxError } from '../abi/errors.ts';
 import { decodeRecord, RECORD_VERSION } from '../context/record-codec.ts';
 import type { BlockRecord } from '../context/types.ts';
 
-/** One mapped block: its encoded record. `user`: newest user message at or before its end within the block; 0 when none. */
+/** One mapped block: its encoded record, deflated. `user`: newest user message at or before its end within the block; 0 when none. */
 export interface MappedBlock {
-  readonly record: string;
+  readonly record: Uint8Array;
   readonly user: number;
 }
 
-export const BLOCK_STORE_VERSION: string = `blocks/1 records/${RECORD_VERSION}`;
+export const BLOCK_STORE_VERSION: string = `blocks/2 records/${RECORD_VERSION}`;
 const INDEX_BYTES = 16;
 const CACHED_BLOCKS = 96;
 
@@ -28,7 +29,7 @@ export class BlockStore {
 
   constructor(directory: string) {
     mkdirSync(directory, { recursive: true });
-    this.#records = openSync(join(directory, 'blocks.jsonl'), 'a+', 0o600);
+    this.#records = openSync(join(directory, 'blocks.z'), 'a+', 0o600);
     this.#index = openSync(join(directory, 'blocks.at'), 'a+', 0o600);
     const head = Buffer.from(`${JSON.stringify({ version: BLOCK_STORE_VERSION })}\n`);
     this.#headBytes = head.length;
@@ -53,13 +54,12 @@ export class BlockStore {
 
   append(blocks: readonly MappedBlock[]): void {
     if (blocks.length === 0) return;
-    const parts: Buffer[] = [];
+    const parts: Uint8Array[] = [];
     const index = Buffer.alloc(blocks.length * INDEX_BYTES);
     let end = this.#end(this.#count - 1);
     for (const [i, block] of blocks.entries()) {
-      const bytes = Buffer.from(`${block.record}\n`);
-      parts.push(bytes);
-      end += bytes.length;
+      parts.push(block.record);
+      end += block.record.length;
       const user = block.user > 0 ? block.user : this.userThrough(this.#count - 1);
       this.#push(end, user);
       index.writeDoubleLE(end, i * INDEX_BYTES);
@@ -76,7 +76,7 @@ export class BlockStore {
     const start = this.#end(number - 1);
     const bytes = Buffer.alloc(this.#end(number) - start);
     readSync(this.#records, bytes, 0, bytes.length, start);
-    const record = decoded(bytes.toString('utf8'));
+    const record = decoded(bytes);
     this.#cache.set(number, record);
     if (this.#cache.size > CACHED_BLOCKS) for (const [oldest] of this.#cache) { this.#cache.delete(oldest); break; }
     return record;
@@ -90,7 +90,7 @@ export class BlockStore {
       while (next < to && this.#end(next) - start <= 1 << 20) next += 1;
       const bytes = Buffer.alloc(this.#end(next - 1) - start);
       readSync(this.#records, bytes, 0, bytes.length, start);
-      for (const line of bytes.toString('utf8').split('\n')) if (line !== '') yield decoded(line);
+      for (let number = at; number < next; number++) yield decoded(bytes.subarray(this.#end(number - 1) - start, this.#end(number) - start));
       at = next;
     }
   }
@@ -129,9 +129,14 @@ export class BlockStore {
   }
 }
 
-function decoded(text: string): BlockRecord {
-  const record = decodeRecord(text);
-  if (record === undefined) throw new CtxError('derive.cache', 'EIO', 'a cached block record does not read', { where: 'context/.cache/blocks.jsonl', next: 'delete context/.cache' });
+/** A record as the store keeps it: about three fifths of its text. */
+export function packRecord(text: string): Uint8Array {
+  return deflateRawSync(text, { level: 1 });
+}
+
+function decoded(bytes: Buffer): BlockRecord {
+  const record = decodeRecord(inflateRawSync(bytes).toString('utf8'));
+  if (record === undefined) throw new CtxError('derive.cache', 'EIO', 'a cached block record does not read', { where: 'context/.cache/blocks.z', next: 'delete context/.cache' });
   return record;
 }
 

@@ -9,6 +9,7 @@ import type { MessageLine } from '../context/types.ts';
 import type { Extent } from '../journal/types.ts';
 import { buildSegment } from '../search/recall-index.ts';
 import type { SearchDoc } from '../search/types.ts';
+import { packRecord } from './block-store.ts';
 import type { MappedBlock } from './block-store.ts';
 import { parseMessage } from './message-lines.ts';
 
@@ -26,7 +27,7 @@ export interface MapResult {
   readonly blocks: readonly MappedBlock[];
 }
 
-const PIECE_BYTES = 2 << 20;
+const PIECE_BYTES = 512 << 10;
 /** A tool output is searched by its beginning: what follows is data more often than words. */
 const SEARCHED_CHARS = 16_384;
 
@@ -42,7 +43,7 @@ export function mapHistory(task: MapTask): MapResult {
 export function mapWhole(lines: readonly MessageLine[]): MappedBlock {
   let user = 0;
   for (const message of lines) if (isUserMessage(message)) user = message.line;
-  return { record: encodeRecord(mapBlock(lines)), user };
+  return { record: packRecord(encodeRecord(mapBlock(lines))), user };
 }
 
 /** What the search index holds of a message; undefined when there is nothing to find in it. */

@@ -3,7 +3,7 @@ import { viewMessage } from '../abi/records.ts';
 import type { MessageLine } from '../context/types.ts';
 import type { HistoryReader } from '../journal/types.ts';
 
-const KEPT_BYTES = 24 << 20;
+const KEPT_BYTES = 12 << 20;
 const RUN_BYTES = 256 << 10;
 const RUN_LINES = 64;
 

@@ -12,7 +12,8 @@ export interface Pool {
 }
 
 const IDLE_MS = 5000;
-const HEAP_MB = 192;
+const HEAP_MB = 128;
+const YOUNG_MB = 8;
 
 /** Undefined where the built worker file is not beside this one (running from sources): callers then work in-process. */
 export function openPool(size: number): Pool | undefined {
@@ -78,7 +79,7 @@ class WorkerPool implements Pool {
 
   #seat(): Seat | undefined {
     if (this.#seats.length >= this.size) return undefined;
-    const worker = new Worker(this.#file, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MB } });
+    const worker = new Worker(this.#file, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MB, maxYoungGenerationSizeMb: YOUNG_MB } });
     const seat: Seat = { worker, job: undefined, timer: undefined };
     worker.on('message', (reply: { readonly result: MapResult } | { readonly error: string }) => {
       const job = seat.job;

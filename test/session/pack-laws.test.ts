@@ -89,7 +89,7 @@ function checkNewestUser(s: TestSession, pack: Pack, md: string, prompt: readonl
 function checkCallPairs(s: TestSession, pack: Pack): void {
   if (pack.budget_tokens > 0 && pack.budget_tokens < 200) return;
   const calls = new Set<string>();
-  for (const item of pack.items.filter((entry) => entry.kind === 'recent_messages')) {
+  for (const item of pack.items.filter((entry) => entry.kind === 'recent_messages' && !(entry.form === 'partial' && entry.role === 'user'))) {
     const text = s.deriver.resolve(item.source, item.range)?.bytes.toString('utf8') ?? '';
     for (const id of ['c1', 'c2', 'c3']) {
       if (text.includes(`"tool_call_id":"${id}"`) || text.includes(`"tool_use_id":"${id}"`)) {
