@@ -3,7 +3,7 @@
 // [--entries N] [--gib N] [--cpus 0,1 --cpus 0] [--fuse-source DIR] [--ctx DRIVER]… [--only METRIC]… [--json FILE]
 // Prints a Markdown table per CPU set and one JSON document.
 import { existsSync } from 'node:fs';
-import { link, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir, release } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -62,6 +62,21 @@ const root = await mkdtemp(path.join(tmpdir(), 'ctxfs-bench-'));
 const backing = path.join(root, 'backing');
 const programs = path.join(root, 'programs');
 const targets: Target[] = [];
+
+/** What the daemon spent in all rounds: hardly disturbed by other work on the machine, unlike rates. */
+interface Spent {
+  ticks: number;
+  ops: number;
+}
+const TICKS_PER_SECOND = 100;
+const MICROSECONDS_PER_TICK = 1e6 / TICKS_PER_SECOND;
+
+async function daemonTicks(pid: number | undefined): Promise<number> {
+  if (pid === undefined) return 0;
+  const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+}
+
 try {
   await main();
 } finally {
@@ -97,6 +112,7 @@ async function main(): Promise<void> {
       if (target.pid !== undefined) await must('taskset', ['-a', '-p', '-c', cpuList, String(target.pid)]);
     }
     const rates = new Map<string, number[]>();
+    const spent = new Map<string, Spent>();
     for (let round = 0; round < ROUNDS; round++) {
       for (const metric of METRICS) {
         if (flags.only !== undefined && !flags.only.some((text) => metric.name.includes(text))) continue;
@@ -106,15 +122,17 @@ async function main(): Promise<void> {
           const target = targets[(turn + round) % targets.length];
           if (target === undefined) continue;
           const key = `${metric.name}\0${target.name}`;
-          rates.set(key, [...(rates.get(key) ?? []), await sample(metric, target, index, cpuList)]);
+          const total = spent.get(key) ?? { ticks: 0, ops: 0 };
+          spent.set(key, total);
+          rates.set(key, [...(rates.get(key) ?? []), await sample(metric, target, index, cpuList, total)]);
         }
       }
       note(`cpus ${cpuList}: round ${round + 1} of ${ROUNDS}`);
     }
-    process.stdout.write(table(cpuList, rates));
+    process.stdout.write(table(cpuList, rates) + costTable(spent));
     for (const [key, values] of rates) {
       const [metric, target] = key.split('\0');
-      report.push({ cpus: cpuList, metric, target, median: median(values), min: Math.min(...values), max: Math.max(...values), rounds: values.length });
+      report.push({ cpus: cpuList, metric, target, median: median(values), min: Math.min(...values), max: Math.max(...values), rounds: values.length, daemonMicrosecondsPerOp: cost(spent.get(key)) });
     }
   }
   const commit = (await runCommand('git', ['-C', HERE, 'rev-parse', '--short', 'HEAD'], { timeoutMs: 5_000 })).stdout.trim();
@@ -124,11 +142,14 @@ async function main(): Promise<void> {
 }
 
 /** One figure per second; appends are also checked: every counted line is there, and nothing else. */
-async function sample(metric: Metric, target: Target, index: number, cpuList: string): Promise<number> {
+async function sample(metric: Metric, target: Target, index: number, cpuList: string, spent: Spent): Promise<number> {
   const file = metric.appends ? target.appendFile(index) : '';
   if (metric.appends && target.pid !== undefined && target.name.startsWith('ctx')) await must('mkdir', [path.dirname(file)]);
   else if (metric.appends) await must('truncate', ['-s', '0', file]);
+  const before = await daemonTicks(target.pid);
   const out = JSON.parse(await must('taskset', ['-c', cpuList, path.join(programs, 'load'), ...metric.args(target, file)])) as { ops: number; ns: number };
+  spent.ticks += (await daemonTicks(target.pid)) - before;
+  spent.ops += metric.unit === 'bytes/s' ? out.ops / 1024 ** 2 : out.ops;
   if (metric.appends) {
     const sizeBytes = Number(await must('stat', ['-c', '%s', file]));
     if (sizeBytes !== out.ops * LINE_BYTES) {
@@ -202,6 +223,22 @@ function table(cpuList: string, rates: ReadonlyMap<string, readonly number[]>): 
     const uncached = examples.filter((name) => !name.endsWith(' auto') && name !== 'passthrough_hp');
     const ratios = ours.flatMap((name) => [top('passthrough_ll never'), best(uncached), best(examples)].map((peer) => top(name) / peer));
     lines.push(`| ${metric.name}, ${metric.unit === 'bytes/s' ? 'MiB/s' : metric.unit} | ${[...cells, ...ratios.map((ratio) => ratio.toFixed(2))].join(' | ')} |`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** CPU time of the daemon for each operation (a MiB for reads, a pass for readdir), all its threads. */
+function cost(spent: Spent | undefined): number | null {
+  return spent === undefined || spent.ops === 0 ? null : (spent.ticks * MICROSECONDS_PER_TICK) / spent.ops;
+}
+
+function costTable(spent: ReadonlyMap<string, Spent>): string {
+  const names = targets.filter((target) => target.pid !== undefined).map((target) => target.name);
+  const lines = ['\nCPU microseconds that the daemon spends on each operation', '', `| figure | ${names.join(' | ')} |`, `|${' --- |'.repeat(1 + names.length)}`];
+  for (const metric of METRICS) {
+    const costs = names.map((name) => cost(spent.get(`${metric.name}\0${name}`)));
+    if (costs.every((value) => value === null)) continue;
+    lines.push(`| ${metric.name} | ${costs.map((value) => (value === null ? '' : value.toFixed(value < 1 ? 3 : 1))).join(' | ')} |`);
   }
   return `${lines.join('\n')}\n`;
 }
