@@ -15,6 +15,8 @@ const QUERY_CHARS = 4000;
 const LINE_TOKENS = 224;
 /** What an item costs beside its lines, in pack.md and in prompt.json. */
 const ITEM_TOKENS = 14;
+/** Search is asked for somewhat more than fits: it does not know which lines lie side by side. */
+const ASKED_SHARE = 1.5;
 /** Longest text that passages are looked for in. */
 const PASSAGE_CHARS = 32_768;
 const SCORED_CHARS = 2400;
@@ -41,15 +43,24 @@ export function recallFrom(history: RecallHistory, counter: TokenCounter, query:
   let counted = 0;
   const key = digestOf(`${query.line} ${cut} ${limitTokens} ${[...except].sort((a, b) => a - b).join(' ')}`).slice(7, 39);
   const choice = history.known.get(key) ?? recall(history.index, {
-    query: asked, throughLine: cut - 1, limitTokens, except,
+    query: asked, throughLine: cut - 1, limitTokens: Math.floor(limitTokens * ASKED_SHARE), except,
     textOf: (line) => scoredText(history.message(line)),
     // The first choices are counted; of those that come late only their size matters.
     costOf: (line) => (counted++ < COUNTED_LINES ? counter.count(bodyOf(line)) : Math.ceil(Math.min(said(history.message(line)).length / 3.5, LINE_TOKENS))) + ITEM_TOKENS,
   });
   history.known.set(key, choice);
   if (history.known.size > KNOWN_ANSWERS) for (const [oldest] of history.known) { history.known.delete(oldest); break; }
+  // Best first, each at what it really costs: a line beside one that is taken needs no frame of its own.
+  const taken = new Set<number>();
+  let room = limitTokens;
+  for (const { line } of choice.lines) {
+    const cost = counter.count(bodyOf(line)) + (taken.has(line - 1) || taken.has(line + 1) ? 1 : ITEM_TOKENS);
+    if (cost > room) continue;
+    room -= cost;
+    taken.add(line);
+  }
   const picks: RecallPick[] = [];
-  for (const { line } of [...choice.lines].sort((a, b) => a.line - b.line)) {
+  for (const line of [...taken].sort((a, b) => a - b)) {
     const last = picks[picks.length - 1];
     const body = bodyOf(line);
     if (last !== undefined && last.last === line - 1) picks[picks.length - 1] = { first: last.first, last: line, body: `${last.body}\n${body}` };

@@ -30,7 +30,7 @@ export interface Policy {
 
 export const DEFAULT_POLICY: Policy = {
   tokenizer: 'o200k_base',
-  shares: { pinned: 0.25, memory: 0.08, summary: 0.06, facts: 0.04, decisions: 0.04, todo: 0.03, refs: 0.03, child: 0.05, recall: 0.3 },
+  shares: { pinned: 0.25, memory: 0.08, summary: 0.06, facts: 0.04, decisions: 0.04, todo: 0.03, refs: 0.03, child: 0.05, recall: 0.45 },
   lowWater: 0.5,
   maxLineBytes: DEFAULT_MAX_LINE_BYTES,
   compact: { mode: 'manual', model: '', maxInputTokens: 16_000 },
