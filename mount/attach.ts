@@ -16,7 +16,10 @@ export async function attachAsRoot(target: string, options: readonly string[]): 
     throw deviceError(cause);
   }
   const list = ['fd=3', `rootmode=${S_IFDIR}`, 'user_id=0', 'group_id=0', 'subtype=ctxfs', ...options].join(',');
-  const result = await runCommand('mount', ['-i', '-c', '-t', 'fuse', '-o', list, 'ctxfs', target], { timeoutMs: TIMEOUT_MS, inheritFd: fd });
+  const result = await runCommand('mount', ['-i', '-c', '-t', 'fuse', '-o', list, 'ctxfs', target], {
+    timeoutMs: TIMEOUT_MS,
+    inheritFd: fd,
+  });
   if (result.status === 0) return fd;
   closeSync(fd);
   throw mountError('mount', result, target);
@@ -27,7 +30,11 @@ export async function attachWithFusermount(target: string, options: readonly str
   const pair = await socketPair();
   try {
     const list = ['fsname=ctxfs', 'subtype=ctxfs', ...options].join(',');
-    const result = await runCommand('fusermount3', ['-o', list, '--', target], { timeoutMs: TIMEOUT_MS, inheritFd: pair.childFd, env: { _FUSE_COMMFD: '3' } });
+    const result = await runCommand('fusermount3', ['-o', list, '--', target], {
+      timeoutMs: TIMEOUT_MS,
+      inheritFd: pair.childFd,
+      env: { _FUSE_COMMFD: '3' },
+    });
     // The message waits in the socket after fusermount3 has ended, so this receive never blocks.
     const fd = result.status === 0 ? pair.receive() : undefined;
     if (fd !== undefined) return fd;
@@ -40,15 +47,24 @@ export async function attachWithFusermount(target: string, options: readonly str
 function deviceError(cause: unknown): CtxError {
   const code = (cause as NodeJS.ErrnoException).code;
   if (code === 'EACCES' || code === 'EPERM') {
-    return new CtxError('mount.device', 'EACCES', 'may not be opened', { where: '/dev/fuse', next: 'give the container the device (--device /dev/fuse, CAP_SYS_ADMIN)', cause });
+    return new CtxError('mount.device', 'EACCES', 'may not be opened', {
+      where: '/dev/fuse',
+      next: 'give the container the device (--device /dev/fuse, CAP_SYS_ADMIN)',
+      cause,
+    });
   }
-  return new CtxError('mount.device', 'ENODEV', 'is not there', { where: '/dev/fuse', next: 'load the kernel module (modprobe fuse)', cause });
+  return new CtxError('mount.device', 'ENODEV', 'is not there', {
+    where: '/dev/fuse',
+    next: 'load the kernel module (modprobe fuse)',
+    cause,
+  });
 }
 
 function mountError(program: string, result: CommandResult, target: string): CtxError {
   if (result.missing) {
     return new CtxError('mount.program_missing', 'ENOSYS', `${program} is not installed`, {
-      where: target, next: program === 'mount' ? 'install util-linux' : 'install the package fuse3, or mount as root',
+      where: target,
+      next: program === 'mount' ? 'install util-linux' : 'install the package fuse3, or mount as root',
     });
   }
   const what = result.timedOut ? `${program} did not return` : result.stderr.trim() || `${program} ended with status ${result.status}`;

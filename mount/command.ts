@@ -48,13 +48,19 @@ export function runCommand(program: string, args: readonly string[], options: Co
       child.stderr?.destroy();
       finish(null);
     }, options.timeoutMs);
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => { stdout += text; });
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => { stderr += text; });
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+    });
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
     child.on('error', (error: NodeJS.ErrnoException) => {
       missing = error.code === 'ENOENT';
       failure = error.message;
       finish(null);
     });
-    child.on('close', (status) => { if (!timedOut) finish(status); });
+    child.on('close', (status) => {
+      if (!timedOut) finish(status);
+    });
   });
 }

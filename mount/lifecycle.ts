@@ -40,7 +40,8 @@ export async function attach(mountpoint: string, options: AttachOptions = {}): P
   if (state === 'dead') state = await recover(target);
   if (state !== 'none') {
     throw new CtxError('mount.busy', 'EBUSY', state === 'live' ? 'ctxfs is already mounted here' : 'another filesystem is mounted here', {
-      where: target, next: state === 'live' ? 'use it, or run ctx umount first' : 'choose another mount point',
+      where: target,
+      next: state === 'live' ? 'use it, or run ctx umount first' : 'choose another mount point',
     });
   }
   await prepareMountpoint(target, options.nonEmpty ?? false);
@@ -67,11 +68,17 @@ export async function detach(mountpoint: string, options: DetachOptions = {}): P
   // Judged by the table: a daemon that ends on its own may have taken the mount away first.
   if (result.status === 0 || (await mountAt(target)) === undefined) return;
   const busy = /busy/i.test(result.stderr);
-  throw new CtxError(busy ? 'mount.in_use' : 'mount.umount_failed', busy ? 'EBUSY' : result.missing ? 'ENOSYS' : 'EPERM',
-    result.timedOut ? 'umount did not return' : result.stderr.trim(), {
+  throw new CtxError(
+    busy ? 'mount.in_use' : 'mount.umount_failed',
+    busy ? 'EBUSY' : result.missing ? 'ENOSYS' : 'EPERM',
+    result.timedOut ? 'umount did not return' : result.stderr.trim(),
+    {
       where: target,
-      next: busy ? 'close the programs that use it (fuser -vm shows them), or unmount with --lazy' : 'unmount as the user who mounted it, or as root',
-    });
+      next: busy
+        ? 'close the programs that use it (fuser -vm shows them), or unmount with --lazy'
+        : 'unmount as the user who mounted it, or as root',
+    },
+  );
 }
 
 /**
@@ -125,7 +132,9 @@ async function abortConnection(entry: MountEntry): Promise<void> {
     // ENOENT: fusectl is not mounted, or the connection has ended meanwhile; the lazy unmount follows either way.
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return;
     throw new CtxError('mount.not_yours', 'EPERM', 'a hung mount belongs to another user', {
-      where: entry.mountpoint, next: 'run ctx umount as that user or as root', cause,
+      where: entry.mountpoint,
+      next: 'run ctx umount as that user or as root',
+      cause,
     });
   }
 }
@@ -138,11 +147,16 @@ async function prepareMountpoint(target: string, nonEmpty: boolean): Promise<voi
     const code = (cause as NodeJS.ErrnoException).code;
     const isFile = code === 'ENOTDIR' || code === 'EEXIST';
     throw new CtxError('mount.mountpoint', isFile ? 'ENOTDIR' : 'EACCES', isFile ? 'is not a directory' : 'cannot be created', {
-      where: target, next: 'choose a directory that you may write, as ctx mount DIRECTORY', cause,
+      where: target,
+      next: 'choose a directory that you may write, as ctx mount DIRECTORY',
+      cause,
     });
   }
   if (!nonEmpty && (await readdir(target)).length > 0) {
-    throw new CtxError('mount.not_empty', 'ENOTEMPTY', 'holds files that the mount would hide', { where: target, next: 'empty it or choose another mount point' });
+    throw new CtxError('mount.not_empty', 'ENOTEMPTY', 'holds files that the mount would hide', {
+      where: target,
+      next: 'empty it or choose another mount point',
+    });
   }
 }
 

@@ -26,7 +26,8 @@ const CONTROL_BYTES = 64;
 export async function socketPair(): Promise<SocketPair> {
   const { default: koffi } = await import('koffi').catch((cause: unknown) => {
     throw new CtxError('mount.no_ffi', 'ENOSYS', 'the optional native library koffi does not load here', {
-      next: 'mount as root, or use --driver fuse-native', cause,
+      next: 'mount as root, or use --driver fuse-native',
+      cause,
     });
   });
   const libc = koffi.load(null);

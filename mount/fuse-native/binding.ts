@@ -43,8 +43,14 @@ export function loadBinding(): NativeClass {
     return createRequire(import.meta.url)('fuse-native') as NativeClass;
   } catch (cause) {
     const libfuse = /libfuse/.test(String(cause));
-    throw new CtxError('mount.no_fuse_native', 'ENOSYS', libfuse ? 'libfuse 2 is not installed' : 'the optional package fuse-native does not load here', {
-      next: libfuse ? 'install the package libfuse2, or use --driver kernel' : 'npm install fuse-native, or use --driver kernel', cause,
-    });
+    throw new CtxError(
+      'mount.no_fuse_native',
+      'ENOSYS',
+      libfuse ? 'libfuse 2 is not installed' : 'the optional package fuse-native does not load here',
+      {
+        next: libfuse ? 'install the package libfuse2, or use --driver kernel' : 'npm install fuse-native, or use --driver kernel',
+        cause,
+      },
+    );
   }
 }

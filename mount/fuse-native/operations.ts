@@ -46,17 +46,22 @@ export function operations(options: OperationsOptions): { readonly handlers: Nat
 
   type Answer = number | readonly [number, ...unknown[]];
   /** Every handler answers exactly once, whatever happens. */
-  const answering = <A extends readonly unknown[]>(name: string, run: (...args: A) => Answer | Promise<Answer>) => (...all: readonly unknown[]): void => {
-    const done = all.at(-1) as Done;
-    void (async () => run(...(all.slice(0, -1) as unknown as A)))().then(
-      (answer) => { if (typeof answer === 'number') done(answer); else done(answer[0], ...answer.slice(1)); },
-      (error: unknown) => {
-        const { errno, expected } = errnoOf(error);
-        if (!expected) log(`${name}: ${(error as Error).stack ?? String(error)}`);
-        done(-errno);
-      },
-    );
-  };
+  const answering =
+    <A extends readonly unknown[]>(name: string, run: (...args: A) => Answer | Promise<Answer>) =>
+    (...all: readonly unknown[]): void => {
+      const done = all.at(-1) as Done;
+      void (async () => run(...(all.slice(0, -1) as unknown as A)))().then(
+        (answer) => {
+          if (typeof answer === 'number') done(answer);
+          else done(answer[0], ...answer.slice(1));
+        },
+        (error: unknown) => {
+          const { errno, expected } = errnoOf(error);
+          if (!expected) log(`${name}: ${(error as Error).stack ?? String(error)}`);
+          done(-errno);
+        },
+      );
+    };
 
   const table_: Record<string, (...args: readonly unknown[]) => void> = {
     getattr: answering('getattr', async (path: string) => [0, toStat((await paths.node(path)).attr())]),
@@ -77,7 +82,9 @@ export function operations(options: OperationsOptions): { readonly handlers: Nat
       const flags = constants.O_RDWR;
       return [0, opened(parent.create(name, mode, flags, caller).handle, flags)];
     }),
-    read: answering('read', (_path: string, fd: number, buffer: Buffer, size: number, offset: number) => file(fd).handle.read(offset, buffer.subarray(0, size))),
+    read: answering('read', (_path: string, fd: number, buffer: Buffer, size: number, offset: number) =>
+      file(fd).handle.read(offset, buffer.subarray(0, size)),
+    ),
     write: answering('write', (_path: string, fd: number, buffer: Buffer, size: number, offset: number) => {
       const { handle, flags } = file(fd);
       // The buffer is libfuse's and is used again as soon as this is answered.
@@ -96,7 +103,9 @@ export function operations(options: OperationsOptions): { readonly handlers: Nat
     ftruncate: answering('ftruncate', (path: string, fd: number, sizeBytes: number) => change(path, { sizeBytes }, file(fd).handle)),
     chmod: answering('chmod', (path: string, mode: number) => change(path, { mode })),
     chown: answering('chown', (path: string, uid: number, gid: number) => change(path, { ...owner('uid', uid), ...owner('gid', gid) })),
-    utimens: answering('utimens', (path: string, atimeMs: number, mtimeMs: number) => change(path, { atime: seconds(atimeMs), mtime: seconds(mtimeMs) })),
+    utimens: answering('utimens', (path: string, atimeMs: number, mtimeMs: number) =>
+      change(path, { atime: seconds(atimeMs), mtime: seconds(mtimeMs) }),
+    ),
     readlink: answering('readlink', async (path: string) => [0, nameFromTree((await paths.node(path)).readlink())]),
     symlink: answering('symlink', async (target: string, path: string) => {
       const { parent, name } = await paths.place(path);
@@ -164,8 +173,18 @@ export function operations(options: OperationsOptions): { readonly handlers: Nat
 
 function toStat(attr: Attr): NativeStat {
   return {
-    mode: attr.mode, uid: attr.uid, gid: attr.gid, size: attr.sizeBytes, nlink: attr.nlink, ino: attr.ino, rdev: attr.rdev, blksize: 4096, blocks: attr.blocks,
-    atime: ms(attr.atime, attr.atimeNsec), mtime: ms(attr.mtime, attr.mtimeNsec), ctime: ms(attr.ctime, attr.ctimeNsec),
+    mode: attr.mode,
+    uid: attr.uid,
+    gid: attr.gid,
+    size: attr.sizeBytes,
+    nlink: attr.nlink,
+    ino: attr.ino,
+    rdev: attr.rdev,
+    blksize: 4096,
+    blocks: attr.blocks,
+    atime: ms(attr.atime, attr.atimeNsec),
+    mtime: ms(attr.mtime, attr.mtimeNsec),
+    ctime: ms(attr.ctime, attr.ctimeNsec),
   };
 }
 
@@ -194,7 +213,14 @@ function statfs(storePath: string): Record<string, number> {
   const blocks = (count: number): number => Math.floor(count / scale);
   const files = (count: number): number => Math.min(count, 0xffff_ffff);
   return {
-    bsize, frsize: bsize, blocks: blocks(found.blocks), bfree: blocks(found.bfree), bavail: blocks(found.bavail),
-    files: files(found.files), ffree: files(found.ffree), favail: files(found.ffree), namemax: 255,
+    bsize,
+    frsize: bsize,
+    blocks: blocks(found.blocks),
+    bfree: blocks(found.bfree),
+    bavail: blocks(found.bavail),
+    files: files(found.files),
+    ffree: files(found.ffree),
+    favail: files(found.ffree),
+    namemax: 255,
   };
 }

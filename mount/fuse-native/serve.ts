@@ -32,14 +32,21 @@ export async function serveFuseNative({ tree, ready, log }: FuseNativeOptions): 
   const { mountpoint } = tree;
   if ((await mountState(mountpoint)) === 'dead') await recover(mountpoint);
   if ((await mountState(mountpoint)) !== 'none') {
-    throw new CtxError('mount.busy', 'EBUSY', 'something is mounted here', { where: mountpoint, next: 'run ctx umount first, or choose another mount point' });
+    throw new CtxError('mount.busy', 'EBUSY', 'something is mounted here', {
+      where: mountpoint,
+      next: 'run ctx umount first, or choose another mount point',
+    });
   }
 
   const ring = new CommitRing();
   const channel = new MessageChannel();
   const derivers = await openDerivers(log);
   const host = new DeriverHost({
-    openDeriver: derivers.open, ring, fd: undefined, rebuildWaitMs: tree.rebuildWaitMs, log,
+    openDeriver: derivers.open,
+    ring,
+    fd: undefined,
+    rebuildWaitMs: tree.rebuildWaitMs,
+    log,
     send: (message: FromDeriver) => channel.port1.postMessage(message),
   });
   channel.port1.on('message', (message: ToDeriver) => host.handle(message));
@@ -53,17 +60,26 @@ export async function serveFuseNative({ tree, ready, log }: FuseNativeOptions): 
   // It hides who asks, so nobody else is let in (no allow_other): every caller is the user of this process.
   const caller = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, pid: 0 };
   const served = operations({
-    root: built.root, caller, storePath: tree.store,
+    root: built.root,
+    caller,
+    storePath: tree.store,
     log: (line) => {
       built.lastError = line.split('\n')[0] ?? '';
       log(line);
     },
   });
 
-  await mountNative(new Native(mountpoint, served.handlers, {
-    // It has no option for direct I/O, which journals need (a buffered append is split at pages): one more word here.
-    fsname: 'ctxfs,direct_io,big_writes', subtype: 'ctxfs', defaultPermissions: true, attrTimeout: '0', entryTimeout: '1', timeout: false,
-  }));
+  await mountNative(
+    new Native(mountpoint, served.handlers, {
+      // It has no option for direct I/O, which journals need (a buffered append is split at pages): one more word here.
+      fsname: 'ctxfs,direct_io,big_writes',
+      subtype: 'ctxfs',
+      defaultPermissions: true,
+      attrTimeout: '0',
+      entryTimeout: '1',
+      timeout: false,
+    }),
+  );
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(signal, () => {
       log(`${signal}: unmounting`);
@@ -86,7 +102,13 @@ function mountNative(native: NativeMount): Promise<void> {
   return new Promise((resolve, reject) => {
     native.mount((error) => {
       if (error === null || error === undefined) resolve();
-      else reject(new CtxError('mount.refused', 'EIO', error.message, { next: 'libfuse 2 must be installed, and the mount point yours', cause: error }));
+      else
+        reject(
+          new CtxError('mount.refused', 'EIO', error.message, {
+            next: 'libfuse 2 must be installed, and the mount point yours',
+            cause: error,
+          }),
+        );
     });
   });
 }

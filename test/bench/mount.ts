@@ -17,10 +17,14 @@ const LINE_BYTES = 200;
 
 const { values: flags } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '0.4' },
-    entries: { type: 'string', default: '10000' }, gib: { type: 'string', default: '1' },
-    cpus: { type: 'string', multiple: true, default: ['0,1'] }, 'fuse-source': { type: 'string' },
-    ctx: { type: 'string', multiple: true, default: ['kernel'] }, only: { type: 'string', multiple: true },
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '0.4' },
+    entries: { type: 'string', default: '10000' },
+    gib: { type: 'string', default: '1' },
+    cpus: { type: 'string', multiple: true, default: ['0,1'] },
+    'fuse-source': { type: 'string' },
+    ctx: { type: 'string', multiple: true, default: ['kernel'] },
+    only: { type: 'string', multiple: true },
     json: { type: 'string' },
   },
 });
@@ -28,7 +32,7 @@ const ROUNDS = Number(flags.rounds);
 const ENTRIES = Number(flags.entries);
 // `--ctx none` measures the peers alone.
 const DRIVERS = flags.ctx.filter((name) => name !== 'none');
-const READ_BYTES = Math.floor(Number(flags.gib) * 1024 ** 3 / LINE_BYTES) * LINE_BYTES;
+const READ_BYTES = Math.floor((Number(flags.gib) * 1024 ** 3) / LINE_BYTES) * LINE_BYTES;
 
 /** Where a target keeps what the metrics use. */
 interface Target extends Peer {
@@ -53,9 +57,24 @@ const METRICS: readonly Metric[] = [
   { name: 'append, open descriptor, 1 writer', unit: 'lines/s', appends: true, args: (_, file) => ['append', file, '1', flags.seconds] },
   { name: 'append, open descriptors, 8 writers', unit: 'lines/s', appends: true, args: (_, file) => ['append', file, '8', flags.seconds] },
   { name: 'stat of one journal', unit: 'stat/s', appends: false, args: (target) => ['stat', target.bigFile, '1', flags.seconds] },
-  { name: `stat over ${ENTRIES} directories`, unit: 'stat/s', appends: false, args: (target) => ['stat', target.entryFormat, String(ENTRIES), flags.seconds] },
-  { name: `readdir of ${ENTRIES}`, unit: 'passes/s', appends: false, args: (target) => ['readdir', target.entriesDirectory, String(ENTRIES), flags.seconds] },
-  { name: `sequential read of ${flags.gib} GiB`, unit: 'bytes/s', appends: false, args: (target) => ['read', target.bigFile, String(READ_BYTES)] },
+  {
+    name: `stat over ${ENTRIES} directories`,
+    unit: 'stat/s',
+    appends: false,
+    args: (target) => ['stat', target.entryFormat, String(ENTRIES), flags.seconds],
+  },
+  {
+    name: `readdir of ${ENTRIES}`,
+    unit: 'passes/s',
+    appends: false,
+    args: (target) => ['readdir', target.entriesDirectory, String(ENTRIES), flags.seconds],
+  },
+  {
+    name: `sequential read of ${flags.gib} GiB`,
+    unit: 'bytes/s',
+    appends: false,
+    args: (target) => ['read', target.bigFile, String(READ_BYTES)],
+  },
 ];
 
 const root = await mkdtemp(path.join(tmpdir(), 'ctxfs-bench-'));
@@ -80,7 +99,10 @@ async function daemonTicks(pid: number | undefined): Promise<number> {
 try {
   await main();
 } finally {
-  for (const target of targets) await target.stop().catch((error: unknown) => { process.stderr.write(`${String(error)}\n`); });
+  for (const target of targets)
+    await target.stop().catch((error: unknown) => {
+      process.stderr.write(`${String(error)}\n`);
+    });
   await rm(root, { recursive: true, force: true });
 }
 
@@ -132,11 +154,24 @@ async function main(): Promise<void> {
     process.stdout.write(table(cpuList, rates) + costTable(spent));
     for (const [key, values] of rates) {
       const [metric, target] = key.split('\0');
-      report.push({ cpus: cpuList, metric, target, median: median(values), min: Math.min(...values), max: Math.max(...values), rounds: values.length, daemonMicrosecondsPerOp: cost(spent.get(key)) });
+      report.push({
+        cpus: cpuList,
+        metric,
+        target,
+        median: median(values),
+        min: Math.min(...values),
+        max: Math.max(...values),
+        rounds: values.length,
+        daemonMicrosecondsPerOp: cost(spent.get(key)),
+      });
     }
   }
   const commit = (await runCommand('git', ['-C', HERE, 'rev-parse', '--short', 'HEAD'], { timeoutMs: 5_000 })).stdout.trim();
-  const json = JSON.stringify({ benchmark: 'mount', commit, kernel: release(), node: process.version, cpu: cpus()[0]?.model, results: report }, null, 1);
+  const json = JSON.stringify(
+    { benchmark: 'mount', commit, kernel: release(), node: process.version, cpu: cpus()[0]?.model, results: report },
+    null,
+    1,
+  );
   process.stdout.write(`${json}\n`);
   if (flags.json !== undefined) await writeFile(flags.json, `${json}\n`);
 }
@@ -147,7 +182,10 @@ async function sample(metric: Metric, target: Target, index: number, cpuList: st
   if (metric.appends && target.pid !== undefined && target.name.startsWith('ctx')) await must('mkdir', [path.dirname(file)]);
   else if (metric.appends) await must('truncate', ['-s', '0', file]);
   const before = await daemonTicks(target.pid);
-  const out = JSON.parse(await must('taskset', ['-c', cpuList, path.join(programs, 'load'), ...metric.args(target, file)])) as { ops: number; ns: number };
+  const out = JSON.parse(await must('taskset', ['-c', cpuList, path.join(programs, 'load'), ...metric.args(target, file)])) as {
+    ops: number;
+    ns: number;
+  };
   spent.ticks += (await daemonTicks(target.pid)) - before;
   spent.ops += metric.unit === 'bytes/s' ? out.ops / 1024 ** 2 : out.ops;
   if (metric.appends) {
@@ -172,10 +210,16 @@ async function startCtx(driver: string): Promise<Target> {
   await must('mkdir', ['-p', sessions, path.join(at, 'home/0/agent/append/session')]);
   await must('mkdir', [path.join(sessions, 'big')]);
   return {
-    name: `ctx ${driver}`, directory: at, pid,
+    name: `ctx ${driver}`,
+    directory: at,
+    pid,
     appendFile: (index) => path.join(at, 'home/0/agent/append/session', `a${index}`, 'messages.jsonl'),
-    entriesDirectory: sessions, entryFormat: path.join(sessions, 'e%d'), bigFile: path.join(sessions, 'big/messages.jsonl'),
-    stop: async () => { await must(CTX, ['umount', at]); },
+    entriesDirectory: sessions,
+    entryFormat: path.join(sessions, 'e%d'),
+    bigFile: path.join(sessions, 'big/messages.jsonl'),
+    stop: async () => {
+      await must(CTX, ['umount', at]);
+    },
   };
 }
 
@@ -183,7 +227,9 @@ function peerTarget(peer: Peer): Target {
   return {
     ...peer,
     appendFile: (index) => path.join(peer.directory, `append${index}`),
-    entriesDirectory: path.join(peer.directory, 'entries'), entryFormat: path.join(peer.directory, 'entries/e%d'), bigFile: path.join(peer.directory, 'big'),
+    entriesDirectory: path.join(peer.directory, 'entries'),
+    entryFormat: path.join(peer.directory, 'entries/e%d'),
+    bigFile: path.join(peer.directory, 'big'),
   };
 }
 
@@ -199,30 +245,46 @@ async function makeFiles(count: number): Promise<void> {
 /** Valid journal lines, in writes of 1 MB. */
 async function writeBig(file: string): Promise<void> {
   const script = [
-    'import os,sys', 'line=b\'{"role":"assistant","content":"\'', `line=line+b"y"*(${LINE_BYTES}-3-len(line))+b\'"}\\n\'`,
-    'left=int(sys.argv[2])//len(line)', 'fd=os.open(sys.argv[1],os.O_WRONLY|os.O_APPEND|os.O_CREAT,0o644)',
-    'while left>0:', '  n=min(left,5000)', '  assert os.write(fd,line*n)==n*len(line)', '  left-=n',
+    'import os,sys',
+    'line=b\'{"role":"assistant","content":"\'',
+    `line=line+b"y"*(${LINE_BYTES}-3-len(line))+b'"}\\n'`,
+    'left=int(sys.argv[2])//len(line)',
+    'fd=os.open(sys.argv[1],os.O_WRONLY|os.O_APPEND|os.O_CREAT,0o644)',
+    'while left>0:',
+    '  n=min(left,5000)',
+    '  assert os.write(fd,line*n)==n*len(line)',
+    '  left-=n',
   ].join('\n');
   await must('python3', ['-c', script, file, String(READ_BYTES)]);
-  if ((await stat(path.dirname(backing))).isDirectory() && Number(await must('stat', ['-c', '%s', file])) !== READ_BYTES) throw new Error(`${file} has another size`);
+  if ((await stat(path.dirname(backing))).isDirectory() && Number(await must('stat', ['-c', '%s', file])) !== READ_BYTES)
+    throw new Error(`${file} has another size`);
 }
 
 function table(cpuList: string, rates: ReadonlyMap<string, readonly number[]>): string {
   const names = targets.map((target) => target.name);
   const ours = names.filter((name) => name.startsWith('ctx'));
-  const lines = [`\nCPUs ${cpuList}, ${ROUNDS} rounds: best (median, min); ratios of the best rounds, which other work on the machine disturbs least`, '', `| figure | ${names.join(' | ')} | ${ours.flatMap((name) => [`${name} / ll never`, `/ best uncached C`, `/ best C`]).join(' | ')} |`,
-    `|${' --- |'.repeat(1 + names.length + 3 * ours.length)}`];
+  const lines = [
+    `\nCPUs ${cpuList}, ${ROUNDS} rounds: best (median, min); ratios of the best rounds, which other work on the machine disturbs least`,
+    '',
+    `| figure | ${names.join(' | ')} | ${ours.flatMap((name) => [`${name} / ll never`, `/ best uncached C`, `/ best C`]).join(' | ')} |`,
+    `|${' --- |'.repeat(1 + names.length + 3 * ours.length)}`,
+  ];
   for (const metric of METRICS) {
     const at = (name: string): readonly number[] => rates.get(`${metric.name}\0${name}`) ?? [];
     if (at('native').length === 0) continue;
     const top = (name: string): number => Math.max(...at(name));
-    const cells = names.map((name) => `${figure(top(name), metric.unit)} (${figure(median(at(name)), metric.unit)}, ${figure(Math.min(...at(name)), metric.unit)})`);
+    const cells = names.map(
+      (name) =>
+        `${figure(top(name), metric.unit)} (${figure(median(at(name)), metric.unit)}, ${figure(Math.min(...at(name)), metric.unit)})`,
+    );
     const examples = names.filter((name) => name.startsWith('passthrough'));
     const best = (some: readonly string[]): number => Math.max(...some.map(top));
     // passthrough_hp caches for a day and writes back; "uncached" leaves out what the kernel answers alone.
     const uncached = examples.filter((name) => !name.endsWith(' auto') && name !== 'passthrough_hp');
     const ratios = ours.flatMap((name) => [top('passthrough_ll never'), best(uncached), best(examples)].map((peer) => top(name) / peer));
-    lines.push(`| ${metric.name}, ${metric.unit === 'bytes/s' ? 'MiB/s' : metric.unit} | ${[...cells, ...ratios.map((ratio) => ratio.toFixed(2))].join(' | ')} |`);
+    lines.push(
+      `| ${metric.name}, ${metric.unit === 'bytes/s' ? 'MiB/s' : metric.unit} | ${[...cells, ...ratios.map((ratio) => ratio.toFixed(2))].join(' | ')} |`,
+    );
   }
   return `${lines.join('\n')}\n`;
 }
@@ -234,7 +296,12 @@ function cost(spent: Spent | undefined): number | null {
 
 function costTable(spent: ReadonlyMap<string, Spent>): string {
   const names = targets.filter((target) => target.pid !== undefined).map((target) => target.name);
-  const lines = ['\nCPU microseconds that the daemon spends on each operation', '', `| figure | ${names.join(' | ')} |`, `|${' --- |'.repeat(1 + names.length)}`];
+  const lines = [
+    '\nCPU microseconds that the daemon spends on each operation',
+    '',
+    `| figure | ${names.join(' | ')} |`,
+    `|${' --- |'.repeat(1 + names.length)}`,
+  ];
   for (const metric of METRICS) {
     const costs = names.map((name) => cost(spent.get(`${metric.name}\0${name}`)));
     if (costs.every((value) => value === null)) continue;
@@ -256,7 +323,8 @@ function median(values: readonly number[]): number {
 
 async function must(program: string, args: readonly string[]): Promise<string> {
   const result = await runCommand(program, args, { timeoutMs: 300_000 });
-  if (result.status !== 0) throw new Error(`${program} ${args.join(' ').slice(0, 300)}: ${result.stderr.trim() || `status ${result.status}`}`);
+  if (result.status !== 0)
+    throw new Error(`${program} ${args.join(' ').slice(0, 300)}: ${result.stderr.trim() || `status ${result.status}`}`);
   return result.stdout;
 }
 

@@ -19,7 +19,14 @@ export interface Peer {
 }
 
 const PACKAGED_EXAMPLES = '/usr/share/doc/libfuse3-dev/examples';
-const DEFINES = ['-D_GNU_SOURCE', '-DHAVE_COPY_FILE_RANGE', '-DHAVE_UTIMENSAT', '-DHAVE_POSIX_FALLOCATE', '-DHAVE_SETXATTR', '-DHAVE_FDATASYNC'];
+const DEFINES = [
+  '-D_GNU_SOURCE',
+  '-DHAVE_COPY_FILE_RANGE',
+  '-DHAVE_UTIMENSAT',
+  '-DHAVE_POSIX_FALLOCATE',
+  '-DHAVE_SETXATTR',
+  '-DHAVE_FDATASYNC',
+];
 
 async function must(program: string, args: readonly string[]): Promise<string> {
   const result = await runCommand(program, args, { timeoutMs: 300_000 });
@@ -54,14 +61,20 @@ export async function mountPeers(root: string, backing: string, programs: string
   const has = (name: string): boolean => built.includes(name);
   const example = (name: string): string => path.join(programs, name);
   if (has('passthrough_ll')) {
-    peers.push(await start('passthrough_ll never', root, '', example('passthrough_ll'), (at) => ['-f', '-o', `source=${backing},cache=never`, at]));
-    peers.push(await start('passthrough_ll auto', root, '', example('passthrough_ll'), (at) => ['-f', '-o', `source=${backing},cache=auto`, at]));
+    peers.push(
+      await start('passthrough_ll never', root, '', example('passthrough_ll'), (at) => ['-f', '-o', `source=${backing},cache=never`, at]),
+    );
+    peers.push(
+      await start('passthrough_ll auto', root, '', example('passthrough_ll'), (at) => ['-f', '-o', `source=${backing},cache=auto`, at]),
+    );
   }
   // These two show the whole root directory.
   if (has('passthrough_fh')) peers.push(await start('passthrough_fh', root, backing, example('passthrough_fh'), (at) => ['-f', at]));
   if (has('passthrough_hp')) {
     peers.push(await start('passthrough_hp', root, '', example('passthrough_hp'), (at) => ['--foreground', backing, at]));
-    peers.push(await start('passthrough_hp nocache', root, '', example('passthrough_hp'), (at) => ['--foreground', '--nocache', backing, at]));
+    peers.push(
+      await start('passthrough_hp nocache', root, '', example('passthrough_hp'), (at) => ['--foreground', '--nocache', backing, at]),
+    );
   }
   if (existsSync('/usr/bin/bindfs')) peers.push(await start('bindfs', root, '', '/usr/bin/bindfs', (at) => ['-f', backing, at]));
   return peers;
@@ -77,7 +90,9 @@ async function start(name: string, root: string, below: string, program: string,
     await sleep(20);
   }
   return {
-    name, directory: path.join(at, below), pid: child.pid,
+    name,
+    directory: path.join(at, below),
+    pid: child.pid,
     async stop() {
       await runCommand('umount', ['-l', at], { timeoutMs: 10_000 });
       child.kill();

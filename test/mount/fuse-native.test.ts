@@ -41,7 +41,11 @@ describe.runIf(canMount && loads)('driver fuse-native', () => {
       for w in 1 2 3 4; do
         ( for n in $(seq 25); do printf '{"role":"user","content":"%s %s %0*d"}\\n' $w $n $((n * 300)) 0 >> messages.jsonl; done ) &
       done; wait`);
-    const lines = (await readFile(join(mounted.store, 'home', String(process.getuid?.() ?? 0), 'agent/coder/session/s/messages.jsonl'), 'utf8')).trimEnd().split('\n');
+    const lines = (
+      await readFile(join(mounted.store, 'home', String(process.getuid?.() ?? 0), 'agent/coder/session/s/messages.jsonl'), 'utf8')
+    )
+      .trimEnd()
+      .split('\n');
     const seen = lines.map((line) => (JSON.parse(line) as { content: string }).content.split(' ').slice(0, 2).join(' '));
     expect(new Set(seen).size).toBe(100);
     expect(lines).toHaveLength(100);
@@ -66,11 +70,20 @@ describe.runIf(canMount && loads)('driver fuse-native', () => {
   posixSuite('context/pinned through fuse-native', () => join(session(), 'context/pinned'), {
     skipped: [...SECOND_USER, /^open: O_TMPFILE /, /^fallocate: (KEEP_SIZE|PUNCH_HOLE)/, /^rename: RENAME_(NOREPLACE of|EXCHANGE swaps) /],
     limits: [
-      /^unlinked: (an open file|fchmod)/, /^mmap: (a shared map|what a shared|two processes|a map outlives|the map of)/, /^rmdir: a removed directory/,
-      /^names: any bytes/, /^link: both names/, /^symlink: readlink gives/, /^utimens: (sets nano|times before|of a link|a time set)/, /^xattr: set, get/,
+      /^unlinked: (an open file|fchmod)/,
+      /^mmap: (a shared map|what a shared|two processes|a map outlives|the map of)/,
+      /^rmdir: a removed directory/,
+      /^names: any bytes/,
+      /^link: both names/,
+      /^symlink: readlink gives/,
+      /^utimens: (sets nano|times before|of a link|a time set)/,
+      /^xattr: set, get/,
       /^readdir: every entry/,
     ],
-    notRun: { why: 'thousands of names take it minutes; a name renamed over is missing for moments', cases: /(readdir: (3,000|entries that|removing)|seekdir|racing: a name)/ },
+    notRun: {
+      why: 'thousands of names take it minutes; a name renamed over is missing for moments',
+      cases: /(readdir: (3,000|entries that|removing)|seekdir|racing: a name)/,
+    },
   });
 
   test('limit: a mount taken away from outside is noticed within a second, and the daemon ends', async () => {
@@ -83,7 +96,19 @@ describe.runIf(canMount && loads)('driver fuse-native', () => {
 
 test('docs/drivers.md lists every limit of fuse-native that is asserted here', async () => {
   const page = await readFile(join(ROOT, 'docs/drivers.md'), 'utf8');
-  for (const word of ['mmap', 'milliseconds', 'allow_other', 'UTF-8', 'RENAME_EXCHANGE', '.fuse_hidden', 'inode', 'FALLOC_FL_PUNCH_HOLE', 'lock owner', 'xattr']) expect(page).toContain(word);
+  for (const word of [
+    'mmap',
+    'milliseconds',
+    'allow_other',
+    'UTF-8',
+    'RENAME_EXCHANGE',
+    '.fuse_hidden',
+    'inode',
+    'FALLOC_FL_PUNCH_HOLE',
+    'lock owner',
+    'xattr',
+  ])
+    expect(page).toContain(word);
 });
 
 async function isRunning(pid: number): Promise<boolean> {

@@ -45,11 +45,13 @@ afterEach(async () => {
 });
 
 test('mountinfo: escaped paths, optional fields and stacked mounts are read as proc(5) says', () => {
-  const table = parseMountTable([
-    '22 1 254:0 / / rw,relatime - ext4 /dev/root rw',
-    '40 22 0:51 / /a\\040b\\134c rw,nosuid shared:3 master:1 - fuse.ctxfs ctxfs rw,user_id=0',
-    'not a mount',
-  ].join('\n'));
+  const table = parseMountTable(
+    [
+      '22 1 254:0 / / rw,relatime - ext4 /dev/root rw',
+      '40 22 0:51 / /a\\040b\\134c rw,nosuid shared:3 master:1 - fuse.ctxfs ctxfs rw,user_id=0',
+      'not a mount',
+    ].join('\n'),
+  );
   expect(table).toEqual([
     { mountpoint: '/', type: 'ext4', source: '/dev/root', minor: 0, options: 'rw' },
     { mountpoint: '/a b\\c', type: 'fuse.ctxfs', source: 'ctxfs', minor: 51, options: 'rw,user_id=0' },

@@ -35,9 +35,18 @@ describe.runIf(canFusermount)('as an ordinary user, through fusermount3', () => 
     if ((deviceMode & 0o006) !== 0o006) await chmod('/dev/fuse', 0o666);
     // A directory of its own: the checkout may lie where nobody may look.
     directory = await mkdtemp(path.join(tmpdir(), 'ctxfs-user-'));
-    await transpile(directory, ['mount/lifecycle.ts', 'mount/attach.ts', 'mount/command.ts', 'mount/mount-table.ts', 'mount/received-fd.ts', 'src/abi/errors.ts']);
+    await transpile(directory, [
+      'mount/lifecycle.ts',
+      'mount/attach.ts',
+      'mount/command.ts',
+      'mount/mount-table.ts',
+      'mount/received-fd.ts',
+      'src/abi/errors.ts',
+    ]);
     for (const name of ['koffi', '@koromix']) {
-      await cp(fileURLToPath(new URL(`../../node_modules/${name}`, import.meta.url)), path.join(directory, 'node_modules', name), { recursive: true });
+      await cp(fileURLToPath(new URL(`../../node_modules/${name}`, import.meta.url)), path.join(directory, 'node_modules', name), {
+        recursive: true,
+      });
     }
     for (const name of ['ordinary-user.mjs', 'answering-server.mjs']) {
       await copyFile(fileURLToPath(new URL(`./${name}`, import.meta.url)), path.join(directory, name));
@@ -53,12 +62,23 @@ describe.runIf(canFusermount)('as an ordinary user, through fusermount3', () => 
   });
 
   test('mounts with a descriptor received over SCM_RIGHTS, unmounts, and recovers dead and hung mounts', async () => {
-    const args = [path.join(directory, 'ordinary-user.mjs'), directory, path.join(directory, 'answering-server.mjs'), path.join(directory, 'mnt')];
+    const args = [
+      path.join(directory, 'ordinary-user.mjs'),
+      directory,
+      path.join(directory, 'answering-server.mjs'),
+      path.join(directory, 'mnt'),
+    ];
     const { stdout } = await run(process.execPath, args, { uid: NOBODY, gid: NOBODY, cwd: '/', timeout: 50_000 });
     const seen = JSON.parse(stdout) as Record<string, unknown>;
     expect(seen).toMatchObject({
-      uid: NOBODY, unprivileged: true, live: 'live', detached: 'none',
-      killed: 'dead', recovered: 'none', hung: 'dead', unhung: 'none',
+      uid: NOBODY,
+      unprivileged: true,
+      live: 'live',
+      detached: 'none',
+      killed: 'dead',
+      recovered: 'none',
+      hung: 'dead',
+      unhung: 'none',
       entry: { type: 'fuse.ctxfs', source: 'ctxfs' },
     });
     expect((seen['entry'] as { options: string }).options).toContain(`user_id=${NOBODY}`);

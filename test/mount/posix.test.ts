@@ -37,5 +37,8 @@ describe.runIf(canMount)('on the mount', () => {
 
   posixSuite('shared/NAME', () => join(mounted.root, 'shared/x'), { skipped: [NO_TMPFILE], limits: DEFECTS });
   // home/<uid> is mode 0700: a second user never gets there.
-  posixSuite('context/pinned of a session', () => join(mounted.agents, 'coder/session/s/context/pinned'), { skipped: [NO_TMPFILE, ...SECOND_USER], limits: DEFECTS });
+  posixSuite('context/pinned of a session', () => join(mounted.agents, 'coder/session/s/context/pinned'), {
+    skipped: [NO_TMPFILE, ...SECOND_USER],
+    limits: DEFECTS,
+  });
 });

@@ -11,7 +11,12 @@ export async function transpile(out: string, modules: readonly string[]): Promis
   await writeFile(path.join(out, 'package.json'), '{"type":"module"}');
   for (const name of modules) {
     const { outputText } = ts.transpileModule(await readFile(path.join(ROOT, name), 'utf8'), {
-      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, rewriteRelativeImportExtensions: true, verbatimModuleSyntax: true },
+      compilerOptions: {
+        module: ts.ModuleKind.ESNext,
+        target: ts.ScriptTarget.ES2023,
+        rewriteRelativeImportExtensions: true,
+        verbatimModuleSyntax: true,
+      },
     });
     const file = path.join(out, name.replace(/\.ts$/, '.js'));
     await mkdir(path.dirname(file), { recursive: true });
