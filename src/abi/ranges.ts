@@ -48,12 +48,19 @@ export function parseSource(text: string): SourceRef | undefined {
 /** The canonical spelling; `parseSource(formatSource(x))` gives `x` back. */
 export function formatSource(source: SourceRef): string {
   switch (source.kind) {
-    case 'messages': case 'events':
+    case 'messages':
+    case 'events':
       return `${source.kind}:${source.first === source.last ? source.first : `${source.first}-${source.last}`}`;
-    case 'tail': return `tail:${source.lines}`;
-    case 'latest': return `${source.role}:latest`;
-    case 'swap': case 'dedup': case 'tool': return `${source.kind}:${source.id}`;
-    case 'file': return source.path;
+    case 'tail':
+      return `tail:${source.lines}`;
+    case 'latest':
+      return `${source.role}:latest`;
+    case 'swap':
+    case 'dedup':
+    case 'tool':
+      return `${source.kind}:${source.id}`;
+    case 'file':
+      return source.path;
   }
 }
 

@@ -92,11 +92,21 @@ export function lineAddition(source: PackSource, text: PackText, line: number, l
   const message = textOnly ? { ...whole, view: { ...whole.view, toolResults: [], toolCalls: [] } } : whole;
   if (isSilent(message)) return undefined;
   const packed = renderLine(message, limits, source.counter, text.repeats);
-  return text.addition({
-    kind: 'recent_messages', source: 'messages.jsonl', range: `${line}`, role: packed.role,
-    ...(packed.form === 'verbatim' && message.view.toolResults.length === whole.view.toolResults.length ? {} : { form: packed.form === 'verbatim' ? 'partial' : packed.form }),
-    ...(packed.bases.length === 0 ? {} : { bases: [...new Set(packed.bases)] }), digest: packed.digest,
-  }, packed.md, { line: packed });
+  return text.addition(
+    {
+      kind: 'recent_messages',
+      source: 'messages.jsonl',
+      range: `${line}`,
+      role: packed.role,
+      ...(packed.form === 'verbatim' && message.view.toolResults.length === whole.view.toolResults.length
+        ? {}
+        : { form: packed.form === 'verbatim' ? 'partial' : packed.form }),
+      ...(packed.bases.length === 0 ? {} : { bases: [...new Set(packed.bases)] }),
+      digest: packed.digest,
+    },
+    packed.md,
+    { line: packed },
+  );
 }
 
 function tryStep(source: PackSource, position: StreamPosition, reason: string, step: Step): Epoch | undefined {
@@ -104,7 +114,10 @@ function tryStep(source: PackSource, position: StreamPosition, reason: string, s
   const budget = policy.budgetTokens;
   const user = source.lastUserLine(position.line);
   const limits = lineLimits(source, step.message);
-  const userLimits: LineLimits = { messageTokens: step.user === Infinity ? Infinity : Math.floor(budget * step.user), outputTokens: limits.outputTokens };
+  const userLimits: LineLimits = {
+    messageTokens: step.user === Infinity ? Infinity : Math.floor(budget * step.user),
+    outputTokens: limits.outputTokens,
+  };
   const limitsOf = (line: number): LineLimits => (line === user ? userLimits : limits);
   // Longer than any tokenizer can pack: not even worth counting.
   if (step.user === Infinity && user > 0 && source.message(user).view.text.length > budget * 16) return undefined;
@@ -114,7 +127,11 @@ function tryStep(source: PackSource, position: StreamPosition, reason: string, s
   const pinnedTokens = sum(pinned);
   const want = step.tail === 0 ? 1 : (tokens: number): number => Math.floor(tokens * step.tail);
   const wanted = (sectionTokens: number): number =>
-    budget === Infinity ? Infinity : typeof want === 'number' ? want : want(Math.max(policy.tailTokens, policy.lowWaterTokens - pinnedTokens - sectionTokens));
+    budget === Infinity
+      ? Infinity
+      : typeof want === 'number'
+        ? want
+        : want(Math.max(policy.tailTokens, policy.lowWaterTokens - pinnedTokens - sectionTokens));
   // The sections' size is not known before the cut, nor the cut before it: with no sections counted first, then with those.
   let cut = findCut(source, position.line, wanted(0), limits);
   let sections = leadingItems.sections(source, probe, cut, position, step.sections);
@@ -135,7 +152,8 @@ function tryStep(source: PackSource, position: StreamPosition, reason: string, s
   const tail: Addition[] = [];
   const leftOut: LeftOut[] = [];
   // What a person wrote beside tool results brings the calls of those results with it.
-  const beforeFirst = user > 0 && user < cut ? (source.message(user).view.toolResults.length > 0 ? findCut(source, user, 1, limits) : user) : cut;
+  const beforeFirst =
+    user > 0 && user < cut ? (source.message(user).view.toolResults.length > 0 ? findCut(source, user, 1, limits) : user) : cut;
   for (let line = beforeFirst; line < cut && line <= user; line++) {
     const addition = lineAddition(source, text, line, limitsOf(line));
     if (addition === undefined) continue;
@@ -153,7 +171,10 @@ function tryStep(source: PackSource, position: StreamPosition, reason: string, s
     for (let line = cut; line <= position.line; line++) {
       const addition = lineAddition(source, text, line, limitsOf(line));
       if (line === user) userAt = tail.length;
-      if (addition === undefined) { leftOut.push(silent(line)); continue; }
+      if (addition === undefined) {
+        leftOut.push(silent(line));
+        continue;
+      }
       remember(text, addition);
       tail.push(addition);
     }
@@ -164,7 +185,8 @@ function tryStep(source: PackSource, position: StreamPosition, reason: string, s
     const room = Math.min(policy.recallTokens, budget - Math.max(plan.packTokens, plan.promptTokens));
     const recall = recallAdditions(source, text, source.message(user), cut, room, new Set([user]));
     if (recall.additions.length > 0) {
-      const withRecall = user < cut ? [...recall.additions, ...before, ...tail] : [...tail.slice(0, userAt), ...recall.additions, ...tail.slice(userAt)];
+      const withRecall =
+        user < cut ? [...recall.additions, ...before, ...tail] : [...tail.slice(0, userAt), ...recall.additions, ...tail.slice(userAt)];
       const planned = text.plan(withRecall);
       if (withinBudget(planned, budget)) {
         plan = planned;
@@ -200,7 +222,16 @@ function userAlone(source: PackSource, position: StreamPosition, reason: string,
 function nothing(source: PackSource, position: StreamPosition, reason: string): Epoch {
   const text = new PackText(source.counter, source.toolsJson);
   const cut = position.line + 1;
-  return { text, start: position, cut, reason, leftOut: swapped(cut, cut, 0).slice(), pinnedTokens: 0, startTokens: 0, recalled: new Set() };
+  return {
+    text,
+    start: position,
+    cut,
+    reason,
+    leftOut: swapped(cut, cut, 0).slice(),
+    pinnedTokens: 0,
+    startTokens: 0,
+    recalled: new Set(),
+  };
 }
 
 export function withinBudget(totals: { readonly packTokens: number; readonly promptTokens: number }, budget: number): boolean {
@@ -214,7 +245,11 @@ export function silent(line: number): LeftOut {
 /** Everything below the cut but the lines [first, user] that were kept. */
 function swapped(cut: number, first: number, user: number): readonly LeftOut[] {
   const reason = 'before the cut: in summary and swap';
-  const range = (from: number, to: number): LeftOut => ({ source: 'messages.jsonl', range: from === to ? `${from}` : `${from}-${to}`, reason });
+  const range = (from: number, to: number): LeftOut => ({
+    source: 'messages.jsonl',
+    range: from === to ? `${from}` : `${from}-${to}`,
+    reason,
+  });
   if (cut <= 1) return [];
   if (user <= 0 || first >= cut) return [range(1, cut - 1)];
   return [...(first > 1 ? [range(1, first - 1)] : []), ...(user < cut - 1 ? [range(user + 1, cut - 1)] : [])];

@@ -61,7 +61,18 @@ export class PackFold {
     if (isUserMessage(message)) {
       if (message.view.text.length > budget * 16) return this.#next('a message larger than the budget');
       const packed = renderLine(message, { ...lineLimits(source, 1), messageTokens: Infinity }, source.counter, text.repeats);
-      addition = text.addition({ kind: 'recent_messages', source: 'messages.jsonl', range: `${line}`, role: packed.role, ...(packed.form === 'verbatim' ? {} : { form: packed.form }), digest: packed.digest }, packed.md, { line: packed });
+      addition = text.addition(
+        {
+          kind: 'recent_messages',
+          source: 'messages.jsonl',
+          range: `${line}`,
+          role: packed.role,
+          ...(packed.form === 'verbatim' ? {} : { form: packed.form }),
+          digest: packed.digest,
+        },
+        packed.md,
+        { line: packed },
+      );
       const recall = recallAdditions(source, text, message, cut, source.policy.recallTokens, new Set([...recalled, line]));
       additions.unshift(...recall.additions);
       additions.push(addition);
@@ -83,9 +94,22 @@ export class PackFold {
     const { text } = this.#epoch;
     const { type: _type, time: _time, ...said } = contribution.event;
     const md = renderBlock(CONTRIBUTION_KIND[contribution.type], `events:${contribution.eventLine}`, clip(JSON.stringify(said)));
-    this.#append(text, [text.addition({
-      kind: CONTRIBUTION_KIND[contribution.type], source: 'events.jsonl', range: `${contribution.eventLine}`, digest: this.source.eventDigest(contribution.eventLine),
-    }, md, { note: md, role: 'system' })], false);
+    this.#append(
+      text,
+      [
+        text.addition(
+          {
+            kind: CONTRIBUTION_KIND[contribution.type],
+            source: 'events.jsonl',
+            range: `${contribution.eventLine}`,
+            digest: this.source.eventDigest(contribution.eventLine),
+          },
+          md,
+          { note: md, role: 'system' },
+        ),
+      ],
+      false,
+    );
   }
 
   child(position: StreamPosition, child: ChildResult): void {
@@ -110,8 +134,13 @@ export class PackFold {
   /** PCK-3: a result whose call was cut brings the call with it. */
   #missingCalls(text: PackText, line: number): Addition[] {
     const lines = new Set<number>();
-    for (const { id } of this.source.message(line).view.toolResults) if (id !== '' && !text.calls.has(id)) lines.add(callLine(this.source, line, id));
-    return [...lines].filter((at) => at > 0).sort((a, b) => a - b).map((at) => lineAddition(this.source, text, at, lineLimits(this.source, 1))).filter((addition) => addition !== undefined);
+    for (const { id } of this.source.message(line).view.toolResults)
+      if (id !== '' && !text.calls.has(id)) lines.add(callLine(this.source, line, id));
+    return [...lines]
+      .filter((at) => at > 0)
+      .sort((a, b) => a - b)
+      .map((at) => lineAddition(this.source, text, at, lineLimits(this.source, 1)))
+      .filter((addition) => addition !== undefined);
   }
 
   #append(text: PackText, additions: readonly Addition[], moves: boolean): void {
@@ -129,7 +158,12 @@ export class PackFold {
 }
 
 const CONTRIBUTION_KIND: Readonly<Record<ContributionType, ItemKind>> = {
-  'context.fact': 'facts', 'context.decision': 'decisions', 'context.todo': 'todo', 'context.ref': 'refs', 'context.summary': 'summary', 'context.retract': 'facts',
+  'context.fact': 'facts',
+  'context.decision': 'decisions',
+  'context.todo': 'todo',
+  'context.ref': 'refs',
+  'context.summary': 'summary',
+  'context.retract': 'facts',
 };
 
 const CLIP_CHARS = 4096;

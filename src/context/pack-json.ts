@@ -38,7 +38,14 @@ function merged(entries: readonly LeftOut[]): readonly LeftOut[] {
   for (const entry of entries) {
     const last = rows[rows.length - 1];
     const lastEnd = last?.range === undefined ? NaN : Number(last.range.split('-').at(-1));
-    if (last !== undefined && entry.score === undefined && last.score === undefined && last.reason === entry.reason && last.source === entry.source && entry.range === `${lastEnd + 1}`) {
+    if (
+      last !== undefined &&
+      entry.score === undefined &&
+      last.score === undefined &&
+      last.reason === entry.reason &&
+      last.source === entry.source &&
+      entry.range === `${lastEnd + 1}`
+    ) {
       rows[rows.length - 1] = { ...last, range: `${(last.range as string).split('-')[0]}-${entry.range}` };
     } else rows.push(entry);
   }

@@ -6,8 +6,11 @@ import type { Addition, PackText } from './pack-text.ts';
 import type { ChildResult, PackSource, SectionKind, StreamPosition } from './pack-source.ts';
 
 const SECTIONS: readonly { readonly kind: SectionKind; readonly file: string }[] = [
-  { kind: 'summary', file: 'context/summary.md' }, { kind: 'facts', file: 'context/facts.jsonl' },
-  { kind: 'decisions', file: 'context/decisions.jsonl' }, { kind: 'todo', file: 'context/todo.md' }, { kind: 'refs', file: 'context/refs.jsonl' },
+  { kind: 'summary', file: 'context/summary.md' },
+  { kind: 'facts', file: 'context/facts.jsonl' },
+  { kind: 'decisions', file: 'context/decisions.jsonl' },
+  { kind: 'todo', file: 'context/todo.md' },
+  { kind: 'refs', file: 'context/refs.jsonl' },
 ];
 
 export const leadingItems: {
@@ -51,7 +54,10 @@ export const leadingItems: {
 export function childAddition(source: PackSource, text: PackText, child: ChildResult, limitTokens: number): Addition | undefined {
   const make = (body: string, form: string | undefined): Addition => {
     const md = renderBlock(child.kind, child.path, body);
-    return text.addition({ kind: child.kind, source: child.path, ...(form === undefined ? {} : { form }), digest: child.digest }, md, { note: md, role: 'system' });
+    return text.addition({ kind: child.kind, source: child.path, ...(form === undefined ? {} : { form }), digest: child.digest }, md, {
+      note: md,
+      role: 'system',
+    });
   };
   return shrinkToFit(source, child.path, trimEnd(child.text), limitTokens, make);
 }
@@ -66,7 +72,15 @@ function partialPinned(source: PackSource, text: PackText, path: string, digest:
 }
 
 /** SRC-4: a section's digest is that of its body; its range says as of where it was computed. */
-function sectionItem(source: PackSource, text: PackText, kind: SectionKind, file: string, cut: number, position: StreamPosition, limit: number): Addition | undefined {
+function sectionItem(
+  source: PackSource,
+  text: PackText,
+  kind: SectionKind,
+  file: string,
+  cut: number,
+  position: StreamPosition,
+  limit: number,
+): Addition | undefined {
   let bytes = limit * 4;
   for (let attempt = 0; attempt < 6 && bytes >= 16; attempt++) {
     const body = trimEnd(source.section(kind, cut, position, bytes));
@@ -80,7 +94,13 @@ function sectionItem(source: PackSource, text: PackText, kind: SectionKind, file
   return undefined;
 }
 
-function shrinkToFit(source: PackSource, path: string, body: string, limit: number, make: (body: string, form: string | undefined) => Addition): Addition | undefined {
+function shrinkToFit(
+  source: PackSource,
+  path: string,
+  body: string,
+  limit: number,
+  make: (body: string, form: string | undefined) => Addition,
+): Addition | undefined {
   if (fits(source.counter, body, limit)) {
     const whole = make(body, undefined);
     if (whole.mdTokens <= limit) return whole;

@@ -83,24 +83,44 @@ export function renderLine(message: MessageLine, limits: LineLimits, counter: To
   for (const [index, call] of view.toolCalls.entries()) {
     const args = call.arguments === '' ? '{}' : call.arguments;
     const said = say(args, limits.messageTokens, false);
-    parts.push({ type: 'call', id: ids[index] as string, name: call.name || 'tool', args: said === args ? args : JSON.stringify({ partial: said }) });
+    parts.push({
+      type: 'call',
+      id: ids[index] as string,
+      name: call.name || 'tool',
+      args: said === args ? args : JSON.stringify({ partial: said }),
+    });
   }
   for (const result of view.toolResults) parts.push({ type: 'result', id: result.id, text: say(result.text, limits.outputTokens, true) });
   const role = view.toolResults.length > 0 && view.text === '' ? 'tool' : view.role;
-  return { line, role, name: view.name, form, parts, md: renderParts(role, line, parts), digest, bytes: message.bytes.length, bases, whole };
+  return {
+    line,
+    role,
+    name: view.name,
+    form,
+    parts,
+    md: renderParts(role, line, parts),
+    digest,
+    bytes: message.bytes.length,
+    bases,
+    whole,
+  };
 }
 
 function renderParts(role: string, line: number, parts: readonly Part[]): string {
   const only = parts.length === 1 ? parts[0] : undefined;
-  if (only?.type === 'result') return renderBlock(role, only.id === '' ? `messages:${line}` : `messages:${line} tool:${oneLine(only.id)}`, only.text);
+  if (only?.type === 'result')
+    return renderBlock(role, only.id === '' ? `messages:${line}` : `messages:${line} tool:${oneLine(only.id)}`, only.text);
   return renderBlock(role, `messages:${line}`, parts.map(renderPart).join('\n'));
 }
 
 function renderPart(part: Part): string {
   switch (part.type) {
-    case 'text': return part.text;
-    case 'call': return `[call ${oneLine(part.name)} ${oneLine(part.id)}] ${part.args}`;
-    case 'result': return `[result ${oneLine(part.id)}]\n${part.text}`;
+    case 'text':
+      return part.text;
+    case 'call':
+      return `[call ${oneLine(part.name)} ${oneLine(part.id)}] ${part.args}`;
+    case 'result':
+      return `[result ${oneLine(part.id)}]\n${part.text}`;
   }
 }
 

@@ -40,7 +40,8 @@ export function packBudget(text: string | undefined): number {
   if (text === undefined) return DEFAULT_BUDGET_TOKENS;
   const trimmed = text.trim();
   if (trimmed === '') return Infinity;
-  if (!/^[0-9]{1,15}$/.test(trimmed)) throw new CtxError('pack.budget', 'EINVAL', `not an unsigned integer: ${trimmed.slice(0, 40)}`, { where: 'context/budget' });
+  if (!/^[0-9]{1,15}$/.test(trimmed))
+    throw new CtxError('pack.budget', 'EINVAL', `not an unsigned integer: ${trimmed.slice(0, 40)}`, { where: 'context/budget' });
   return Number(trimmed) === 0 ? Infinity : Number(trimmed);
 }
 
@@ -57,8 +58,12 @@ export function readPackPolicy(budgetText: string | undefined, policyText: strin
     tailTokens: part(TAIL_SHARE),
     pinnedTokens: part(shares.pinned),
     sections: {
-      summary: part(shares.summary), facts: part(shares.facts), decisions: part(shares.decisions),
-      todo: part(shares.todo), refs: part(shares.refs), child: part(shares.child),
+      summary: part(shares.summary),
+      facts: part(shares.facts),
+      decisions: part(shares.decisions),
+      todo: part(shares.todo),
+      refs: part(shares.refs),
+      child: part(shares.child),
     },
     recallTokens: Math.min(part(shares.recall), RECALL_MAX_TOKENS),
     messageTokens: Number.isFinite(budget) ? part(MESSAGE_SHARE) : Infinity,

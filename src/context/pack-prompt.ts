@@ -7,7 +7,11 @@ import { templateCall, templateMessage } from './render.ts';
 
 export const MISSING_RESULT = '[no result was recorded]';
 
-interface Call { readonly id: string; readonly name: string; readonly args: string }
+interface Call {
+  readonly id: string;
+  readonly name: string;
+  readonly args: string;
+}
 interface OpenGroup {
   text: string;
   readonly calls: Call[];
@@ -39,7 +43,12 @@ export class PromptFold {
     copy.#tokens = this.#tokens;
     copy.#openTokens = this.#openTokens;
     if (this.#open !== undefined) {
-      copy.#open = { text: this.#open.text, calls: [...this.#open.calls], results: new Map(this.#open.results), after: [...this.#open.after] };
+      copy.#open = {
+        text: this.#open.text,
+        calls: [...this.#open.calls],
+        results: new Map(this.#open.results),
+        after: [...this.#open.after],
+      };
     }
     return copy;
   }
@@ -125,7 +134,10 @@ export class PromptFold {
   }
 
   #plain(role: string, text: string, extra: { readonly name?: string }): void {
-    this.#push({ json: JSON.stringify({ role, ...(validName(extra.name) ? { name: extra.name } : {}), content: text }), template: templateMessage(role, text) });
+    this.#push({
+      json: JSON.stringify({ role, ...(validName(extra.name) ? { name: extra.name } : {}), content: text }),
+      template: templateMessage(role, text),
+    });
   }
 
   #push(message: Rendered): void {
@@ -134,22 +146,38 @@ export class PromptFold {
   }
 
   #countOpen(): void {
-    this.#openTokens = this.#open === undefined ? 0 : this.#counter.count(groupMessages(this.#open).map((message) => message.template).join(''));
+    this.#openTokens =
+      this.#open === undefined
+        ? 0
+        : this.#counter.count(
+            groupMessages(this.#open)
+              .map((message) => message.template)
+              .join(''),
+          );
   }
 }
 
-interface Rendered { readonly json: string; readonly template: string }
+interface Rendered {
+  readonly json: string;
+  readonly template: string;
+}
 
 function groupMessages(open: OpenGroup): readonly Rendered[] {
   const calls = open.calls.map((call) => ({ id: call.id, type: 'function', function: { name: call.name, arguments: call.args } }));
   const body = `${open.text}\n${open.calls.map((call) => templateCall(call.name, call.args)).join('')}`;
   return [
-    { json: JSON.stringify({ role: 'assistant', content: open.text === '' ? null : open.text, tool_calls: calls }), template: templateMessage('assistant', body) },
+    {
+      json: JSON.stringify({ role: 'assistant', content: open.text === '' ? null : open.text, tool_calls: calls }),
+      template: templateMessage('assistant', body),
+    },
     ...open.calls.map((call) => {
       const text = open.results.get(call.id) ?? MISSING_RESULT;
       return { json: JSON.stringify({ role: 'tool', tool_call_id: call.id, content: text }), template: templateMessage('tool', text) };
     }),
-    ...open.after.map((note) => ({ json: JSON.stringify({ role: note.role, content: note.text }), template: templateMessage(note.role, note.text) })),
+    ...open.after.map((note) => ({
+      json: JSON.stringify({ role: note.role, content: note.text }),
+      template: templateMessage(note.role, note.text),
+    })),
   ];
 }
 

@@ -17,7 +17,14 @@ const LEAST_TOKENS = 32;
 const NEAREST_SHOWN = 8;
 
 /** Items in order of position in history, so that what is recalled reads in the order it was said. */
-export function recallAdditions(source: PackSource, text: PackText, user: MessageLine, cut: number, roomTokens: number, except: ReadonlySet<number>): RecallAdditions {
+export function recallAdditions(
+  source: PackSource,
+  text: PackText,
+  user: MessageLine,
+  cut: number,
+  roomTokens: number,
+  except: ReadonlySet<number>,
+): RecallAdditions {
   if (roomTokens < LEAST_TOKENS || cut <= 1) return { additions: [], lines: [], leftOut: [] };
   const answer = source.recall(user, cut, roomTokens, except);
   const taken: { readonly first: number; readonly addition: Addition }[] = [];
@@ -27,7 +34,11 @@ export function recallAdditions(source: PackSource, text: PackText, user: Messag
   for (const pick of answer.picks) {
     const range = pick.first === pick.last ? `${pick.first}` : `${pick.first}-${pick.last}`;
     const md = renderBlock('recall', `messages:${range}`, pick.body);
-    const addition = text.addition({ kind: 'recall', source: 'messages.jsonl', range, for: `messages:${user.line}`, digest: rangeDigest(source, pick.first, pick.last) }, md, { note: md, role: 'system' });
+    const addition = text.addition(
+      { kind: 'recall', source: 'messages.jsonl', range, for: `messages:${user.line}`, digest: rangeDigest(source, pick.first, pick.last) },
+      md,
+      { note: md, role: 'system' },
+    );
     if (addition.mdTokens > room) {
       leftOut.push({ source: 'messages.jsonl', range, reason: 'recall share is used up' });
       continue;
@@ -42,7 +53,11 @@ export function recallAdditions(source: PackSource, text: PackText, user: Messag
   taken.sort((a, b) => a.first - b.first);
   // One message in prompt.json for all of them: the first item carries it.
   const together = taken.map((entry) => entry.addition.md).join('');
-  return { additions: taken.map(({ addition }, n) => ({ ...addition, prompt: { note: n === 0 ? together : '', role: 'system' } })), lines, leftOut };
+  return {
+    additions: taken.map(({ addition }, n) => ({ ...addition, prompt: { note: n === 0 ? together : '', role: 'system' } })),
+    lines,
+    leftOut,
+  };
 }
 
 function rangeDigest(source: PackSource, first: number, last: number): string {

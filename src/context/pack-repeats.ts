@@ -29,7 +29,11 @@ export class PackRepeats {
     if (text.length > MOST_CHARS) return undefined;
     const difference = this.#index.encode(text);
     if (difference === undefined) return undefined;
-    return { form: 'difference', text: `[lines of messages above: =MESSAGE:FIRST-LAST; new lines: +]\n${difference.text}`, bases: difference.bases };
+    return {
+      form: 'difference',
+      text: `[lines of messages above: =MESSAGE:FIRST-LAST; new lines: +]\n${difference.text}`,
+      bases: difference.bases,
+    };
   }
 
   /** `text` is now in the pack, whole, under this label. */

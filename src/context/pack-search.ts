@@ -31,25 +31,44 @@ export interface RecallHistory {
 
 const KNOWN_ANSWERS = 512;
 
-export function recallFrom(history: RecallHistory, counter: TokenCounter, query: MessageLine, cut: number, limitTokens: number, except: ReadonlySet<number>): RecallAnswer {
+export function recallFrom(
+  history: RecallHistory,
+  counter: TokenCounter,
+  query: MessageLine,
+  cut: number,
+  limitTokens: number,
+  except: ReadonlySet<number>,
+): RecallAnswer {
   const asked = query.view.text.slice(0, QUERY_CHARS);
   const wanted = new Set(terms(asked));
   const bodies = new Map<number, string>();
   const bodyOf = (line: number): string => {
     let body = bodies.get(line);
-    if (body === undefined) bodies.set(line, body = lineBody(history.message(line), counter, wanted));
+    if (body === undefined) bodies.set(line, (body = lineBody(history.message(line), counter, wanted)));
     return body;
   };
   let counted = 0;
   const key = digestOf(`${query.line} ${cut} ${limitTokens} ${[...except].sort((a, b) => a - b).join(' ')}`).slice(7, 39);
-  const choice = history.known.get(key) ?? recall(history.index, {
-    query: asked, throughLine: cut - 1, limitTokens: Math.floor(limitTokens * ASKED_SHARE), except,
-    textOf: (line) => scoredText(history.message(line)),
-    // The first choices are counted; of those that come late only their size matters.
-    costOf: (line) => (counted++ < COUNTED_LINES ? counter.count(bodyOf(line)) : Math.ceil(Math.min(said(history.message(line)).length / 3.5, LINE_TOKENS))) + ITEM_TOKENS,
-  });
+  const choice =
+    history.known.get(key) ??
+    recall(history.index, {
+      query: asked,
+      throughLine: cut - 1,
+      limitTokens: Math.floor(limitTokens * ASKED_SHARE),
+      except,
+      textOf: (line) => scoredText(history.message(line)),
+      // The first choices are counted; of those that come late only their size matters.
+      costOf: (line) =>
+        (counted++ < COUNTED_LINES
+          ? counter.count(bodyOf(line))
+          : Math.ceil(Math.min(said(history.message(line)).length / 3.5, LINE_TOKENS))) + ITEM_TOKENS,
+    });
   history.known.set(key, choice);
-  if (history.known.size > KNOWN_ANSWERS) for (const [oldest] of history.known) { history.known.delete(oldest); break; }
+  if (history.known.size > KNOWN_ANSWERS)
+    for (const [oldest] of history.known) {
+      history.known.delete(oldest);
+      break;
+    }
   // Best first, each at what it really costs: a line beside one that is taken needs no frame of its own.
   const taken = new Set<number>();
   let room = limitTokens;
@@ -63,7 +82,8 @@ export function recallFrom(history: RecallHistory, counter: TokenCounter, query:
   for (const line of [...taken].sort((a, b) => a - b)) {
     const last = picks[picks.length - 1];
     const body = bodyOf(line);
-    if (last !== undefined && last.last === line - 1) picks[picks.length - 1] = { first: last.first, last: line, body: `${last.body}\n${body}` };
+    if (last !== undefined && last.last === line - 1)
+      picks[picks.length - 1] = { first: last.first, last: line, body: `${last.body}\n${body}` };
     else picks.push({ first: line, last: line, body });
   }
   return { picks, next: choice.next };

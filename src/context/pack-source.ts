@@ -11,7 +11,11 @@ export interface StreamPosition {
   readonly order: number;
 }
 
-export interface PinnedFile { readonly path: string; readonly digest: string; readonly text: string }
+export interface PinnedFile {
+  readonly path: string;
+  readonly digest: string;
+  readonly text: string;
+}
 
 export interface ChildResult {
   /** Path below the session directory. */

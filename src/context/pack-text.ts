@@ -8,7 +8,7 @@ import { PromptFold } from './pack-prompt.ts';
 import { TEMPLATE_END, templateTools } from './render.ts';
 
 export type ItemKind =
-  | 'system' | 'memory' | 'summary' | 'facts' | 'decisions' | 'todo' | 'refs' | 'child_result' | 'child_refs' | 'recent_messages' | 'recall';
+  'system' | 'memory' | 'summary' | 'facts' | 'decisions' | 'todo' | 'refs' | 'child_result' | 'child_refs' | 'recent_messages' | 'recall';
 
 /** One row of pack.json's `items` before its tokens are counted. */
 export interface ItemRecord {
@@ -137,16 +137,23 @@ export class PackText {
     this.#itemCount += 1;
     this.#md.push(addition.md);
     this.#chain = createHash('sha256').update(this.#chain).update(addition.md).digest('hex');
-    this.#items.push(JSON.stringify({
-      kind: record.kind, source: record.source, range: record.range, role: record.role, form: record.form, bases: record.bases, for: record.for,
-      tokens: addition.mdTokens, digest: record.digest,
-    }));
+    this.#items.push(
+      JSON.stringify({
+        kind: record.kind,
+        source: record.source,
+        range: record.range,
+        role: record.role,
+        form: record.form,
+        bases: record.bases,
+        for: record.for,
+        tokens: addition.mdTokens,
+        digest: record.digest,
+      }),
+    );
   }
-
 }
 
 function promptOf(fold: PromptFold, addition: Addition): void {
   if ('line' in addition.prompt) fold.line(addition.prompt.line);
   else if (addition.prompt.note !== '') fold.note(addition.prompt.role, addition.prompt.note);
 }
-

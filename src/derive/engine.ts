@@ -84,8 +84,14 @@ export class Engine {
     const same = memo !== undefined && memo.content.digest === content.digest;
     const kept = same ? { ...content, modifiedMs: memo.content.modifiedMs } : content;
     const entry: ExecutionEntry = {
-      rule: rule.name, why, inputs, outcome: same ? 'backdated' : 'changed', digest: content.digest, sizeBytes: content.sizeBytes,
-      startedMs: started, elapsedMs: this.#now() - started,
+      rule: rule.name,
+      why,
+      inputs,
+      outcome: same ? 'backdated' : 'changed',
+      digest: content.digest,
+      sizeBytes: content.sizeBytes,
+      startedMs: started,
+      elapsedMs: this.#now() - started,
     };
     this.#log.push(entry);
     if (this.#log.length > LOG_ENTRIES) this.#log.shift();
@@ -123,7 +129,8 @@ function changes(before: readonly InputVersion[], after: readonly InputVersion[]
 /** Outputs may be deleted by anyone at any time. History extents always read; cache files must have their bytes. */
 function isThere(content: Content): boolean {
   const needed = new Map<string, number>();
-  for (const extent of content.extents) needed.set(extent.path, Math.max(needed.get(extent.path) ?? 0, extent.offsetBytes + extent.sizeBytes));
+  for (const extent of content.extents)
+    needed.set(extent.path, Math.max(needed.get(extent.path) ?? 0, extent.offsetBytes + extent.sizeBytes));
   for (const [path, size] of needed) {
     const stats = statSync(path, { throwIfNoEntry: false });
     if (stats === undefined || stats.size < size) return false;

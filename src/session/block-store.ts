@@ -78,7 +78,11 @@ export class BlockStore {
     readSync(this.#records, bytes, 0, bytes.length, start);
     const record = decoded(bytes);
     this.#cache.set(number, record);
-    if (this.#cache.size > CACHED_BLOCKS) for (const [oldest] of this.#cache) { this.#cache.delete(oldest); break; }
+    if (this.#cache.size > CACHED_BLOCKS)
+      for (const [oldest] of this.#cache) {
+        this.#cache.delete(oldest);
+        break;
+      }
     return record;
   }
 
@@ -90,7 +94,8 @@ export class BlockStore {
       while (next < to && this.#end(next) - start <= 1 << 20) next += 1;
       const bytes = Buffer.alloc(this.#end(next - 1) - start);
       readSync(this.#records, bytes, 0, bytes.length, start);
-      for (let number = at; number < next; number++) yield decoded(bytes.subarray(this.#end(number - 1) - start, this.#end(number) - start));
+      for (let number = at; number < next; number++)
+        yield decoded(bytes.subarray(this.#end(number - 1) - start, this.#end(number) - start));
       at = next;
     }
   }
@@ -136,7 +141,11 @@ export function packRecord(text: string): Uint8Array {
 
 function decoded(bytes: Buffer): BlockRecord {
   const record = decodeRecord(inflateRawSync(bytes).toString('utf8'));
-  if (record === undefined) throw new CtxError('derive.cache', 'EIO', 'a cached block record does not read', { where: 'context/.cache/blocks.z', next: 'delete context/.cache' });
+  if (record === undefined)
+    throw new CtxError('derive.cache', 'EIO', 'a cached block record does not read', {
+      where: 'context/.cache/blocks.z',
+      next: 'delete context/.cache',
+    });
   return record;
 }
 

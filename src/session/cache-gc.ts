@@ -6,7 +6,11 @@ import { CACHE_DIR } from '../abi/session-files.ts';
 import { parseGcPolicy, planGc } from '../context/gc.ts';
 import type { GcFile } from '../context/gc.ts';
 
-export interface GcEntry { readonly path: string; readonly bytes: number; readonly reason: string }
+export interface GcEntry {
+  readonly path: string;
+  readonly bytes: number;
+  readonly reason: string;
+}
 
 /** What swap/ and search are made from is kept as long as swap is. */
 const SWAP_CACHE = /^(?:blocks\.|swap-rows|recall\/|contributions)/;
@@ -29,7 +33,10 @@ export function removeCacheFiles(directory: string, entries: readonly GcEntry[])
   for (const entry of entries) rmSync(join(directory, entry.path), { force: true });
 }
 
-function* walk(directory: string, below: string): Generator<{ readonly path: string; readonly sizeBytes: number; readonly modifiedMs: number }> {
+function* walk(
+  directory: string,
+  below: string,
+): Generator<{ readonly path: string; readonly sizeBytes: number; readonly modifiedMs: number }> {
   let names: string[];
   try {
     names = readdirSync(join(directory, below));

@@ -43,7 +43,8 @@ export class ContributionLog {
 
   /** Looks through what was recorded since. Linear in the new bytes of events.jsonl; other events are not parsed. */
   update(): void {
-    for (let end = this.#log.last()?.eventsEnd ?? 0; this.#eventBytes < end;) {
+    const end = this.#log.last()?.eventsEnd ?? 0;
+    while (this.#eventBytes < end) {
       const bytes = this.#events.readRange(this.#eventBytes, pieceEnd(this.#events, this.#eventBytes, end));
       this.#scan(bytes);
       this.#eventBytes += bytes.length;

@@ -69,7 +69,8 @@ export class InputWatch {
       if (isFile(join(this.#directory, 'context/pinned', name))) paths.push(`context/pinned/${name}`);
     }
     for (const id of names(join(this.#directory, 'context/child'))) {
-      for (const file of CHILD_FILES) if (isFile(join(this.#directory, 'context/child', id, file))) paths.push(`context/child/${id}/${file}`);
+      for (const file of CHILD_FILES)
+        if (isFile(join(this.#directory, 'context/child', id, file))) paths.push(`context/child/${id}/${file}`);
     }
     return paths;
   }

@@ -35,7 +35,10 @@ export function mapHistory(task: MapTask): MapResult {
   const blocks: MappedBlock[] = [];
   const messages = readMessages(task);
   if (task.segment !== undefined) buildSegment(task.segment.directory, task.segment.number, docsOf(mapped(messages, blocks)));
-  else for (const _message of mapped(messages, blocks)) { /* mapping is what iterating does */ }
+  else
+    for (const _message of mapped(messages, blocks)) {
+      /* mapping is what iterating does */
+    }
   return { blocks };
 }
 
@@ -50,8 +53,10 @@ export function mapWhole(lines: readonly MessageLine[]): MappedBlock {
 export function searchDoc(message: MessageLine): SearchDoc | undefined {
   const { view, line } = message;
   let text = view.text;
-  for (const call of view.toolCalls) text += `\n${call.name} ${call.arguments.length > SEARCHED_CHARS ? call.arguments.slice(0, SEARCHED_CHARS) : call.arguments}`;
-  for (const result of view.toolResults) text += `\n${result.text.length > SEARCHED_CHARS ? result.text.slice(0, SEARCHED_CHARS) : result.text}`;
+  for (const call of view.toolCalls)
+    text += `\n${call.name} ${call.arguments.length > SEARCHED_CHARS ? call.arguments.slice(0, SEARCHED_CHARS) : call.arguments}`;
+  for (const result of view.toolResults)
+    text += `\n${result.text.length > SEARCHED_CHARS ? result.text.slice(0, SEARCHED_CHARS) : result.text}`;
   return text.trim() === '' ? undefined : { line, role: view.role, text };
 }
 

@@ -91,5 +91,11 @@ export function parseMessage(line: number, bytes: Buffer): MessageLine {
   } catch {
     value = undefined;
   }
-  return { line, bytes, view: viewMessage(typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : { role: 'system' }) };
+  return {
+    line,
+    bytes,
+    view: viewMessage(
+      typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : { role: 'system' },
+    ),
+  };
 }

@@ -18,9 +18,19 @@ const PIECE_LINES = 1024;
 export function findPackPosition(history: SessionHistory, at: string): PackPosition {
   const digest = parseDigest(at);
   const source = digest === undefined ? parseSource(at) : undefined;
-  const line = digest !== undefined ? lineOfDigest(history, digest.hex) : source?.kind === 'messages' ? source.last : source?.kind === 'tail' ? history.messages.lines : undefined;
+  const line =
+    digest !== undefined
+      ? lineOfDigest(history, digest.hex)
+      : source?.kind === 'messages'
+        ? source.last
+        : source?.kind === 'tail'
+          ? history.messages.lines
+          : undefined;
   if (line === undefined || line < 1 || line > history.messages.lines) {
-    throw new CtxError('pack.at', 'ENOENT', 'no pack is known by that name', { where: at, next: 'name a message line, such as 120 or msg-120, or a digest that a model call recorded' });
+    throw new CtxError('pack.at', 'ENOENT', 'no pack is known by that name', {
+      where: at,
+      next: 'name a message line, such as 120 or msg-120, or a digest that a model call recorded',
+    });
   }
   // As of just before the next message: what was contributed or changed in between belongs to it.
   const { log } = history;

@@ -36,7 +36,10 @@ interface EpochFiles {
   messages: number;
 }
 
-export interface PackIdentity { readonly session: string; readonly agent: string }
+export interface PackIdentity {
+  readonly session: string;
+  readonly agent: string;
+}
 
 export class PackRun {
   readonly #history: SessionHistory;
@@ -57,7 +60,14 @@ export class PackRun {
   #resume: EpochMark | undefined;
   #modifiedMs = 0;
 
-  constructor(history: SessionHistory, folds: SectionFolds, services: DeriverServices, identity: PackIdentity, directory: string, blobs: BlobFiles) {
+  constructor(
+    history: SessionHistory,
+    folds: SectionFolds,
+    services: DeriverServices,
+    identity: PackIdentity,
+    directory: string,
+    blobs: BlobFiles,
+  ) {
     this.#history = history;
     this.#folds = folds;
     this.#services = services;
@@ -119,7 +129,8 @@ export class PackRun {
     const cell = cellAt(log, messages, resetIndex, lines, cellBytes(source.policy));
     if (yields) await this.#approach(cell, cellBytes(source.policy));
     const current = this.#cell;
-    if (this.#fold === undefined || current === undefined || current.resetIndex !== cell.resetIndex || current.number !== cell.number) this.#begin(cell, source, length);
+    if (this.#fold === undefined || current === undefined || current.resetIndex !== cell.resetIndex || current.number !== cell.number)
+      this.#begin(cell, source, length);
     await this.#forward(length, yields, lastLine);
   }
 
@@ -152,7 +163,8 @@ export class PackRun {
     this.#resetBytes = cell.resetIndex < 0 ? 0 : this.#history.log.at(cell.resetIndex).messagesEnd;
     const resume = this.#resume;
     this.#resume = undefined;
-    const usable = resume !== undefined && resume.resetIndex === cell.resetIndex && resume.cell === cell.number && resume.position.order <= length;
+    const usable =
+      resume !== undefined && resume.resetIndex === cell.resetIndex && resume.cell === cell.number && resume.position.order <= length;
     const start = usable ? resume.position : cell.start;
     this.#fold = new PackFold(source, start, usable ? resume.reason : cell.reason, (epoch) => this.#onEpoch(epoch));
   }
@@ -160,7 +172,13 @@ export class PackRun {
   #onEpoch(epoch: Epoch): void {
     this.#closeFiles();
     const prefix = this.#names.take();
-    this.#files = { json: new GrowingFile(`${prefix}.json`), md: new GrowingFile(`${prefix}.md`), prompt: new GrowingFile(`${prefix}.prompt`), items: 0, messages: 0 };
+    this.#files = {
+      json: new GrowingFile(`${prefix}.json`),
+      md: new GrowingFile(`${prefix}.md`),
+      prompt: new GrowingFile(`${prefix}.prompt`),
+      items: 0,
+      messages: 0,
+    };
     this.#files.json.append(packHead(this.#identity.session, this.#identity.agent, this.#budget()));
     this.#mark = { resetIndex: this.#cell?.resetIndex ?? -1, cell: this.#cell?.number ?? 0, position: epoch.start, reason: epoch.reason };
     this.#take(epoch);
@@ -249,22 +267,39 @@ export class PackRun {
     const policy = readPackPolicy(text('context/budget'), text('context/policy.yaml'));
     this.#policyNow = policy;
     const counter = this.#services.counter(policy.tokenizer);
-    const pinned: PinnedFile[] = [...inputs.keys()].filter((path) => path.startsWith('context/pinned/')).sort((a, b) => (a < b ? -1 : 1))
+    const pinned: PinnedFile[] = [...inputs.keys()]
+      .filter((path) => path.startsWith('context/pinned/'))
+      .sort((a, b) => (a < b ? -1 : 1))
       .map((path) => ({ path, digest: inputs.get(path) as string, text: text(path) as string }));
     return {
-      counter, policy, pinned, toolsJson: text('context/tools.json'),
+      counter,
+      policy,
+      pinned,
+      toolsJson: text('context/tools.json'),
       message: (line) => history.lines.at(line),
       lastUserLine: (line) => history.lastUserLine(line),
       section: (kind, cut, position, limitBytes) => this.#folds.text(kind, cut, position, limitBytes),
       eventDigest: (eventLine) => history.eventDigest(eventLine),
       children: (position) => {
         const asOf = log.inputsAsOf(position.order);
-        return [...asOf.keys()].sort((a, b) => (a < b ? -1 : 1)).map((path) => this.#child(path, asOf.get(path) as string)).filter((child) => child !== undefined);
+        return [...asOf.keys()]
+          .sort((a, b) => (a < b ? -1 : 1))
+          .map((path) => this.#child(path, asOf.get(path) as string))
+          .filter((child) => child !== undefined);
       },
-      recall: (query, cut, limitTokens, except) => recallFrom({
-        index: history.indexThrough(cut - 1), message: (line) => history.lines.at(line), known: this.recalled,
-      }, counter, query, cut, limitTokens, except),
+      recall: (query, cut, limitTokens, except) =>
+        recallFrom(
+          {
+            index: history.indexThrough(cut - 1),
+            message: (line) => history.lines.at(line),
+            known: this.recalled,
+          },
+          counter,
+          query,
+          cut,
+          limitTokens,
+          except,
+        ),
     };
   }
 }
-

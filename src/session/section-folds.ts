@@ -28,7 +28,11 @@ export interface SectionState {
 }
 
 export const SECTION_FOLDS: Readonly<Record<SectionKind, AnyFold>> = {
-  summary: summaryFold as AnyFold, facts: factsFold as AnyFold, decisions: decisionsFold as AnyFold, todo: todoFold as AnyFold, refs: refsFold as AnyFold,
+  summary: summaryFold as AnyFold,
+  facts: factsFold as AnyFold,
+  decisions: decisionsFold as AnyFold,
+  todo: todoFold as AnyFold,
+  refs: refsFold as AnyFold,
 };
 export const SECTION_KINDS: readonly SectionKind[] = ['summary', 'facts', 'decisions', 'todo', 'refs'];
 

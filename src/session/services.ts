@@ -24,7 +24,7 @@ export function defaultServices(options: { readonly log?: (line: string) => void
   return {
     counter(name) {
       let counter = counters.get(name);
-      if (counter === undefined) counters.set(name, counter = openCounter(name));
+      if (counter === undefined) counters.set(name, (counter = openCounter(name)));
       return counter;
     },
     openRecall: openRecallIndex,

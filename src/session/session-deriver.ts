@@ -41,13 +41,19 @@ export function openSessionDeriver(directory: string, services: DeriverServices)
 
 /** All bytes of a content, for small ones. */
 export function readContent(content: Content): Buffer {
-  return Buffer.concat(content.extents.map((extent) => readFileSync(extent.path).subarray(extent.offsetBytes, extent.offsetBytes + extent.sizeBytes)));
+  return Buffer.concat(
+    content.extents.map((extent) => readFileSync(extent.path).subarray(extent.offsetBytes, extent.offsetBytes + extent.sizeBytes)),
+  );
 }
 
 type PackFile = 'pack.json' | 'pack.md' | 'prompt.json';
 const PACK_FILES: ReadonlySet<string> = new Set<PackFile>(['pack.json', 'pack.md', 'prompt.json']);
 const SECTION_FILES: ReadonlyMap<string, SectionKind> = new Map([
-  ['summary.md', 'summary'], ['facts.jsonl', 'facts'], ['decisions.jsonl', 'decisions'], ['todo.md', 'todo'], ['refs.jsonl', 'refs'],
+  ['summary.md', 'summary'],
+  ['facts.jsonl', 'facts'],
+  ['decisions.jsonl', 'decisions'],
+  ['todo.md', 'todo'],
+  ['refs.jsonl', 'refs'],
 ]);
 const SAVE_AFTER_MS = 500;
 
@@ -119,25 +125,42 @@ class Deriver implements InspectableDeriver {
     const { epoch } = pack;
     return {
       file: `context/${name}`,
-      ...(run === undefined ? { why: ['served from history by reference: nothing is built'] } : {
-        why: run.why, outcome: run.outcome, inputs: run.inputs, elapsed_ms: run.elapsedMs, size_bytes: run.sizeBytes, digest: run.digest, at: new Date(run.startedMs).toISOString(),
-      }),
+      ...(run === undefined
+        ? { why: ['served from history by reference: nothing is built'] }
+        : {
+            why: run.why,
+            outcome: run.outcome,
+            inputs: run.inputs,
+            elapsed_ms: run.elapsedMs,
+            size_bytes: run.sizeBytes,
+            digest: run.digest,
+            at: new Date(run.startedMs).toISOString(),
+          }),
       ...(PACK_FILES.has(name) && epoch !== undefined ? { epoch: { start: epoch.start, cut: epoch.cut, reason: epoch.reason } } : {}),
-      recent: engine.log.slice(-12).map((entry) => ({ rule: entry.rule, why: entry.why, outcome: entry.outcome, elapsed_ms: entry.elapsedMs })),
+      recent: engine.log
+        .slice(-12)
+        .map((entry) => ({ rule: entry.rule, why: entry.why, outcome: entry.outcome, elapsed_ms: entry.elapsedMs })),
     };
   }
 
-  async search(query: string, limit: number, revision: Revision): Promise<readonly { line: number; score: number; role: string; excerpt: string }[]> {
+  async search(
+    query: string,
+    limit: number,
+    revision: Revision,
+  ): Promise<readonly { line: number; score: number; role: string; excerpt: string }[]> {
     this.#catchUp(revision);
     return this.#inTurn('search', async () => {
       await this.#ready();
       const { history } = this.#parts;
       const { lines } = history.messages;
       const words = [...new Set(terms(query))].map((term) => ({ term, weight: 16 }));
-      return history.indexThrough(lines).rank(words, limit, { throughLine: lines }).map((hit) => {
-        const message = history.lines.at(hit.line);
-        return { line: hit.line, score: hit.score, role: message.view.role, excerpt: excerptOf(message) };
-      });
+      return history
+        .indexThrough(lines)
+        .rank(words, limit, { throughLine: lines })
+        .map((hit) => {
+          const message = history.lines.at(hit.line);
+          return { line: hit.line, score: hit.score, role: message.view.role, excerpt: excerptOf(message) };
+        });
     });
   }
 
@@ -147,7 +170,14 @@ class Deriver implements InspectableDeriver {
       await this.#ready();
       const { history, blobs } = this.#parts;
       const found = findPackPosition(history, at);
-      const run = new PackRun(history, new SectionFolds(history, undefined), this.#services, this.#identity(), join(this.#cache, 'at'), blobs);
+      const run = new PackRun(
+        history,
+        new SectionFolds(history, undefined),
+        this.#services,
+        this.#identity(),
+        join(this.#cache, 'at'),
+        blobs,
+      );
       try {
         await run.advance(found.order, true, found.line);
         return JSON.parse(readContent(run.content('pack.json')).toString('utf8')) as Record<string, unknown>;
@@ -161,7 +191,12 @@ class Deriver implements InspectableDeriver {
     return this.#inTurn('gc', () => {
       const { log } = this.#parts.history;
       const digest = log.inputsAsOf().get('context/gc.policy');
-      const plan = planCacheGc(this.#directory, digest === undefined ? '' : log.inputBytes(digest).toString('utf8'), options.nowMs, this.#usedMs);
+      const plan = planCacheGc(
+        this.#directory,
+        digest === undefined ? '' : log.inputBytes(digest).toString('utf8'),
+        options.nowMs,
+        this.#usedMs,
+      );
       if (!options.dryRun && plan.length > 0) {
         this.#closeParts();
         removeCacheFiles(this.#directory, plan);
@@ -295,15 +330,26 @@ class Deriver implements InspectableDeriver {
     const { lines } = history.messages;
     return engine.fetch({
       name,
-      inputs: () => [{ name: 'messages', version: `${lines} lines` }, { name: 'contributions', version: `${history.contributions().length}` }],
-      run: () => blobs.content(folds.text(kind, lines + 1, { line: lines, eventLine: history.log.last()?.eventLines ?? 0, order: history.log.length }), this.#timeMs()),
+      inputs: () => [
+        { name: 'messages', version: `${lines} lines` },
+        { name: 'contributions', version: `${history.contributions().length}` },
+      ],
+      run: () =>
+        blobs.content(
+          folds.text(kind, lines + 1, { line: lines, eventLine: history.log.last()?.eventLines ?? 0, order: history.log.length }),
+          this.#timeMs(),
+        ),
     });
   }
 
   async #fetchSwapIndex(): Promise<Content> {
     await this.#advancePack();
     const { engine, swap } = this.#parts;
-    return engine.fetch({ name: 'swap/index.jsonl', inputs: () => [{ name: 'cut', version: `${swap.cut}` }], run: () => swap.index(swap.cut, this.#timeMs()) });
+    return engine.fetch({
+      name: 'swap/index.jsonl',
+      inputs: () => [{ name: 'cut', version: `${swap.cut}` }],
+      run: () => swap.index(swap.cut, this.#timeMs()),
+    });
   }
 
   async #fetchDedupIndex(): Promise<Content> {
@@ -355,7 +401,12 @@ class Deriver implements InspectableDeriver {
   #save(): void {
     const { pack, folds, history, engine, swap } = this.#parts;
     writeCheckpoint(this.#cache, {
-      version: CHECKPOINT_VERSION, resets: pack.resets.save(), mark: pack.mark, sections: folds.checkpoint(), cut: swap.cut, recalled: [...pack.recalled],
+      version: CHECKPOINT_VERSION,
+      resets: pack.resets.save(),
+      mark: pack.mark,
+      sections: folds.checkpoint(),
+      cut: swap.cut,
+      recalled: [...pack.recalled],
       pack: { revision: this.#packRevision, version: this.#packVersion },
     });
     history.save();

@@ -154,7 +154,10 @@ export class SessionHistory implements SectionHistory {
       const start = this.messages.offsetOfLine(firstLine);
       const end = this.messages.offsetOfLine(firstLine + lines);
       const number = segmentOfLine(firstLine);
-      const segment = lines === SEGMENT_LINES && (firstLine - 1) % SEGMENT_LINES === 0 && this.#index === undefined ? { segment: { directory: join(this.#cache, 'recall'), number } } : {};
+      const segment =
+        lines === SEGMENT_LINES && (firstLine - 1) % SEGMENT_LINES === 0 && this.#index === undefined
+          ? { segment: { directory: join(this.#cache, 'recall'), number } }
+          : {};
       const task = { firstLine, lines, extents: this.messages.extents(start, end), ...segment };
       const result = pool === undefined ? mapHistory(task) : await pool.map(task);
       pending.set(first, result.blocks);
@@ -175,12 +178,14 @@ export class SessionHistory implements SectionHistory {
     }
     const width = pool === undefined ? 1 : pool.size + 1;
     let next = 0;
-    await Promise.all(Array.from({ length: width }, async () => {
-      for (let start = starts[next++]; start !== undefined; start = starts[next++]) {
-        await run(start.first, start.count);
-        if (pool === undefined) await nextTurn();
-      }
-    }));
+    await Promise.all(
+      Array.from({ length: width }, async () => {
+        for (let start = starts[next++]; start !== undefined; start = starts[next++]) {
+          await run(start.first, start.count);
+          if (pool === undefined) await nextTurn();
+        }
+      }),
+    );
   }
 }
 

@@ -14,7 +14,11 @@ export interface ResolvedSource {
 }
 
 export const SECTION_OF_FILE: ReadonlyMap<string, SectionKind> = new Map([
-  ['context/summary.md', 'summary'], ['context/facts.jsonl', 'facts'], ['context/decisions.jsonl', 'decisions'], ['context/todo.md', 'todo'], ['context/refs.jsonl', 'refs'],
+  ['context/summary.md', 'summary'],
+  ['context/facts.jsonl', 'facts'],
+  ['context/decisions.jsonl', 'decisions'],
+  ['context/todo.md', 'todo'],
+  ['context/refs.jsonl', 'refs'],
 ]);
 const AS_OF = /^as-of:([0-9]+),([0-9]+),([0-9]+)$/;
 const SEARCH_BYTES = 1 << 20;
@@ -47,19 +51,26 @@ export class Sources {
   #bytes(source: SourceRef): Buffer | undefined {
     const history = this.#history;
     switch (source.kind) {
-      case 'messages': return source.last > history.messages.lines ? undefined : history.messageBytes(source.first, source.last);
+      case 'messages':
+        return source.last > history.messages.lines ? undefined : history.messageBytes(source.first, source.last);
       case 'events': {
         const { events } = history;
-        return source.last > events.lines ? undefined : events.readRange(events.offsetOfLine(source.first), events.offsetOfLine(source.last + 1));
+        return source.last > events.lines
+          ? undefined
+          : events.readRange(events.offsetOfLine(source.first), events.offsetOfLine(source.last + 1));
       }
-      case 'tail': return history.messageBytes(Math.max(1, history.messages.lines - source.lines + 1), history.messages.lines);
-      case 'latest': return this.#latest(source.role);
+      case 'tail':
+        return history.messageBytes(Math.max(1, history.messages.lines - source.lines + 1), history.messages.lines);
+      case 'latest':
+        return this.#latest(source.role);
       case 'swap': {
         const chunk = this.#swap.chunkRange(source.id);
         return chunk === undefined ? undefined : history.messageBytes(chunk.first, chunk.last);
       }
-      case 'dedup': return this.#swap.blobText(source.id.replace('sha256:', 'sha256-'));
-      case 'tool': return this.#toolResult(source.id);
+      case 'dedup':
+        return this.#swap.blobText(source.id.replace('sha256:', 'sha256-'));
+      case 'tool':
+        return this.#toolResult(source.id);
       case 'file': {
         const digest = history.log.inputsAsOf().get(source.path);
         return digest === undefined ? undefined : history.log.inputBytes(digest);

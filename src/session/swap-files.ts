@@ -15,7 +15,10 @@ import type { Content } from '../derive/types.ts';
 import type { BlobFiles } from './output-files.ts';
 import type { SessionHistory } from './session-history.ts';
 
-export interface LineRange { readonly first: number; readonly last: number }
+export interface LineRange {
+  readonly first: number;
+  readonly last: number;
+}
 
 const SEARCH_BYTES = 4 << 20;
 /** Lines looked at one by one for an id that no row has (a partial item of a very small budget names any line). */
@@ -51,7 +54,12 @@ export class SwapFiles {
     const rest = first < cut ? swapRows(this.#history.partial(first, cut - 1)) : '';
     const extents = sizeBytes === 0 ? [] : [{ path: this.#path, offsetBytes: 0, sizeBytes }];
     if (rest !== '') extents.push(this.#blobs.put(rest));
-    return { digest: `sha256-${this.#hash.copy().update(rest).digest('hex')}`, sizeBytes: sizeBytes + Buffer.byteLength(rest), modifiedMs, extents };
+    return {
+      digest: `sha256-${this.#hash.copy().update(rest).digest('hex')}`,
+      sizeBytes: sizeBytes + Buffer.byteLength(rest),
+      modifiedMs,
+      extents,
+    };
   }
 
   chunkIds(cut: number): readonly string[] {

@@ -5,10 +5,14 @@ import type { SourceRef } from '../../src/abi/ranges.ts';
 
 const line = fc.integer({ min: 1, max: 999_999_999 });
 const source: fc.Arbitrary<SourceRef> = fc.oneof(
-  fc.tuple(fc.constantFrom<'messages' | 'events'>('messages', 'events'), line, line).map(([kind, a, b]) => ({ kind, first: Math.min(a, b), last: Math.max(a, b) })),
+  fc
+    .tuple(fc.constantFrom<'messages' | 'events'>('messages', 'events'), line, line)
+    .map(([kind, a, b]) => ({ kind, first: Math.min(a, b), last: Math.max(a, b) })),
   line.map((lines) => ({ kind: 'tail' as const, lines })),
   fc.constantFrom<SourceRef>({ kind: 'latest', role: 'user' }, { kind: 'latest', role: 'assistant' }),
-  fc.tuple(fc.constantFrom<'swap' | 'dedup' | 'tool'>('swap', 'dedup', 'tool'), fc.stringMatching(/^[a-zA-Z0-9_.:+-]{1,40}$/)).map(([kind, id]) => ({ kind, id })),
+  fc
+    .tuple(fc.constantFrom<'swap' | 'dedup' | 'tool'>('swap', 'dedup', 'tool'), fc.stringMatching(/^[a-zA-Z0-9_.:+-]{1,40}$/))
+    .map(([kind, id]) => ({ kind, id })),
   fc.constantFrom('context/pinned/system.md', '/work/DESIGN.md', 'DESIGN.md').map((path) => ({ kind: 'file' as const, path })),
 );
 
@@ -29,12 +33,26 @@ describe('the source grammar', () => {
   });
 
   test('what is none of the forms is refused', () => {
-    for (const text of ['', 'messages:0', 'messages:5-4', 'messages:', 'tail:0', 'swap:', 'one\nline/two', 'nonsense', '12-', 'messages:1-2-3']) expect(parseSource(text)).toBeUndefined();
+    for (const text of [
+      '',
+      'messages:0',
+      'messages:5-4',
+      'messages:',
+      'tail:0',
+      'swap:',
+      'one\nline/two',
+      'nonsense',
+      '12-',
+      'messages:1-2-3',
+    ])
+      expect(parseSource(text)).toBeUndefined();
   });
 
   test('formatting and parsing are inverse', () => {
-    fc.assert(fc.property(source, (ref) => {
-      expect(parseSource(formatSource(ref))).toEqual(ref);
-    }));
+    fc.assert(
+      fc.property(source, (ref) => {
+        expect(parseSource(formatSource(ref))).toEqual(ref);
+      }),
+    );
   });
 });

@@ -1,9 +1,11 @@
 // Messages as an agent's session has them, about 1 KB each: made from line numbers alone, so any size is reproducible.
 
-const WORDS = ('the build fails because parser returns undefined when config file has no section so we should check index first and then report '
-  + 'error with path line number instead of throwing also add test for empty input cache memory token budget journal segment order replay digest '
-  + 'server client request response timeout retry queue worker thread module import export function class value string buffer array map set '
-  + 'customer invoice payment refund address delivery warehouse calendar meeting travel hotel flight recipe garden music paint bicycle river').split(' ');
+const WORDS = (
+  'the build fails because parser returns undefined when config file has no section so we should check index first and then report ' +
+  'error with path line number instead of throwing also add test for empty input cache memory token budget journal segment order replay digest ' +
+  'server client request response timeout retry queue worker thread module import export function class value string buffer array map set ' +
+  'customer invoice payment refund address delivery warehouse calendar meeting travel hotel flight recipe garden music paint bicycle river'
+).split(' ');
 
 /** One line of messages.jsonl without its newline. */
 export function messageText(n: number): string {
@@ -12,18 +14,32 @@ export function messageText(n: number): string {
   if (phase === 1) return JSON.stringify({ role: 'user', content: sentences(random, 2 + (n % 3)) });
   if (phase === 2 || phase === 4 || phase === 6) {
     return JSON.stringify({
-      role: 'assistant', content: sentences(random, 1 + (n % 2)),
-      tool_calls: [{ id: `call_${n}`, type: 'function', function: { name: phase === 4 ? 'bash' : 'read_file', arguments: JSON.stringify({ path: `src/${pick(random)}/${pick(random)}.ts` }) } }],
+      role: 'assistant',
+      content: sentences(random, 1 + (n % 2)),
+      tool_calls: [
+        {
+          id: `call_${n}`,
+          type: 'function',
+          function: {
+            name: phase === 4 ? 'bash' : 'read_file',
+            arguments: JSON.stringify({ path: `src/${pick(random)}/${pick(random)}.ts` }),
+          },
+        },
+      ],
     });
   }
-  if (phase === 3 || phase === 5 || phase === 7) return JSON.stringify({ role: 'tool', tool_call_id: `call_${n - 1}`, content: output(random) });
+  if (phase === 3 || phase === 5 || phase === 7)
+    return JSON.stringify({ role: 'tool', tool_call_id: `call_${n - 1}`, content: output(random) });
   return JSON.stringify({ role: 'assistant', content: sentences(random, 4 + (n % 4)) });
 }
 
 function output(random: () => number): string {
   const rows: string[] = [];
   const count = 8 + Math.floor(random() * 28);
-  for (let row = 1; row <= count; row++) rows.push(`${row}: ${pick(random)} = ${pick(random)}(${pick(random)}, ${Math.floor(random() * 1e6)}); // ${pick(random)} ${pick(random)}`);
+  for (let row = 1; row <= count; row++)
+    rows.push(
+      `${row}: ${pick(random)} = ${pick(random)}(${pick(random)}, ${Math.floor(random() * 1e6)}); // ${pick(random)} ${pick(random)}`,
+    );
   return rows.join('\n');
 }
 

@@ -47,10 +47,15 @@ for (let seed = 1; seed <= seeds; seed++) {
 rmSync(root, { recursive: true });
 await services.close();
 const percent = (value: number): number => Math.round((1000 * value) / found.asked) / 10;
-console.log(JSON.stringify({
-  budget: BUDGET, seeds, asked: found.asked, all_evidence_percent: { plain: percent(found.plain), other_words: percent(found.other), tail_only: percent(found.tailOnly) },
-  mean_tokens: Object.fromEntries(Object.entries(kinds).map(([kind, tokens]) => [kind, Math.round(tokens / found.asked / 2)])),
-}));
+console.log(
+  JSON.stringify({
+    budget: BUDGET,
+    seeds,
+    asked: found.asked,
+    all_evidence_percent: { plain: percent(found.plain), other_words: percent(found.other), tail_only: percent(found.tailOnly) },
+    mean_tokens: Object.fromEntries(Object.entries(kinds).map(([kind, tokens]) => [kind, Math.round(tokens / found.asked / 2)])),
+  }),
+);
 
 async function ask(base: string, text: string): Promise<ReadonlySet<number>> {
   const directory = join(root, 'asked');
@@ -67,7 +72,9 @@ async function packOf(directory: string, question: string | undefined): Promise<
   if (question !== undefined) journals.messages.write('q:1', Buffer.from(`${JSON.stringify({ role: 'user', content: question })}\n`));
   const deriver = openSessionDeriver(directory, services);
   const content = await deriver.fetch('pack.json', { messagesBytes: journals.messages.sizeBytes, eventsBytes: journals.events.sizeBytes });
-  const pack = JSON.parse(readContent(content).toString('utf8')) as { items: { kind: string; source: string; range?: string; tokens: number }[] };
+  const pack = JSON.parse(readContent(content).toString('utf8')) as {
+    items: { kind: string; source: string; range?: string; tokens: number }[];
+  };
   await deriver.close();
   journals.close();
   const shown = new Set<number>();

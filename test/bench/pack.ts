@@ -77,12 +77,23 @@ async function measure(directory: string, messages: number): Promise<Record<stri
   journals.close();
   await services.close();
   return {
-    messages, history_mb: round(historyBytes / 1e6), cpus: cpus().length,
-    cold_s: round(cold.ms / 1000), cold_mb_s: round(historyBytes / 1e6 / (cold.ms / 1000)), cold_cpu_s: round(coldCpuSeconds), cold_mb_per_cpu_s: round(historyBytes / 1e6 / coldCpuSeconds), worst_stall_ms: round(worstStallMs),
-    reopen_unchanged_ms: round(warm.ms), reopen_after_append_ms: round(restart.ms),
-    append_pack_ms: summary(plain), user_append_pack_ms: summary(users),
-    disk_context_percent: round(((diskAll - diskIndex) / historyBytes) * 100), disk_index_percent: round((diskIndex / historyBytes) * 100), order_log_percent: round((orderBytes / historyBytes) * 100),
-    rss_mb: round(process.memoryUsage().rss / 1e6), max_rss_mb: round(process.resourceUsage().maxRSS / 1e3),
+    messages,
+    history_mb: round(historyBytes / 1e6),
+    cpus: cpus().length,
+    cold_s: round(cold.ms / 1000),
+    cold_mb_s: round(historyBytes / 1e6 / (cold.ms / 1000)),
+    cold_cpu_s: round(coldCpuSeconds),
+    cold_mb_per_cpu_s: round(historyBytes / 1e6 / coldCpuSeconds),
+    worst_stall_ms: round(worstStallMs),
+    reopen_unchanged_ms: round(warm.ms),
+    reopen_after_append_ms: round(restart.ms),
+    append_pack_ms: summary(plain),
+    user_append_pack_ms: summary(users),
+    disk_context_percent: round(((diskAll - diskIndex) / historyBytes) * 100),
+    disk_index_percent: round((diskIndex / historyBytes) * 100),
+    order_log_percent: round((orderBytes / historyBytes) * 100),
+    rss_mb: round(process.memoryUsage().rss / 1e6),
+    max_rss_mb: round(process.resourceUsage().maxRSS / 1e3),
   };
 }
 

@@ -24,16 +24,34 @@ const counter = services.counter('o200k_base');
 for (const file of process.argv.slice(2)) {
   const messages = readMessages(file);
   const ours = await measureOurs(messages);
-  const lines = messages.map((message) => renderLine({ line: 1, bytes: Buffer.from(''), view: viewMessage(message) }, { messageTokens: Infinity, outputTokens: Infinity }, counter, undefined).md);
+  const lines = messages.map(
+    (message) =>
+      renderLine(
+        { line: 1, bytes: Buffer.from(''), view: viewMessage(message) },
+        { messageTokens: Infinity, outputTokens: Infinity },
+        counter,
+        undefined,
+      ).md,
+  );
   const tokens = lines.map((text) => counter.count(text));
   const pinned = counter.count(PINNED);
   const from = firstOverflow(tokens, pinned);
   const bound = bestShare(tokens, pinned, from, messages);
-  console.log(JSON.stringify({
-    file: basename(file), messages: messages.length, tokens: tokens.reduce((a, b) => a + b, 0), budget: BUDGET, first_overflow_at: from,
-    ours: round(ours.share(from)), epochs: ours.epochs, bound: round(bound), ours_of_bound: round(ours.share(from) / bound),
-    tail_n: round(tailShare(tokens, pinned, from, messages)), summarize_at_threshold: round(summarizeShare(tokens, pinned, from, messages)),
-  }));
+  console.log(
+    JSON.stringify({
+      file: basename(file),
+      messages: messages.length,
+      tokens: tokens.reduce((a, b) => a + b, 0),
+      budget: BUDGET,
+      first_overflow_at: from,
+      ours: round(ours.share(from)),
+      epochs: ours.epochs,
+      bound: round(bound),
+      ours_of_bound: round(ours.share(from) / bound),
+      tail_n: round(tailShare(tokens, pinned, from, messages)),
+      summarize_at_threshold: round(summarizeShare(tokens, pinned, from, messages)),
+    }),
+  );
 }
 await services.close();
 
@@ -58,7 +76,10 @@ async function measureOurs(messages: readonly Record<string, unknown>[]): Promis
     if (!isCall(message)) continue;
     const revision = { messagesBytes: journals.messages.sizeBytes, eventsBytes: journals.events.sizeBytes };
     const md = readContent(await deriver.fetch('pack.md', revision)).toString('utf8');
-    const pack = JSON.parse(readContent(await deriver.fetch('pack.json', revision)).toString('utf8')) as { epoch: { id: string }; tokens: number };
+    const pack = JSON.parse(readContent(await deriver.fetch('pack.json', revision)).toString('utf8')) as {
+      epoch: { id: string };
+      tokens: number;
+    };
     epochs.add(pack.epoch.id);
     turns.push({ line: n, stable: counter.count(commonItems(before, md)), total: pack.tokens });
     before = md;

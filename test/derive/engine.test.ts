@@ -8,7 +8,9 @@ import type { Content, Rule } from '../../src/derive/types.ts';
 
 let directory = '';
 let clock = 0;
-beforeEach(() => { directory = mkdtempSync(join(tmpdir(), 'ctx-engine-')); });
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'ctx-engine-'));
+});
 afterEach(() => rmSync(directory, { recursive: true }));
 const engine = (version = 'v1'): Engine => new Engine(join(directory, 'memos.json'), version, () => clock++);
 
@@ -20,9 +22,13 @@ function content(text: string): Content {
 /** A rule over two variables; counts its runs. */
 function rule(inputs: Record<string, string>, output: () => string): Rule & { runs: number } {
   const made = {
-    name: 'file', runs: 0,
+    name: 'file',
+    runs: 0,
     inputs: () => Object.entries(inputs).map(([name, version]) => ({ name, version })),
-    run: (): Content => { made.runs += 1; return content(output()); },
+    run: (): Content => {
+      made.runs += 1;
+      return content(output());
+    },
   };
   return made;
 }
@@ -63,9 +69,19 @@ describe('the rebuild engine', () => {
   test('concurrent fetches share one run', async () => {
     const e = engine();
     let release = (): void => undefined;
-    const gate = new Promise<void>((resolve) => { release = resolve; });
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
     let runs = 0;
-    const slow: Rule = { name: 'slow', inputs: () => [], run: async () => { runs += 1; await gate; return content('s'); } };
+    const slow: Rule = {
+      name: 'slow',
+      inputs: () => [],
+      run: async () => {
+        runs += 1;
+        await gate;
+        return content('s');
+      },
+    };
     const both = Promise.all([e.fetch(slow), e.fetch(slow)]);
     release();
     const [a, b] = await both;
@@ -76,7 +92,14 @@ describe('the rebuild engine', () => {
   test('a failed run is not remembered: the next fetch runs again', async () => {
     const e = engine();
     let fail = true;
-    const r: Rule = { name: 'f', inputs: () => [], run: () => { if (fail) throw new Error('disk'); return content('ok'); } };
+    const r: Rule = {
+      name: 'f',
+      inputs: () => [],
+      run: () => {
+        if (fail) throw new Error('disk');
+        return content('ok');
+      },
+    };
     await expect(e.fetch(r)).rejects.toThrow('disk');
     fail = false;
     expect((await e.fetch(r)).digest).toBe(digestOf('ok'));

@@ -107,7 +107,11 @@ describe('what is rebuilt', () => {
 
   test('deleting any one cache file while running or between runs changes no byte', async () => {
     const s = session({ 'context/budget': '900\n' });
-    for (let n = 0; n < 150; n++) s.append({ role: n % 2 === 0 ? 'user' : 'assistant', content: `turn ${n} about topic ${n % 9}: ${'words and more words '.repeat(n % 7)}` });
+    for (let n = 0; n < 150; n++)
+      s.append({
+        role: n % 2 === 0 ? 'user' : 'assistant',
+        content: `turn ${n} about topic ${n % 9}: ${'words and more words '.repeat(n % 7)}`,
+      });
     const names = ['pack.json', 'pack.md', 'prompt.json', 'summary.md', 'swap/index.jsonl'];
     const want: string[] = [];
     for (const name of names) want.push(await s.read(name));
@@ -134,7 +138,10 @@ describe('garbage collection', () => {
     const before = await s.read('pack.json');
     const summary = await s.read('summary.md');
     const later = Date.now() + 2 * 86_400_000;
-    const files = (): string[] => readdirSync(s.directory, { recursive: true, encoding: 'utf8' }).filter((path) => !path.includes('.cache')).sort();
+    const files = (): string[] =>
+      readdirSync(s.directory, { recursive: true, encoding: 'utf8' })
+        .filter((path) => !path.includes('.cache'))
+        .sort();
     const kept = files();
     const plan = await s.deriver.gc({ dryRun: true, nowMs: later });
     expect(plan.length).toBeGreaterThan(0);
@@ -165,7 +172,8 @@ describe('the pack of before', () => {
       s.append({ role: n % 2 === 1 ? 'user' : 'assistant', content: `turn ${n}: ${'some words '.repeat(n % 11)}` });
       then.push(await s.read('pack.json'));
     }
-    for (const line of [1, 2, 33, 64, 65, 89, 90]) expect(await s.deriver.packAt(`msg-${line}`, s.revision)).toEqual(JSON.parse(then[line - 1] as string));
+    for (const line of [1, 2, 33, 64, 65, 89, 90])
+      expect(await s.deriver.packAt(`msg-${line}`, s.revision)).toEqual(JSON.parse(then[line - 1] as string));
     const { digestOf } = await import('../../src/abi/digest.ts');
     s.event({ type: 'context.pack', digest: digestOf(then[41] as string), messages: 42 });
     expect(await s.deriver.packAt(digestOf(then[41] as string), s.revision)).toEqual(JSON.parse(then[41] as string));

@@ -17,24 +17,50 @@ afterEach(async () => {
   for (const made of open.splice(0)) await made.end();
 });
 
-interface Item { kind: string; source: string; range?: string; role?: string; form?: string; bases?: string[]; for?: string; tokens: number; digest: string }
-interface Pack { items: Item[]; left_out: { source: string; range?: string; reason: string; score?: number }[]; tokens: number; epoch: { id: string; cut: number; start_tokens: number; reason: string }; stable_prefix_tokens: number }
+interface Item {
+  kind: string;
+  source: string;
+  range?: string;
+  role?: string;
+  form?: string;
+  bases?: string[];
+  for?: string;
+  tokens: number;
+  digest: string;
+}
+interface Pack {
+  items: Item[];
+  left_out: { source: string; range?: string; reason: string; score?: number }[];
+  tokens: number;
+  epoch: { id: string; cut: number; start_tokens: number; reason: string };
+  stable_prefix_tokens: number;
+}
 const packOf = async (s: TestSession): Promise<Pack> => JSON.parse(await s.read('pack.json')) as Pack;
 const bodies = async (s: TestSession): Promise<string[]> => parseBlocks(await s.read('pack.md')).map((item) => item.body);
-const call = (id: string, path: string): Record<string, unknown> => ({ role: 'assistant', content: null, tool_calls: [{ id, type: 'function', function: { name: 'read', arguments: JSON.stringify({ path }) } }] });
+const call = (id: string, path: string): Record<string, unknown> => ({
+  role: 'assistant',
+  content: null,
+  tool_calls: [{ id, type: 'function', function: { name: 'read', arguments: JSON.stringify({ path }) } }],
+});
 const result = (id: string, content: string): Record<string, unknown> => ({ role: 'tool', tool_call_id: id, content });
-const file = (edit: number): string => Array.from({ length: 120 }, (_, n) => `${n + 1}: const value${n} = compute(${n === edit ? 'changed' : n});`).join('\n');
+const file = (edit: number): string =>
+  Array.from({ length: 120 }, (_, n) => `${n + 1}: const value${n} = compute(${n === edit ? 'changed' : n});`).join('\n');
 
 describe('repeats', () => {
   test('an exact repeat names the message that says it, and resolves to the same bytes', async () => {
     const s = session('32000');
     s.append({ role: 'user', content: 'read it twice' });
-    for (const id of ['a', 'b']) { s.append(call(id, 'x.ts')); s.append(result(id, file(-1))); }
+    for (const id of ['a', 'b']) {
+      s.append(call(id, 'x.ts'));
+      s.append(result(id, file(-1)));
+    }
     const pack = await packOf(s);
     const repeat = pack.items.at(-1) as Item;
     expect(repeat).toMatchObject({ form: 'repeat', bases: ['3'] });
     expect((await bodies(s)).at(-1)).toBe('[same as messages:3 above]');
-    const said = (line: number): string => viewMessage(JSON.parse(s.deriver.resolve(`messages:${line}`)?.bytes.toString('utf8') as string) as Record<string, unknown>).toolResults[0]?.text as string;
+    const said = (line: number): string =>
+      viewMessage(JSON.parse(s.deriver.resolve(`messages:${line}`)?.bytes.toString('utf8') as string) as Record<string, unknown>)
+        .toolResults[0]?.text as string;
     expect(said(Number(repeat.bases?.[0]))).toBe(said(5));
   });
 
@@ -80,7 +106,10 @@ describe('what is swapped out', () => {
   test('every row of the swap index names a chunk with exactly its bytes, and what was cut is in it', async () => {
     const s = session('600');
     for (let n = 1; n <= 150; n++) s.append({ role: n % 2 === 1 ? 'user' : 'assistant', content: `turn ${n}: ${'words '.repeat(20)}` });
-    const rows = (await s.read('swap/index.jsonl')).trim().split('\n').map((row) => JSON.parse(row) as { id: string; range: string });
+    const rows = (await s.read('swap/index.jsonl'))
+      .trim()
+      .split('\n')
+      .map((row) => JSON.parse(row) as { id: string; range: string });
     const pack = await packOf(s);
     expect(rows.map((row) => row.range)).toEqual(['1-64', '65-128', ...(pack.epoch.cut > 129 ? [`129-${pack.epoch.cut - 1}`] : [])]);
     for (const row of rows) {
@@ -93,8 +122,14 @@ describe('what is swapped out', () => {
 
   test('dedup rows name content that occurs twice, and its blob is that content', async () => {
     const s = session('32000');
-    for (const id of ['a', 'b']) { s.append(call(id, 'x.ts')); s.append(result(id, file(-1))); }
-    const rows = (await s.read('dedup/index.jsonl')).trim().split('\n').map((row) => JSON.parse(row) as { hash: string; refs: string[] });
+    for (const id of ['a', 'b']) {
+      s.append(call(id, 'x.ts'));
+      s.append(result(id, file(-1)));
+    }
+    const rows = (await s.read('dedup/index.jsonl'))
+      .trim()
+      .split('\n')
+      .map((row) => JSON.parse(row) as { hash: string; refs: string[] });
     expect(rows).toMatchObject([{ refs: ['tool:a', 'tool:b'] }]);
     expect(await s.read(`dedup/blob/${rows[0]?.hash}`)).toBe(file(-1));
     expect(s.deriver.resolve('tool:b')?.bytes.toString('utf8')).toBe(file(-1));
@@ -106,7 +141,11 @@ describe('what is swapped out', () => {
     for (let n = 1; n <= 60; n++) s.append({ role: n % 2 === 1 ? 'user' : 'assistant', content: `turn ${n}: ${'words '.repeat(12)}` });
     s.append({ role: 'assistant', content: [{ type: 'thinking', thinking: 'hm' }] });
     const pack = await packOf(s);
-    expect(pack.left_out[0]).toEqual({ source: 'messages.jsonl', range: `1-${pack.epoch.cut - 1}`, reason: 'before the cut: in summary and swap' });
+    expect(pack.left_out[0]).toEqual({
+      source: 'messages.jsonl',
+      range: `1-${pack.epoch.cut - 1}`,
+      reason: 'before the cut: in summary and swap',
+    });
     expect(pack.left_out.at(-1)).toEqual({ source: 'messages.jsonl', range: '61', reason: 'only reasoning or no text' });
   });
 });
@@ -115,7 +154,11 @@ describe('recall', () => {
   test('what a user message needs from before the cut stands just before it', async () => {
     const s = session('1500');
     s.append({ role: 'user', content: 'The staging database password rotates every Thursday at noon.' });
-    for (let n = 2; n <= 120; n++) s.append({ role: n % 2 === 0 ? 'assistant' : 'user', content: `chatter ${n} about gardens, rivers and bicycles, nothing else to see here at all` });
+    for (let n = 2; n <= 120; n++)
+      s.append({
+        role: n % 2 === 0 ? 'assistant' : 'user',
+        content: `chatter ${n} about gardens, rivers and bicycles, nothing else to see here at all`,
+      });
     s.append({ role: 'user', content: 'When does the staging database password rotate?' });
     const pack = await packOf(s);
     const at = pack.items.findIndex((item) => item.kind === 'recall' && item.range?.split('-')[0] === '1');

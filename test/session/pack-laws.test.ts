@@ -13,24 +13,84 @@ type Op =
   | { readonly op: 'event'; readonly event: Record<string, unknown> }
   | { readonly op: 'put'; readonly path: string; readonly text: string }
   | { readonly op: 'remove'; readonly path: string }
-  | { readonly op: 'read' } | { readonly op: 'reopen' } | { readonly op: 'scratch' };
+  | { readonly op: 'read' }
+  | { readonly op: 'reopen' }
+  | { readonly op: 'scratch' };
 
-const words = fc.constantFrom('alpha', 'budget', 'cache', 'deploy', 'épsilon', 'file.ts', 'TODO', 'we decided to use NATS', '\n', '<user messages:1>', '</user>', '你好', '🙂', '- [ ] fix it', 'remember: ', '  ');
+const words = fc.constantFrom(
+  'alpha',
+  'budget',
+  'cache',
+  'deploy',
+  'épsilon',
+  'file.ts',
+  'TODO',
+  'we decided to use NATS',
+  '\n',
+  '<user messages:1>',
+  '</user>',
+  '你好',
+  '🙂',
+  '- [ ] fix it',
+  'remember: ',
+  '  ',
+);
 const text = fc.array(words, { maxLength: 60 }).map((list) => list.join(' '));
 const big = fc.tuple(text, fc.integer({ min: 1, max: 60 })).map(([piece, times]) => `${piece} line\n`.repeat(times));
 const body = fc.oneof({ weight: 5, arbitrary: text }, { weight: 2, arbitrary: big });
 const callId = fc.constantFrom('c1', 'c2', 'c3');
-const outputs = fc.oneof(fc.constantFrom('x'.repeat(900), Array.from({ length: 60 }, (_, n) => `row ${n} of the file`).join('\n'), Array.from({ length: 60 }, (_, n) => `row ${n === 30 ? 'edited' : n} of the file`).join('\n')), body);
-const message: fc.Arbitrary<Op> = fc.oneof(
-  { weight: 4, arbitrary: body.map((content) => ({ role: 'user', content })) },
-  { weight: 4, arbitrary: body.map((content) => ({ role: 'assistant', content })) },
-  { weight: 3, arbitrary: fc.tuple(callId, text).map(([id, args]) => ({ role: 'assistant', content: null, tool_calls: [{ id, type: 'function', function: { name: 'read', arguments: JSON.stringify({ args }) } }] })) },
-  { weight: 4, arbitrary: fc.tuple(callId, outputs).map(([id, content]) => ({ role: 'tool', tool_call_id: id, content })) },
-  { weight: 1, arbitrary: fc.tuple(callId, callId).map(([a, b]) => ({ role: 'assistant', content: [{ type: 'thinking', thinking: 'hm' }, { type: 'text', text: 'both' }, { type: 'tool_use', id: a, name: 'ls', input: {} }, { type: 'tool_use', id: b, name: 'cat', input: { f: 1 } }] })) },
-  { weight: 1, arbitrary: fc.tuple(callId, outputs, text).map(([id, content, more]) => ({ role: 'user', content: [{ type: 'tool_result', tool_use_id: id, content }, { type: 'text', text: more }] })) },
-  { weight: 1, arbitrary: fc.constant({ role: 'assistant', content: [{ type: 'thinking', thinking: 'only thoughts', signature: 'abc' }] }) },
-  { weight: 1, arbitrary: text.map((content) => ({ role: 'system', content })) },
-).map((m) => ({ op: 'message', message: m }));
+const outputs = fc.oneof(
+  fc.constantFrom(
+    'x'.repeat(900),
+    Array.from({ length: 60 }, (_, n) => `row ${n} of the file`).join('\n'),
+    Array.from({ length: 60 }, (_, n) => `row ${n === 30 ? 'edited' : n} of the file`).join('\n'),
+  ),
+  body,
+);
+const message: fc.Arbitrary<Op> = fc
+  .oneof(
+    { weight: 4, arbitrary: body.map((content) => ({ role: 'user', content })) },
+    { weight: 4, arbitrary: body.map((content) => ({ role: 'assistant', content })) },
+    {
+      weight: 3,
+      arbitrary: fc
+        .tuple(callId, text)
+        .map(([id, args]) => ({
+          role: 'assistant',
+          content: null,
+          tool_calls: [{ id, type: 'function', function: { name: 'read', arguments: JSON.stringify({ args }) } }],
+        })),
+    },
+    { weight: 4, arbitrary: fc.tuple(callId, outputs).map(([id, content]) => ({ role: 'tool', tool_call_id: id, content })) },
+    {
+      weight: 1,
+      arbitrary: fc.tuple(callId, callId).map(([a, b]) => ({
+        role: 'assistant',
+        content: [
+          { type: 'thinking', thinking: 'hm' },
+          { type: 'text', text: 'both' },
+          { type: 'tool_use', id: a, name: 'ls', input: {} },
+          { type: 'tool_use', id: b, name: 'cat', input: { f: 1 } },
+        ],
+      })),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.tuple(callId, outputs, text).map(([id, content, more]) => ({
+        role: 'user',
+        content: [
+          { type: 'tool_result', tool_use_id: id, content },
+          { type: 'text', text: more },
+        ],
+      })),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.constant({ role: 'assistant', content: [{ type: 'thinking', thinking: 'only thoughts', signature: 'abc' }] }),
+    },
+    { weight: 1, arbitrary: text.map((content) => ({ role: 'system', content })) },
+  )
+  .map((m) => ({ op: 'message', message: m }));
 const other: fc.Arbitrary<Op> = fc.oneof(
   { weight: 3, arbitrary: text.map((decision) => ({ op: 'event', event: { type: 'context.decision', decision: `d ${decision}` } }) as Op) },
   { weight: 2, arbitrary: text.map((fact) => ({ op: 'event', event: { type: 'context.fact', text: `f ${fact}` } }) as Op) },
@@ -38,22 +98,63 @@ const other: fc.Arbitrary<Op> = fc.oneof(
   { weight: 1, arbitrary: text.map((content) => ({ op: 'put', path: 'context/pinned/rules.md', text: `rules ${content}` }) as Op) },
   { weight: 1, arbitrary: fc.constant({ op: 'remove', path: 'context/pinned/rules.md' } as Op) },
   { weight: 1, arbitrary: body.map((content) => ({ op: 'put', path: 'context/child/rev-1/result.md', text: `result ${content}` }) as Op) },
-  { weight: 1, arbitrary: fc.constantFrom('400\n', '900\n', '60\n', '8\n').map((budget) => ({ op: 'put', path: 'context/budget', text: budget }) as Op) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .constantFrom('400\n', '900\n', '60\n', '8\n')
+      .map((budget) => ({ op: 'put', path: 'context/budget', text: budget }) as Op),
+  },
   { weight: 3, arbitrary: fc.constant({ op: 'read' } as Op) },
   { weight: 1, arbitrary: fc.constantFrom<Op>({ op: 'reopen' }, { op: 'scratch' }) },
 );
-const history = fc.array(fc.oneof({ weight: 6, arbitrary: message }, { weight: 2, arbitrary: other }), { minLength: 1, maxLength: 160, size: 'max' });
+const history = fc.array(fc.oneof({ weight: 6, arbitrary: message }, { weight: 2, arbitrary: other }), {
+  minLength: 1,
+  maxLength: 160,
+  size: 'max',
+});
 
-interface Item { kind: string; source: string; range?: string; role?: string; form?: string; tokens: number; digest: string }
+interface Item {
+  kind: string;
+  source: string;
+  range?: string;
+  role?: string;
+  form?: string;
+  tokens: number;
+  digest: string;
+}
 interface Pack {
-  budget_tokens: number; tokens: number; prompt_tokens: number; items: Item[]; messages: number; stable_prefix_tokens: number; prefix_digest: string;
+  budget_tokens: number;
+  tokens: number;
+  prompt_tokens: number;
+  items: Item[];
+  messages: number;
+  stable_prefix_tokens: number;
+  prefix_digest: string;
   epoch: { id: string; cut: number; start_tokens: number };
 }
-interface Prompt { role: string; content: string | null; tool_call_id?: string; tool_calls?: { id: string; function: { name: string; arguments: string } }[] }
+interface Prompt {
+  role: string;
+  content: string | null;
+  tool_call_id?: string;
+  tool_calls?: { id: string; function: { name: string; arguments: string } }[];
+}
 
 /** The reference template as its own page says it, counted as one text. */
 function templateTokens(prompt: readonly Prompt[], tools: string): number {
-  return counter.count(templateTools(tools) + prompt.map((m) => templateMessage(m.role, m.tool_calls === undefined ? m.content ?? '' : `${m.content ?? ''}\n${m.tool_calls.map((call) => templateCall(call.function.name, call.function.arguments)).join('')}`)).join('') + TEMPLATE_END);
+  return counter.count(
+    templateTools(tools) +
+      prompt
+        .map((m) =>
+          templateMessage(
+            m.role,
+            m.tool_calls === undefined
+              ? (m.content ?? '')
+              : `${m.content ?? ''}\n${m.tool_calls.map((call) => templateCall(call.function.name, call.function.arguments)).join('')}`,
+          ),
+        )
+        .join('') +
+      TEMPLATE_END,
+  );
 }
 
 function checkPrompt(prompt: readonly Prompt[]): void {
@@ -78,7 +179,13 @@ function checkNewestUser(s: TestSession, pack: Pack, md: string, prompt: readonl
   const newest = s.deriver.resolve('user:latest');
   if (newest === undefined) return;
   const value = JSON.parse(newest.bytes.toString('utf8')) as { content: string | { type: string; text?: string }[] };
-  const said = typeof value.content === 'string' ? value.content : value.content.filter((part) => part.type === 'text').map((part) => part.text).join('\n');
+  const said =
+    typeof value.content === 'string'
+      ? value.content
+      : value.content
+          .filter((part) => part.type === 'text')
+          .map((part) => part.text)
+          .join('\n');
   // What is around it costs some tokens too: its item, the template and the tools.
   if (counter.count(newest.bytes.toString('utf8')) + 48 > budget) return;
   expect(md).toContain(said);
@@ -89,7 +196,9 @@ function checkNewestUser(s: TestSession, pack: Pack, md: string, prompt: readonl
 function checkCallPairs(s: TestSession, pack: Pack): void {
   if (pack.budget_tokens > 0 && pack.budget_tokens < 200) return;
   const calls = new Set<string>();
-  for (const item of pack.items.filter((entry) => entry.kind === 'recent_messages' && !(entry.form === 'partial' && entry.role === 'user'))) {
+  for (const item of pack.items.filter(
+    (entry) => entry.kind === 'recent_messages' && !(entry.form === 'partial' && entry.role === 'user'),
+  )) {
     const text = s.deriver.resolve(item.source, item.range)?.bytes.toString('utf8') ?? '';
     for (const id of ['c1', 'c2', 'c3']) {
       if (text.includes(`"tool_call_id":"${id}"`) || text.includes(`"tool_use_id":"${id}"`)) {
@@ -160,7 +269,18 @@ async function checkPack(s: TestSession, seen: Map<string, { md: string; prompt:
   }
 }
 
-const FILES = ['pack.json', 'pack.md', 'prompt.json', 'summary.md', 'facts.jsonl', 'decisions.jsonl', 'todo.md', 'refs.jsonl', 'swap/index.jsonl', 'dedup/index.jsonl'];
+const FILES = [
+  'pack.json',
+  'pack.md',
+  'prompt.json',
+  'summary.md',
+  'facts.jsonl',
+  'decisions.jsonl',
+  'todo.md',
+  'refs.jsonl',
+  'swap/index.jsonl',
+  'dedup/index.jsonl',
+];
 const all = async (s: TestSession): Promise<string[]> => {
   const texts: string[] = [];
   for (const file of FILES) texts.push(await s.read(file));
@@ -169,28 +289,43 @@ const all = async (s: TestSession): Promise<string[]> => {
 
 describe('laws of derivation', () => {
   test('lazy equals scratch, deleting everything changes no byte, prefix, budget, sources, valid prompt', async () => {
-    await fc.assert(fc.asyncProperty(history, fc.constantFrom('700\n', '2000\n', '250\n', '\n'), async (ops, budget) => {
-      const s = new TestSession({ 'context/budget': budget, 'context/pinned/system.md': 'Be brief.\n' });
-      try {
-        const seen = new Map<string, { md: string; prompt: string; chain: string }>();
-        for (const op of ops) {
-          if (op.op === 'message') s.append(op.message);
-          else if (op.op === 'event') s.event(op.event);
-          else if (op.op === 'put') { s.put(op.path, op.text); s.notify(); s.deriver.inputChanged(op.path); }
-          else if (op.op === 'remove') { s.remove(op.path); s.notify(); s.deriver.inputChanged(op.path); }
-          else if (op.op === 'read') await checkPack(s, seen);
-          else await s.reopen(op.op === 'scratch');
+    await fc.assert(
+      fc.asyncProperty(history, fc.constantFrom('700\n', '2000\n', '250\n', '\n'), async (ops, budget) => {
+        const s = new TestSession({ 'context/budget': budget, 'context/pinned/system.md': 'Be brief.\n' });
+        try {
+          const seen = new Map<string, { md: string; prompt: string; chain: string }>();
+          for (const op of ops) {
+            if (op.op === 'message') s.append(op.message);
+            else if (op.op === 'event') s.event(op.event);
+            else if (op.op === 'put') {
+              s.put(op.path, op.text);
+              s.notify();
+              s.deriver.inputChanged(op.path);
+            } else if (op.op === 'remove') {
+              s.remove(op.path);
+              s.notify();
+              s.deriver.inputChanged(op.path);
+            } else if (op.op === 'read') await checkPack(s, seen);
+            else await s.reopen(op.op === 'scratch');
+          }
+          await checkPack(s, seen);
+          if (process.env['LAWS_STATS'] !== undefined) console.log(ops.length, seen.size, [...seen.keys()].slice(-3).join(' '));
+          const lazy = await all(s);
+          await s.reopen(true);
+          expect(await all(s)).toEqual(lazy);
+          await s.reopen(false);
+          expect(await all(s)).toEqual(lazy);
+        } finally {
+          await s.end();
         }
-        await checkPack(s, seen);
-        if (process.env['LAWS_STATS'] !== undefined) console.log(ops.length, seen.size, [...seen.keys()].slice(-3).join(' '));
-        const lazy = await all(s);
-        await s.reopen(true);
-        expect(await all(s)).toEqual(lazy);
-        await s.reopen(false);
-        expect(await all(s)).toEqual(lazy);
-      } finally {
-        await s.end();
-      }
-    }), { numRuns: Number(process.env['LAWS_RUNS'] ?? 12), interruptAfterTimeLimit: 90_000, markInterruptAsFailure: false, endOnFailure: process.env['LAWS_SHRINK'] === undefined, ...(process.env['LAWS_SEED'] === undefined ? {} : { seed: Number(process.env['LAWS_SEED']) }) });
+      }),
+      {
+        numRuns: Number(process.env['LAWS_RUNS'] ?? 12),
+        interruptAfterTimeLimit: 90_000,
+        markInterruptAsFailure: false,
+        endOnFailure: process.env['LAWS_SHRINK'] === undefined,
+        ...(process.env['LAWS_SEED'] === undefined ? {} : { seed: Number(process.env['LAWS_SEED']) }),
+      },
+    );
   }, 120_000);
 });
