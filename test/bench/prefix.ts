@@ -14,7 +14,6 @@ import { renderLine } from '../../src/context/pack-line.ts';
 import { initialControls } from '../../src/session/controls.ts';
 import { openSessionJournals } from '../../src/journal/index.ts';
 import { defaultServices, openSessionDeriver, readContent } from '../../src/session/session-deriver.ts';
-import type { TokenCounter } from '../../src/tokens/types.ts';
 
 const BUDGET = Number(process.env['BENCH_BUDGET'] ?? 32_000);
 const PINNED = 'You are a careful engineer. Follow the house rules.\n'.repeat(8);
