@@ -134,7 +134,11 @@ function perform(channel: ControlChannel, request: ControlRequest, caller: Calle
     }
     case 'gc': {
       const session = reach(store, request.session, caller, true);
-      return new Later(session, { kind: 'gc', dryRun: request.dryRun });
+      return new Later(session, { kind: 'gc', dryRun: request.dryRun }, (value) => {
+        // What is known to be fresh may have been swept.
+        session.fresh.clear();
+        return value;
+      });
     }
     case 'fork':
       return fork(store, request, caller);

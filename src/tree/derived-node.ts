@@ -59,8 +59,19 @@ export class VersionNode extends TreeNode {
   }
 
   override open(flags: number): Handle {
-    if ((flags & 3) === constants.O_RDONLY) return new ContentHandle(this.content);
+    if ((flags & 3) === constants.O_RDONLY) return this.#openContent();
     return new ContributionHandle(this.session, this.name, flags, () => readAll(this.content));
+  }
+
+  #openContent(): Handle {
+    try {
+      return new ContentHandle(this.content);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      // Its cache was swept since the lookup: ESTALE makes the kernel look the name up again, which rebuilds it.
+      this.session.fresh.delete(this.name);
+      throw fail('ESTALE', 'this version was swept');
+    }
   }
 
   override getxattr(name: string): Buffer {

@@ -1,7 +1,7 @@
 // home/<uid>/agent/<agent>/session/<session>, and the same below shared/<name>.
 import * as fs from 'node:fs';
 import { isObjectName, isUidName } from '../abi/names.ts';
-import { lstat, lstatOrFail, toAttr } from './backing.ts';
+import { lstat, lstatOrFail } from './backing.ts';
 import { FixedDirectory } from './bytes-node.ts';
 import { OrdinaryNode } from './ordinary.ts';
 import type { PathParent } from './ordinary.ts';

@@ -129,8 +129,6 @@ export const S_IFDIR = 0o040000;
 export const S_IFREG = 0o100000;
 export const S_IFLNK = 0o120000;
 
-export const XATTR_LIMIT = 65_536;
-
 /** A name's object. The defaults refuse; every class overrides what it allows. */
 export abstract class TreeNode {
   /** Table index given by the driver; 0 when the kernel does not know this node. */
