@@ -1,6 +1,6 @@
 // Recorded inputs on the deriver thread: pinned, control, tool-schema and child files as the order log knows them.
 // INP-1: each fetch looks at their stat signatures, so an edit made around us is noticed without a watcher.
-import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 import type { OrderLog } from '../journal/types.ts';
@@ -106,10 +106,23 @@ function isFile(path: string): boolean {
   return stats !== undefined && stats.isFile() && stats.size <= BigInt(MAX_INPUT_BYTES);
 }
 
+/**
+ * Bytes of a regular file, reached without following a symbolic link in its last two names: the owner of the session may
+ * exchange them at any moment, and this process may read more than that owner.
+ */
 function read(path: string): Buffer | undefined {
+  const cut = path.lastIndexOf('/');
+  let directory: number | undefined;
+  let file: number | undefined;
   try {
-    return readFileSync(path);
+    directory = openSync(path.slice(0, cut), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    file = openSync(`/proc/self/fd/${directory}${path.slice(cut)}`, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const stats = fstatSync(file);
+    return stats.isFile() && stats.size <= MAX_INPUT_BYTES ? readFileSync(file) : undefined;
   } catch {
     return undefined;
+  } finally {
+    if (file !== undefined) closeSync(file);
+    if (directory !== undefined) closeSync(directory);
   }
 }
