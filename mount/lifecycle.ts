@@ -35,21 +35,29 @@ const COMMAND_TIMEOUT_MS = 15_000;
  * A missing mount point is created; a dead mount of ours is recovered first.
  */
 export async function attach(mountpoint: string, options: AttachOptions = {}): Promise<Attached> {
-  const target = await resolveMountpoint(mountpoint);
-  let state = await mountState(target);
-  if (state === 'dead') state = await recover(target);
-  if (state !== 'none') {
-    throw new CtxError('mount.busy', 'EBUSY', state === 'live' ? 'ctxfs is already mounted here' : 'another filesystem is mounted here', {
-      where: target,
-      next: state === 'live' ? 'use it, or run ctx umount first' : 'choose another mount point',
-    });
-  }
-  await prepareMountpoint(target, options.nonEmpty ?? false);
+  const target = await prepareMountpoint(mountpoint, options.nonEmpty ?? false);
   const unprivileged = process.geteuid?.() !== 0;
   const allowOther = options.allowOther ?? (unprivileged ? await usersMayAllowOther() : true);
   const list = ['nosuid', 'nodev', 'default_permissions', ...(allowOther ? ['allow_other'] : []), ...(options.options ?? [])];
   const fd = unprivileged ? await attachWithFusermount(target, list) : await attachAsRoot(target, list);
   return { fd, mountpoint: target, unprivileged };
+}
+
+/**
+ * Makes a place ready to be mounted on and gives its resolved path: a dead mount of ours is recovered, a missing
+ * directory created; a live or foreign mount, a file and a directory that holds files are refused.
+ */
+export async function prepareMountpoint(mountpoint: string, nonEmpty = false): Promise<string> {
+  const target = await resolveMountpoint(mountpoint);
+  let state = await mountState(target);
+  if (state === 'dead') state = await recover(target);
+  if (state !== 'none') {
+    const what = state === 'live' ? 'ctxfs is already mounted here' : 'another filesystem is mounted here';
+    const next = state === 'live' ? 'use it, or run ctx umount first' : 'choose another mount point';
+    throw new CtxError('mount.busy', 'EBUSY', what, { where: target, next });
+  }
+  await makeDirectory(target, nonEmpty);
+  return target;
 }
 
 /** What stands at the mount point. Reads the mount table and asks the filesystem through a child process: never blocks. */
@@ -127,7 +135,11 @@ async function abortConnection(entry: MountEntry): Promise<void> {
   }
   try {
     const abort = await open(`/sys/fs/fuse/connections/${entry.minor}/abort`, constants.O_WRONLY);
-    await abort.write('1').finally(() => abort.close());
+    try {
+      await abort.write('1');
+    } finally {
+      await abort.close();
+    }
   } catch (cause) {
     // ENOENT: fusectl is not mounted, or the connection has ended meanwhile; the lazy unmount follows either way.
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return;
@@ -139,7 +151,7 @@ async function abortConnection(entry: MountEntry): Promise<void> {
   }
 }
 
-async function prepareMountpoint(target: string, nonEmpty: boolean): Promise<void> {
+async function makeDirectory(target: string, nonEmpty: boolean): Promise<void> {
   try {
     await mkdir(target, { recursive: true });
     if (!(await stat(target)).isDirectory()) throw Object.assign(new Error('not a directory'), { code: 'ENOTDIR' });

@@ -9,7 +9,7 @@ import { CommitRing } from '../commit-ring.ts';
 import { DeriverHost } from '../deriver-host.ts';
 import type { FromDeriver, ToDeriver } from '../deriver-messages.ts';
 import { openDerivers } from '../derivers.ts';
-import { detach, mountState, recover } from '../lifecycle.ts';
+import { detach, prepareMountpoint } from '../lifecycle.ts';
 import { mountAt } from '../mount-table.ts';
 import { PortClient } from '../port-client.ts';
 import { loadBinding } from './binding.ts';
@@ -29,14 +29,7 @@ const POLL_MS = 300;
 /** Serves until the mount is gone. */
 export async function serveFuseNative({ tree, ready, log }: FuseNativeOptions): Promise<void> {
   const Native = loadBinding();
-  const { mountpoint } = tree;
-  if ((await mountState(mountpoint)) === 'dead') await recover(mountpoint);
-  if ((await mountState(mountpoint)) !== 'none') {
-    throw new CtxError('mount.busy', 'EBUSY', 'something is mounted here', {
-      where: mountpoint,
-      next: 'run ctx umount first, or choose another mount point',
-    });
-  }
+  const mountpoint = await prepareMountpoint(tree.mountpoint);
 
   const ring = new CommitRing();
   const channel = new MessageChannel();

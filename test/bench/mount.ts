@@ -9,6 +9,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { runCommand } from '../../mount/command.ts';
+import { cost, costTable, median, rateTable, type Figure, type Spent } from './mount-report.ts';
 import { buildPrograms, mountPeers, type Peer } from './peers.ts';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
@@ -44,9 +45,7 @@ interface Target extends Peer {
   readonly bigFile: string;
 }
 
-interface Metric {
-  readonly name: string;
-  readonly unit: string;
+interface Metric extends Figure {
   readonly args: (target: Target, file: string) => readonly string[];
   readonly appends: boolean;
 }
@@ -81,14 +80,6 @@ const root = await mkdtemp(path.join(tmpdir(), 'ctxfs-bench-'));
 const backing = path.join(root, 'backing');
 const programs = path.join(root, 'programs');
 const targets: Target[] = [];
-
-/** What the daemon spent in all rounds: hardly disturbed by other work on the machine, unlike rates. */
-interface Spent {
-  ticks: number;
-  ops: number;
-}
-const TICKS_PER_SECOND = 100;
-const MICROSECONDS_PER_TICK = 1e6 / TICKS_PER_SECOND;
 
 async function daemonTicks(pid: number | undefined): Promise<number> {
   if (pid === undefined) return 0;
@@ -127,6 +118,8 @@ async function main(): Promise<void> {
   else await writeBig(path.join(backing, 'big'));
   for (const peer of (await mountPeers(root, backing, programs, built)).toReversed()) targets.unshift(peerTarget(peer));
 
+  const names = targets.map((target) => target.name);
+  const served = targets.filter((target) => target.pid !== undefined).map((target) => target.name);
   const report: Record<string, unknown>[] = [];
   let index = 0;
   for (const cpuList of flags.cpus) {
@@ -151,7 +144,7 @@ async function main(): Promise<void> {
       }
       note(`cpus ${cpuList}: round ${round + 1} of ${ROUNDS}`);
     }
-    process.stdout.write(table(cpuList, rates) + costTable(spent));
+    process.stdout.write(rateTable(`CPUs ${cpuList}, ${ROUNDS} rounds`, names, METRICS, rates) + costTable(served, METRICS, spent));
     for (const [key, values] of rates) {
       const [metric, target] = key.split('\0');
       report.push({
@@ -258,67 +251,6 @@ async function writeBig(file: string): Promise<void> {
   await must('python3', ['-c', script, file, String(READ_BYTES)]);
   if ((await stat(path.dirname(backing))).isDirectory() && Number(await must('stat', ['-c', '%s', file])) !== READ_BYTES)
     throw new Error(`${file} has another size`);
-}
-
-function table(cpuList: string, rates: ReadonlyMap<string, readonly number[]>): string {
-  const names = targets.map((target) => target.name);
-  const ours = names.filter((name) => name.startsWith('ctx'));
-  const lines = [
-    `\nCPUs ${cpuList}, ${ROUNDS} rounds: best (median, min); ratios of the best rounds, which other work on the machine disturbs least`,
-    '',
-    `| figure | ${names.join(' | ')} | ${ours.flatMap((name) => [`${name} / ll never`, `/ best uncached C`, `/ best C`]).join(' | ')} |`,
-    `|${' --- |'.repeat(1 + names.length + 3 * ours.length)}`,
-  ];
-  for (const metric of METRICS) {
-    const at = (name: string): readonly number[] => rates.get(`${metric.name}\0${name}`) ?? [];
-    if (at('native').length === 0) continue;
-    const top = (name: string): number => Math.max(...at(name));
-    const cells = names.map(
-      (name) =>
-        `${figure(top(name), metric.unit)} (${figure(median(at(name)), metric.unit)}, ${figure(Math.min(...at(name)), metric.unit)})`,
-    );
-    const examples = names.filter((name) => name.startsWith('passthrough'));
-    const best = (some: readonly string[]): number => Math.max(...some.map(top));
-    // passthrough_hp caches for a day and writes back; "uncached" leaves out what the kernel answers alone.
-    const uncached = examples.filter((name) => !name.endsWith(' auto') && name !== 'passthrough_hp');
-    const ratios = ours.flatMap((name) => [top('passthrough_ll never'), best(uncached), best(examples)].map((peer) => top(name) / peer));
-    lines.push(
-      `| ${metric.name}, ${metric.unit === 'bytes/s' ? 'MiB/s' : metric.unit} | ${[...cells, ...ratios.map((ratio) => ratio.toFixed(2))].join(' | ')} |`,
-    );
-  }
-  return `${lines.join('\n')}\n`;
-}
-
-/** CPU time of the daemon for each operation (a MiB for reads, a pass for readdir), all its threads. */
-function cost(spent: Spent | undefined): number | null {
-  return spent === undefined || spent.ops === 0 ? null : (spent.ticks * MICROSECONDS_PER_TICK) / spent.ops;
-}
-
-function costTable(spent: ReadonlyMap<string, Spent>): string {
-  const names = targets.filter((target) => target.pid !== undefined).map((target) => target.name);
-  const lines = [
-    '\nCPU microseconds that the daemon spends on each operation',
-    '',
-    `| figure | ${names.join(' | ')} |`,
-    `|${' --- |'.repeat(1 + names.length)}`,
-  ];
-  for (const metric of METRICS) {
-    const costs = names.map((name) => cost(spent.get(`${metric.name}\0${name}`)));
-    if (costs.every((value) => value === null)) continue;
-    lines.push(`| ${metric.name} | ${costs.map((value) => (value === null ? '' : value.toFixed(value < 1 ? 3 : 1))).join(' | ')} |`);
-  }
-  return `${lines.join('\n')}\n`;
-}
-
-function figure(value: number, unit: string): string {
-  const scaled = unit === 'bytes/s' ? value / 1024 ** 2 : value;
-  return scaled >= 100 ? Math.round(scaled).toLocaleString('en') : scaled.toFixed(1);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? (sorted[middle] ?? NaN) : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
 }
 
 async function must(program: string, args: readonly string[]): Promise<string> {

@@ -1,7 +1,7 @@
 // The second driver, over the same tree and the same POSIX suite. What it cannot do is listed in docs/drivers.md and is
 // asserted here as such: each listed case must really fail.
 import { createRequire } from 'node:module';
-import { readFile } from 'node:fs/promises';
+import { readFile, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -26,6 +26,8 @@ describe.runIf(canMount && loads)('driver fuse-native', () => {
   const session = (): string => join(mounted.agents, 'coder/session/s');
   beforeAll(async () => {
     mounted = await prepareStore('fuse-native');
+    // A missing mount point is made.
+    await rmdir(mounted.root);
     const { code, stderr } = await mounted.ctx(['mount', '--driver', 'fuse-native']);
     expect([code, stderr]).toEqual([0, '']);
     await mounted.must(`mkdir ${mounted.agents}/coder && mkdir ${session()}`);
