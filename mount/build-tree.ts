@@ -26,7 +26,12 @@ export interface BuiltTree {
 export const ABI_VERSION = '1';
 
 export function buildTree(options: TreeOptions, deriver: DeriverClient): BuiltTree {
-  const sessions = new Sessions({ openJournals: openSessionJournals, deriver, maxLineBytes: DEFAULT_MAX_LINE_BYTES, rebuildWaitMs: options.rebuildWaitMs });
+  const sessions = new Sessions({
+    openJournals: openSessionJournals,
+    deriver,
+    maxLineBytes: DEFAULT_MAX_LINE_BYTES,
+    rebuildWaitMs: options.rebuildWaitMs,
+  });
   const store = new Store(options.store, sessions);
   const uid = process.getuid?.() ?? 0;
   if (!fs.existsSync(`${options.store}/home/${uid}`)) makeHome(store, uid, process.getgid?.() ?? 0);
@@ -35,9 +40,17 @@ export function buildTree(options: TreeOptions, deriver: DeriverClient): BuiltTr
     root: new RootDirectory(store, {
       launcher: options.launcher,
       status: () => [
-        `version=${options.version}`, `abi=${ABI_VERSION}`, `pid=${process.pid}`, `driver=${options.driver}`, `store=${options.store}`,
-        `mountpoint=${options.mountpoint}`, `started=${new Date(startedMs).toISOString()}`, `open_sessions=${sessions.activeCount}`,
-        'engine=none', `last_error=${built.lastError}`, ...deriver.progress(),
+        `version=${options.version}`,
+        `abi=${ABI_VERSION}`,
+        `pid=${process.pid}`,
+        `driver=${options.driver}`,
+        `store=${options.store}`,
+        `mountpoint=${options.mountpoint}`,
+        `started=${new Date(startedMs).toISOString()}`,
+        `open_sessions=${sessions.activeCount}`,
+        'engine=none',
+        `last_error=${built.lastError}`,
+        ...deriver.progress(),
       ],
     }),
     sessions,

@@ -41,8 +41,10 @@ export class CommitRing {
       const at = (tail % SLOTS) * FIELDS;
       const session = this.#notes[at] as number;
       const note: CommitNote = {
-        file: FILES[this.#notes[at + 1] as number] as JournalFile, endBytes: this.#notes[at + 2] as number,
-        lines: this.#notes[at + 3] as number, timeMs: this.#notes[at + 4] as number,
+        file: FILES[this.#notes[at + 1] as number] as JournalFile,
+        endBytes: this.#notes[at + 2] as number,
+        lines: this.#notes[at + 3] as number,
+        timeMs: this.#notes[at + 4] as number,
       };
       const group = groups.get(session);
       if (group === undefined) groups.set(session, [note]);

@@ -61,7 +61,12 @@ async function serve(): Promise<void> {
 
 function treeOptions(): ServingData['tree'] {
   return {
-    store: arguments_.store, mountpoint: arguments_.mountpoint, driver: arguments_.driver, version: version(), launcher: launcher(), rebuildWaitMs: REBUILD_WAIT_MS,
+    store: arguments_.store,
+    mountpoint: arguments_.mountpoint,
+    driver: arguments_.driver,
+    version: version(),
+    launcher: launcher(),
+    rebuildWaitMs: REBUILD_WAIT_MS,
   };
 }
 
@@ -72,7 +77,11 @@ async function serveKernel(): Promise<void> {
   const channel = new MessageChannel();
   const derivers = await openDerivers(log);
   const host = new DeriverHost({
-    openDeriver: derivers.open, ring, fd, rebuildWaitMs: REBUILD_WAIT_MS, log,
+    openDeriver: derivers.open,
+    ring,
+    fd,
+    rebuildWaitMs: REBUILD_WAIT_MS,
+    log,
     send: (message: FromDeriver) => {
       channel.port1.postMessage(message);
       doorbell.ring();
@@ -80,7 +89,14 @@ async function serveKernel(): Promise<void> {
   });
   channel.port1.on('message', (message: ToDeriver) => host.handle(message));
 
-  const data: ServingData = { fd, tree: treeOptions(), port: channel.port2, ring: ring.shared, doorbell: doorbell.shared, requestTimeoutSeconds: REQUEST_TIMEOUT_SECONDS };
+  const data: ServingData = {
+    fd,
+    tree: treeOptions(),
+    port: channel.port2,
+    ring: ring.shared,
+    doorbell: doorbell.shared,
+    requestTimeoutSeconds: REQUEST_TIMEOUT_SECONDS,
+  };
   const worker = new Worker(new URL('./serving-worker.js', import.meta.url), { workerData: data, transferList: [channel.port2] });
   worker.on('message', (message: { log: string }) => log(message.log));
   let leaving = false;

@@ -114,9 +114,16 @@ export class DeriverHost {
     this.#showProgress();
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new CtxError('derive.timeout', 'ETIMEDOUT', 'the rebuild goes on', {
-        ...('name' in what ? { where: what.name } : {}), next: 'see /ctx/status for its progress, then read again',
-      })), this.#options.rebuildWaitMs);
+      timer = setTimeout(
+        () =>
+          reject(
+            new CtxError('derive.timeout', 'ETIMEDOUT', 'the rebuild goes on', {
+              ...('name' in what ? { where: what.name } : {}),
+              next: 'see /ctx/status for its progress, then read again',
+            }),
+          ),
+        this.#options.rebuildWaitMs,
+      );
     });
     try {
       return await Promise.race([work, late]);
@@ -134,11 +141,16 @@ export class DeriverHost {
       case 'fetch':
         open.watcher ??= this.#watch(id, open.directory);
         return deriver.fetch(what.name, what.revision);
-      case 'list': return deriver.list(what.directory, what.revision);
-      case 'explain': return deriver.explain(what.name, what.revision);
-      case 'search': return deriver.search(what.query, what.limit, what.revision);
-      case 'pack-at': return deriver.packAt(what.at, what.revision);
-      case 'gc': return deriver.gc({ dryRun: what.dryRun, nowMs: Date.now() });
+      case 'list':
+        return deriver.list(what.directory, what.revision);
+      case 'explain':
+        return deriver.explain(what.name, what.revision);
+      case 'search':
+        return deriver.search(what.query, what.limit, what.revision);
+      case 'pack-at':
+        return deriver.packAt(what.at, what.revision);
+      case 'gc':
+        return deriver.gc({ dryRun: what.dryRun, nowMs: Date.now() });
       case 'drop':
         deriver.drop(what.name);
         return null;
@@ -157,7 +169,10 @@ export class DeriverHost {
   /** Changes made in the backing directory: pinned, child and control files. Journals are seen by their size. */
   #watch(session: number, directory: string): FSWatcher {
     const names = [...SESSION_CONTROLS, ...CONTEXT_CONTROLS.map((name) => `context/${name}`), 'context/pinned', 'context/child'];
-    const watcher = watch(names.map((name) => `${directory}/${name}`), { ignoreInitial: true, followSymlinks: false, atomic: false });
+    const watcher = watch(
+      names.map((name) => `${directory}/${name}`),
+      { ignoreInitial: true, followSymlinks: false, atomic: false },
+    );
     const changed = (file: string): void => this.#options.send({ op: 'changed', session, path: path.relative(directory, file) });
     watcher.on('add', changed).on('change', changed).on('unlink', changed).on('unlinkDir', changed);
     watcher.on('error', (error) => this.#options.log(`watching ${directory}: ${String(error)}`));

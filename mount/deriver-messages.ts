@@ -8,8 +8,20 @@ export type ToDeriver =
   | { readonly op: 'open'; readonly session: number; readonly directory: string }
   | { readonly op: 'notes' }
   | { readonly op: 'input'; readonly session: number; readonly path: string }
-  | { readonly op: 'fsync'; readonly id: number; readonly file: number; readonly dataOnly: boolean; readonly ticket?: ReplyTicket | undefined }
-  | { readonly op: 'request'; readonly session: number; readonly id: number; readonly request: DeriverRequest; readonly ticket?: ReplyTicket | undefined };
+  | {
+      readonly op: 'fsync';
+      readonly id: number;
+      readonly file: number;
+      readonly dataOnly: boolean;
+      readonly ticket?: ReplyTicket | undefined;
+    }
+  | {
+      readonly op: 'request';
+      readonly session: number;
+      readonly id: number;
+      readonly request: DeriverRequest;
+      readonly ticket?: ReplyTicket | undefined;
+    };
 
 export type FromDeriver =
   | { readonly op: 'result'; readonly id: number; readonly value: unknown; readonly unchanged: boolean }
@@ -28,13 +40,19 @@ export interface PlainError {
 }
 
 export function plainError(error: unknown): PlainError {
-  if (error instanceof CtxError) return { code: error.code, errno: error.errno, message: error.message, where: error.where, next: error.next };
+  if (error instanceof CtxError)
+    return { code: error.code, errno: error.errno, message: error.message, where: error.where, next: error.next };
   const system = error as { code?: unknown; message?: unknown; stack?: unknown };
-  return { code: 'deriver.failed', errno: system.code === 'ENOENT' ? 'ENOENT' : system.code === 'ENOSPC' ? 'ENOSPC' : 'EIO', message: String(system.message ?? error) };
+  return {
+    code: 'deriver.failed',
+    errno: system.code === 'ENOENT' ? 'ENOENT' : system.code === 'ENOSPC' ? 'ENOSPC' : 'EIO',
+    message: String(system.message ?? error),
+  };
 }
 
 export function revive(error: PlainError): CtxError {
   return new CtxError(error.code, error.errno, error.message, {
-    ...(error.where === undefined ? {} : { where: error.where }), ...(error.next === undefined ? {} : { next: error.next }),
+    ...(error.where === undefined ? {} : { where: error.where }),
+    ...(error.next === undefined ? {} : { next: error.next }),
   });
 }

@@ -34,7 +34,12 @@ export class PortClient implements DeriverClient {
   inputChanged(session: number, path: string): void {
     this.#post({ op: 'input', session, path });
   }
-  request<R extends DeriverRequest>(session: number, request: R, done: (outcome: Outcome<DeriverResults[R['kind']]>) => void, ticket?: ReplyTicket): void {
+  request<R extends DeriverRequest>(
+    session: number,
+    request: R,
+    done: (outcome: Outcome<DeriverResults[R['kind']]>) => void,
+    ticket?: ReplyTicket,
+  ): void {
     const id = this.#nextId++;
     this.#waiting.set(id, done as (outcome: Outcome<never>) => void);
     this.#post({ op: 'request', session, id, request, ticket });
@@ -57,12 +62,15 @@ export class PortClient implements DeriverClient {
 
   handle(message: FromDeriver): void {
     switch (message.op) {
-      case 'changed': return this.onChanged(message.session, message.path);
+      case 'changed':
+        return this.onChanged(message.session, message.path);
       case 'progress':
         this.#progress = message.lines;
         return;
-      case 'result': return this.#finish(message.id, { value: message.value as never, unchanged: message.unchanged });
-      case 'failed': return this.#finish(message.id, { error: revive(message.error) });
+      case 'result':
+        return this.#finish(message.id, { value: message.value as never, unchanged: message.unchanged });
+      case 'failed':
+        return this.#finish(message.id, { error: revive(message.error) });
     }
   }
 

@@ -28,7 +28,10 @@ client.onChanged = (id, path): void => {
   for (const session of built.sessions.sessions()) if (session.id === id) session.inputChanged(path);
 };
 const server = new KernelServer({
-  fd: data.fd, root: built.root, storePath: data.tree.store, requestTimeoutSeconds: data.requestTimeoutSeconds,
+  fd: data.fd,
+  root: built.root,
+  storePath: data.tree.store,
+  requestTimeoutSeconds: data.requestTimeoutSeconds,
   beforeRequest: () => {
     if (doorbell.answered()) client.drain();
   },

@@ -98,14 +98,26 @@ export class ReplyBuffer {
   openOut(at: number, fh: number, mode: OpenMode): number {
     const word = (OUT_HEADER + at) >> 2;
     this.#u64(word, fh);
-    this.#words[word + 2] = (mode.directIo === true ? FOPEN.DIRECT_IO : 0) | (mode.keepCache === true ? FOPEN.KEEP_CACHE : 0)
-      | (mode.nonSeekable === true ? FOPEN.NONSEEKABLE : 0) | (mode.cacheDir === true ? FOPEN.CACHE_DIR : 0) | (mode.noFlush === true ? FOPEN.NOFLUSH : 0);
+    this.#words[word + 2] =
+      (mode.directIo === true ? FOPEN.DIRECT_IO : 0) |
+      (mode.keepCache === true ? FOPEN.KEEP_CACHE : 0) |
+      (mode.nonSeekable === true ? FOPEN.NONSEEKABLE : 0) |
+      (mode.cacheDir === true ? FOPEN.CACHE_DIR : 0) |
+      (mode.noFlush === true ? FOPEN.NOFLUSH : 0);
     this.#words[word + 3] = 0;
     return 16;
   }
 
   /** One fuse_dirent (or direntplus when `plus`); 0 when it does not fit below `limit`. */
-  dirent(at: number, limit: number, name: string, type: number, ino: number, nextOffset: number, plus: { node: TreeNode; attr: Attr } | 'none' | undefined): number {
+  dirent(
+    at: number,
+    limit: number,
+    name: string,
+    type: number,
+    ino: number,
+    nextOffset: number,
+    plus: { node: TreeNode; attr: Attr } | 'none' | undefined,
+  ): number {
     const head = plus === undefined ? 0 : ENTRY_BYTES;
     const size = head + ((DIRENT_BYTES + name.length + 7) & ~7);
     if (at + size > limit) return 0;

@@ -7,8 +7,21 @@ import type { AttrChange, Caller, DirectoryEntry } from '../../src/tree/types.ts
 import { errnoNumber, errnoOf } from '../errno.ts';
 import { HandleTable, NodeTable } from './tables.ts';
 import {
-  FATTR, FSYNC_DATASYNC, GETATTR_FH, IN_HEADER, INIT_EXT_BIT, MAX_WRITE_BYTES, NAME_OF_OP, OP, OPEN_KILL_SUIDGID, OUT_HEADER, REQUEST_BUFFER_BYTES,
-  REQUEST_TIMEOUT_BIT, WANTED_INIT_BITS, WRITE_KILL_SUIDGID, WRITE_LOCKOWNER,
+  FATTR,
+  FSYNC_DATASYNC,
+  GETATTR_FH,
+  IN_HEADER,
+  INIT_EXT_BIT,
+  MAX_WRITE_BYTES,
+  NAME_OF_OP,
+  OP,
+  OPEN_KILL_SUIDGID,
+  OUT_HEADER,
+  REQUEST_BUFFER_BYTES,
+  REQUEST_TIMEOUT_BIT,
+  WANTED_INIT_BITS,
+  WRITE_KILL_SUIDGID,
+  WRITE_LOCKOWNER,
 } from './protocol.ts';
 import { ReplyBuffer } from './reply.ts';
 
@@ -111,11 +124,18 @@ export class KernelServer {
    * Answers now, or leaves the request to the deriver, which sends the prepared reply itself: this thread sleeps in
    * read(2). Its message is drained before any request that could name what the reply told the kernel about.
    */
-  #when<T>(unique: readonly [number, number], value: T | Slow<T>, encode: (value: T) => number, undo: (value: T) => void, carriesAttributes: boolean): number {
+  #when<T>(
+    unique: readonly [number, number],
+    value: T | Slow<T>,
+    encode: (value: T) => number,
+    undo: (value: T) => void,
+    carriesAttributes: boolean,
+  ): number {
     if (!(value instanceof Slow)) return encode(value);
     const key = `${unique[0]}:${unique[1]}`;
     const { ready, current } = value;
-    const currentReply = current === undefined ? undefined : { digest: current.digest, reply: this.#out.copy(unique, encode(current.value)) };
+    const currentReply =
+      current === undefined ? undefined : { digest: current.digest, reply: this.#out.copy(unique, encode(current.value)) };
     const ticket = { ready: this.#out.copy(unique, encode(ready)), current: currentReply, carriesAttributes, unique };
     this.#pending.add(key);
     value.start((outcome) => {
@@ -137,7 +157,13 @@ export class KernelServer {
     const out = this.#out;
     switch (opcode) {
       case OP.LOOKUP:
-        return this.#when(unique, this.#nodeOf().lookup(this.#name(0), this.#caller()), (node) => this.#entry(node), (node) => this.#nodes.forget(node.nodeid, 1), true);
+        return this.#when(
+          unique,
+          this.#nodeOf().lookup(this.#name(0), this.#caller()),
+          (node) => this.#entry(node),
+          (node) => this.#nodes.forget(node.nodeid, 1),
+          true,
+        );
       case OP.FORGET:
         this.#nodes.forget(this.#u64(4), this.#u64(10));
         return NO_REPLY;
@@ -151,8 +177,10 @@ export class KernelServer {
         const handle = ((words[10] as number) & GETATTR_FH) !== 0 ? this.#handles.get(this.#u64(12)) : undefined;
         return out.attrOut(node.attr(handle), node.attrTtlMs);
       }
-      case OP.WRITE: return this.#write(unique);
-      case OP.READ: return this.#read();
+      case OP.WRITE:
+        return this.#write(unique);
+      case OP.READ:
+        return this.#read();
       case OP.OPEN: {
         const handle = this.#nodeOf().open(words[10] as number, this.#caller());
         if (((words[11] as number) & OPEN_KILL_SUIDGID) !== 0) handle.dropSetId();
@@ -165,29 +193,47 @@ export class KernelServer {
         this.#handles.remove(this.#u64(10)).release();
         return 0;
       case OP.FSYNC:
-        return this.#when<null | void>(unique, this.#handleOf().fsync(((words[12] as number) & FSYNC_DATASYNC) !== 0), () => 0, () => {}, false);
-      case OP.SETATTR: return this.#setattr();
+        return this.#when<null | void>(
+          unique,
+          this.#handleOf().fsync(((words[12] as number) & FSYNC_DATASYNC) !== 0),
+          () => 0,
+          () => {},
+          false,
+        );
+      case OP.SETATTR:
+        return this.#setattr();
       case OP.OPENDIR: {
         let fh = 0;
-        return this.#when(unique, this.#nodeOf().opendir(this.#caller()), (handle) => {
-          fh = this.#handles.add(handle);
-          return out.openOut(0, fh, handle.mode);
-        }, () => this.#handles.remove(fh), false);
+        return this.#when(
+          unique,
+          this.#nodeOf().opendir(this.#caller()),
+          (handle) => {
+            fh = this.#handles.add(handle);
+            return out.openOut(0, fh, handle.mode);
+          },
+          () => this.#handles.remove(fh),
+          false,
+        );
       }
-      case OP.READDIR: return this.#readdir(false);
-      case OP.READDIRPLUS: return this.#readdir(true);
+      case OP.READDIR:
+        return this.#readdir(false);
+      case OP.READDIRPLUS:
+        return this.#readdir(true);
       case OP.RELEASEDIR:
         this.#handles.remove(this.#u64(10)).release();
         return 0;
-      case OP.FSYNCDIR: return 0;
+      case OP.FSYNCDIR:
+        return 0;
       case OP.CREATE: {
         const flags = words[10] as number;
         const { node, handle } = this.#nodeOf().create(this.#name(16), words[11] as number, flags, this.#caller());
         const size = this.#entry(node);
         return size + out.openOut(size, this.#handles.add(handle), handle.mode);
       }
-      case OP.MKDIR: return this.#entry(this.#nodeOf().mkdir(this.#name(8), words[10] as number, this.#caller()));
-      case OP.MKNOD: return this.#entry(this.#nodeOf().mknod(this.#name(16), words[10] as number, words[11] as number, this.#caller()));
+      case OP.MKDIR:
+        return this.#entry(this.#nodeOf().mkdir(this.#name(8), words[10] as number, this.#caller()));
+      case OP.MKNOD:
+        return this.#entry(this.#nodeOf().mknod(this.#name(16), words[10] as number, words[11] as number, this.#caller()));
       case OP.SYMLINK: {
         const name = this.#name(0);
         return this.#entry(this.#nodeOf().symlink(name, this.#name(name.length + 1), this.#caller()));
@@ -196,19 +242,27 @@ export class KernelServer {
         const target = this.#nodeOf().readlink();
         return out.bytes.write(target, OUT_HEADER, 'latin1');
       }
-      case OP.LINK: return this.#entry(this.#nodeOf().link(this.#nodes.get(this.#u64(10)), this.#name(8)));
+      case OP.LINK:
+        return this.#entry(this.#nodeOf().link(this.#nodes.get(this.#u64(10)), this.#name(8)));
       case OP.UNLINK:
         this.#nodeOf().unlink(this.#name(0), this.#caller());
         return 0;
       case OP.RMDIR:
         this.#nodeOf().rmdir(this.#name(0), this.#caller());
         return 0;
-      case OP.RENAME: return this.#rename(8, 0);
-      case OP.RENAME2: return this.#rename(16, words[12] as number);
-      case OP.STATFS: return this.#statfs();
-      case OP.GETXATTR: return this.#sized(this.#nodeOf().getxattr(this.#name(8)), words[10] as number);
+      case OP.RENAME:
+        return this.#rename(8, 0);
+      case OP.RENAME2:
+        return this.#rename(16, words[12] as number);
+      case OP.STATFS:
+        return this.#statfs();
+      case OP.GETXATTR:
+        return this.#sized(this.#nodeOf().getxattr(this.#name(8)), words[10] as number);
       case OP.LISTXATTR: {
-        const list = this.#nodeOf().listxattr().map((name) => `${name}\0`).join('');
+        const list = this.#nodeOf()
+          .listxattr()
+          .map((name) => `${name}\0`)
+          .join('');
         return this.#sized(Buffer.from(list), words[10] as number);
       }
       case OP.SETXATTR: {
@@ -233,10 +287,15 @@ export class KernelServer {
         out.wide(0, seek(fd, this.#u64(12), words[14] as number));
         return 8;
       }
-      case OP.INTERRUPT: return this.#interrupt();
-      case OP.INIT: return this.#init();
-      case OP.NOTIFY_REPLY: return NO_REPLY;
-      case OP.SYNCFS: case OP.DESTROY: return 0;
+      case OP.INTERRUPT:
+        return this.#interrupt();
+      case OP.INIT:
+        return this.#init();
+      case OP.NOTIFY_REPLY:
+        return NO_REPLY;
+      case OP.SYNCFS:
+      case OP.DESTROY:
+        return 0;
       default:
         throw fail('ENOSYS', 'not implemented');
     }
@@ -251,11 +310,17 @@ export class KernelServer {
     const handle = this.#handleOf();
     if ((flags & WRITE_KILL_SUIDGID) !== 0) handle.dropSetId();
     const count = handle.write(this.#u64(12), this.#in.subarray(start, start + size), owner, words[18] as number);
-    return this.#when(unique, count, (taken) => {
-      this.#out.word(0, taken);
-      this.#out.word(1, 0);
-      return 8;
-    }, () => {}, false);
+    return this.#when(
+      unique,
+      count,
+      (taken) => {
+        this.#out.word(0, taken);
+        this.#out.word(1, 0);
+        return 8;
+      },
+      () => {},
+      false,
+    );
   }
 
   #read(): number {
@@ -367,7 +432,9 @@ export class KernelServer {
     const offered = (bit: number): boolean => (((bit < 32 ? words[13] : words[14]) as number) & (1 << (bit % 32))) !== 0;
     if (major !== 7 || minor < 31) throw fail('EOPNOTSUPP', `the kernel speaks FUSE ${major}.${minor}; 7.31 or newer is needed`);
     const extended = offered(INIT_EXT_BIT);
-    const chosen = WANTED_INIT_BITS.filter((bit) => (bit < 32 || extended) && offered(bit) && (bit !== REQUEST_TIMEOUT_BIT || this.#options.requestTimeoutSeconds > 0));
+    const chosen = WANTED_INIT_BITS.filter(
+      (bit) => (bit < 32 || extended) && offered(bit) && (bit !== REQUEST_TIMEOUT_BIT || this.#options.requestTimeoutSeconds > 0),
+    );
     const flags = chosen.filter((bit) => bit < 32).reduce((sum, bit) => sum + 2 ** bit, 0);
     const flags2 = chosen.filter((bit) => bit >= 32).reduce((sum, bit) => sum + 2 ** (bit - 32), 0);
     const out = this.#out;

@@ -16,6 +16,15 @@ export type ControlRequest =
 /** Sessions are named by their path below the mount: `home/0/agent/coder/session/default`. */
 export type ControlReply =
   | { readonly ok: true; readonly result: unknown }
-  | { readonly ok: false; readonly error: { readonly code: string; readonly errno: string; readonly message: string; readonly where?: string; readonly next?: string } };
+  | {
+      readonly ok: false;
+      readonly error: {
+        readonly code: string;
+        readonly errno: string;
+        readonly message: string;
+        readonly where?: string;
+        readonly next?: string;
+      };
+    };
 
 export const CONTROL_FILE = '.control';

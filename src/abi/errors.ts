@@ -2,10 +2,44 @@
 
 /** POSIX errno names used by the ABI (events carry them as `code`). */
 export type ErrnoName =
-  | 'EPERM' | 'ENOENT' | 'EINTR' | 'EIO' | 'ENXIO' | 'EBADF' | 'EAGAIN' | 'ENOMEM' | 'EACCES' | 'EBUSY'
-  | 'EEXIST' | 'EXDEV' | 'ENODEV' | 'ENOTDIR' | 'EISDIR' | 'EINVAL' | 'ENFILE' | 'EMFILE' | 'ENOTTY' | 'EFBIG'
-  | 'ENOSPC' | 'ESPIPE' | 'EROFS' | 'EMLINK' | 'EPIPE' | 'ERANGE' | 'ENAMETOOLONG' | 'ENOSYS' | 'ENOTEMPTY'
-  | 'ELOOP' | 'ENODATA' | 'EOVERFLOW' | 'EOPNOTSUPP' | 'EMSGSIZE' | 'ESTALE' | 'EDQUOT' | 'ETIMEDOUT' | 'ETXTBSY';
+  | 'EPERM'
+  | 'ENOENT'
+  | 'EINTR'
+  | 'EIO'
+  | 'ENXIO'
+  | 'EBADF'
+  | 'EAGAIN'
+  | 'ENOMEM'
+  | 'EACCES'
+  | 'EBUSY'
+  | 'EEXIST'
+  | 'EXDEV'
+  | 'ENODEV'
+  | 'ENOTDIR'
+  | 'EISDIR'
+  | 'EINVAL'
+  | 'ENFILE'
+  | 'EMFILE'
+  | 'ENOTTY'
+  | 'EFBIG'
+  | 'ENOSPC'
+  | 'ESPIPE'
+  | 'EROFS'
+  | 'EMLINK'
+  | 'EPIPE'
+  | 'ERANGE'
+  | 'ENAMETOOLONG'
+  | 'ENOSYS'
+  | 'ENOTEMPTY'
+  | 'ELOOP'
+  | 'ENODATA'
+  | 'EOVERFLOW'
+  | 'EOPNOTSUPP'
+  | 'EMSGSIZE'
+  | 'ESTALE'
+  | 'EDQUOT'
+  | 'ETIMEDOUT'
+  | 'ETXTBSY';
 
 /**
  * A failure that names what, where and the next step.

@@ -9,7 +9,9 @@ export type LineFault = 'utf8' | 'json' | 'object' | 'role' | 'type' | 'nul' | '
 const ROLE_SET: ReadonlySet<unknown> = new Set(ROLES);
 
 /** First bytes a JSON text may have: white space, `{ [ "`, numbers, true, false, null. */
-const MAY_START_JSON: readonly boolean[] = Array.from({ length: 256 }, (_, byte) => ' \t\r\n{["-0123456789tfn'.includes(String.fromCharCode(byte)));
+const MAY_START_JSON: readonly boolean[] = Array.from({ length: 256 }, (_, byte) =>
+  ' \t\r\n{["-0123456789tfn'.includes(String.fromCharCode(byte)),
+);
 
 /** JRN: why one line (without its newline) may not be stored in `messages.jsonl` or `events.jsonl`; undefined when it may. */
 export function lineFault(journal: 'messages' | 'events', line: Buffer): LineFault | undefined {
@@ -71,15 +73,27 @@ function asString(value: unknown): string {
 /** Text of a content value: a string, a block, or an array of blocks. */
 export function contentText(content: unknown): string {
   if (typeof content === 'string') return content;
-  if (Array.isArray(content)) return content.map(contentText).filter((text) => text !== '').join('\n');
+  if (Array.isArray(content))
+    return content
+      .map(contentText)
+      .filter((text) => text !== '')
+      .join('\n');
   const block = asObject(content);
   if (block === undefined) return '';
   switch (block['type']) {
-    case 'text': case 'input_text': case 'output_text':
+    case 'text':
+    case 'input_text':
+    case 'output_text':
       return asString(block['text']);
-    case 'image': case 'image_url': case 'input_image':
+    case 'image':
+    case 'image_url':
+    case 'input_image':
       return `[image${typeof block['path'] === 'string' ? ` ${block['path']}` : ''}]`;
-    case 'tool_use': case 'tool_result': case 'thinking': case 'redacted_thinking': case 'reasoning':
+    case 'tool_use':
+    case 'tool_result':
+    case 'thinking':
+    case 'redacted_thinking':
+    case 'reasoning':
       return '';
     default:
       return typeof block['text'] === 'string' ? block['text'] : `[${asString(block['type']) || 'part'}]`;
@@ -115,7 +129,11 @@ export function viewMessage(value: Json): MessageView {
   const thinking = blocks.filter((block) => block['type'] === 'thinking').map((block) => asString(block['thinking']));
   if (typeof value['reasoning_content'] === 'string') thinking.push(value['reasoning_content']);
   return {
-    role, text: role === 'tool' ? '' : text, thinking: thinking.join('\n'), toolCalls: calls, toolResults: results,
+    role,
+    text: role === 'tool' ? '' : text,
+    thinking: thinking.join('\n'),
+    toolCalls: calls,
+    toolResults: results,
     name: typeof value['name'] === 'string' ? value['name'] : undefined,
   };
 }

@@ -13,7 +13,14 @@ export const SESSION_DERIVED = ['latest.md', 'updated_at'] as const;
 
 /** Derived files directly under `context/`. */
 export const CONTEXT_DERIVED = [
-  'pack.json', 'pack.md', 'prompt.json', 'summary.md', 'facts.jsonl', 'decisions.jsonl', 'todo.md', 'refs.jsonl',
+  'pack.json',
+  'pack.md',
+  'prompt.json',
+  'summary.md',
+  'facts.jsonl',
+  'decisions.jsonl',
+  'todo.md',
+  'refs.jsonl',
 ] as const;
 
 /** Files that take contributions: appending a line (JSONL) or replacing the whole (Markdown) is an event. */

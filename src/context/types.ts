@@ -23,11 +23,26 @@ export interface MessageLine {
   readonly view: MessageView;
 }
 
-export interface ExtractedFact { readonly line: number; readonly text: string }
-export interface ExtractedDecision { readonly line: number; readonly decision: string }
+export interface ExtractedFact {
+  readonly line: number;
+  readonly text: string;
+}
+export interface ExtractedDecision {
+  readonly line: number;
+  readonly decision: string;
+}
 /** `done` closes the open item with the same text. */
-export interface ExtractedTodo { readonly line: number; readonly text: string; readonly done: boolean }
-export interface ExtractedRef { readonly line: number; readonly path: string; readonly kind: 'file' | 'artifact' | 'tool_output'; readonly summary: string }
+export interface ExtractedTodo {
+  readonly line: number;
+  readonly text: string;
+  readonly done: boolean;
+}
+export interface ExtractedRef {
+  readonly line: number;
+  readonly path: string;
+  readonly kind: 'file' | 'artifact' | 'tool_output';
+  readonly summary: string;
+}
 
 /** A tool result whose text has at least OUTPUT_MIN_BYTES. */
 export interface OutputRecord {
@@ -44,7 +59,11 @@ export interface OutputRecord {
   readonly summary: string;
 }
 
-export interface LargeLine { readonly line: number; readonly digest: string; readonly bytes: number }
+export interface LargeLine {
+  readonly line: number;
+  readonly digest: string;
+  readonly bytes: number;
+}
 
 /** What one block of messages says. Also made for the first part of a block (fewer lines) when a position lies inside it. */
 export interface BlockRecord {
@@ -70,7 +89,12 @@ export type MapBlock = (lines: readonly MessageLine[]) => BlockRecord;
 
 /** Types of events that are contributions. */
 export const CONTRIBUTION_TYPES = [
-  'context.fact', 'context.decision', 'context.todo', 'context.ref', 'context.summary', 'context.retract',
+  'context.fact',
+  'context.decision',
+  'context.todo',
+  'context.ref',
+  'context.summary',
+  'context.retract',
 ] as const;
 export type ContributionType = (typeof CONTRIBUTION_TYPES)[number];
 

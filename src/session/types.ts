@@ -30,7 +30,11 @@ export interface SessionDeriver {
   /** `ctx explain`: why the last rebuild of a file happened, from which inputs, what it cost. */
   explain(name: string, revision: Revision): Promise<Record<string, unknown>>;
   /** `ctx search` */
-  search(query: string, limit: number, revision: Revision): Promise<readonly { line: number; score: number; role: string; excerpt: string }[]>;
+  search(
+    query: string,
+    limit: number,
+    revision: Revision,
+  ): Promise<readonly { line: number; score: number; role: string; excerpt: string }[]>;
   /** `ctx pack --at`: the pack as it was at a message line or digest. */
   packAt(at: string, revision: Revision): Promise<Record<string, unknown>>;
   /** `ctx gc`: what would be (or was) removed. */

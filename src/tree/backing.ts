@@ -23,11 +23,20 @@ const BILLION = 1_000_000_000n;
 
 export function toAttr(stat: fs.BigIntStats): Attr {
   return {
-    ino: Number(stat.ino), mode: Number(stat.mode), nlink: Number(stat.nlink), uid: Number(stat.uid), gid: Number(stat.gid),
-    rdev: Number(stat.rdev), sizeBytes: Number(stat.size), blocks: Number(stat.blocks),
-    atime: Number(stat.atimeNs / BILLION), atimeNsec: Number(stat.atimeNs % BILLION),
-    mtime: Number(stat.mtimeNs / BILLION), mtimeNsec: Number(stat.mtimeNs % BILLION),
-    ctime: Number(stat.ctimeNs / BILLION), ctimeNsec: Number(stat.ctimeNs % BILLION),
+    ino: Number(stat.ino),
+    mode: Number(stat.mode),
+    nlink: Number(stat.nlink),
+    uid: Number(stat.uid),
+    gid: Number(stat.gid),
+    rdev: Number(stat.rdev),
+    sizeBytes: Number(stat.size),
+    blocks: Number(stat.blocks),
+    atime: Number(stat.atimeNs / BILLION),
+    atimeNsec: Number(stat.atimeNs % BILLION),
+    mtime: Number(stat.mtimeNs / BILLION),
+    mtimeNsec: Number(stat.mtimeNs % BILLION),
+    ctime: Number(stat.ctimeNs / BILLION),
+    ctimeNsec: Number(stat.ctimeNs % BILLION),
   };
 }
 
@@ -47,8 +56,20 @@ export function syntheticAttr(ino: number, mode: number, sizeBytes: number, owne
   const seconds = Math.floor(atMs / 1000);
   const nsec = Math.floor((atMs - seconds * 1000) * 1e6);
   return {
-    ino, mode, nlink: (mode & 0o170000) === 0o040000 ? 2 : 1, uid: owner.uid, gid: owner.gid, rdev: 0, sizeBytes,
-    blocks: Math.ceil(sizeBytes / 512), atime: seconds, atimeNsec: nsec, mtime: seconds, mtimeNsec: nsec, ctime: seconds, ctimeNsec: nsec,
+    ino,
+    mode,
+    nlink: (mode & 0o170000) === 0o040000 ? 2 : 1,
+    uid: owner.uid,
+    gid: owner.gid,
+    rdev: 0,
+    sizeBytes,
+    blocks: Math.ceil(sizeBytes / 512),
+    atime: seconds,
+    atimeNsec: nsec,
+    mtime: seconds,
+    mtimeNsec: nsec,
+    ctime: seconds,
+    ctimeNsec: nsec,
   };
 }
 

@@ -57,7 +57,12 @@ export class FixedDirectory extends TreeNode {
   readonly #children: (caller: Caller) => ReadonlyMap<string, () => TreeNode>;
   readonly #types: (name: string) => number;
 
-  constructor(owner: Owner, atMs: number, children: () => ReadonlyMap<string, () => TreeNode>, types: (name: string) => number = () => S_IFREG) {
+  constructor(
+    owner: Owner,
+    atMs: number,
+    children: () => ReadonlyMap<string, () => TreeNode>,
+    types: (name: string) => number = () => S_IFREG,
+  ) {
     super();
     this.#attr = syntheticAttr(syntheticIno(), S_IFDIR | 0o755, 0, owner, atMs);
     this.#children = children;

@@ -70,7 +70,8 @@ export class ContextDirectory extends TreeNode implements PathParent {
 
   #derivedDirectory(name: 'swap' | 'dedup'): TreeNode {
     let node = this.#derived.get(name);
-    if (node === undefined) this.#derived.set(name, (node = new DerivedDirectory(this.session, this.#owner(), name, (file) => this.#fetch(file))));
+    if (node === undefined)
+      this.#derived.set(name, (node = new DerivedDirectory(this.session, this.#owner(), name, (file) => this.#fetch(file))));
     return node;
   }
 
@@ -84,14 +85,24 @@ export class ContextDirectory extends TreeNode implements PathParent {
     const last = fresh?.node instanceof VersionNode ? fresh.node : undefined;
     const node = new VersionNode(session, name, this.#owner());
     const remember = (version: VersionNode): void => void session.fresh.set(name, { revision, node: version });
-    const slow = session.ask({ kind: 'fetch', name, revision: at }, node, (content) => {
-      node.fill(content);
-      remember(node);
-    }, last === undefined ? undefined : { digest: last.content.digest, value: last });
-    return new Slow<TreeNode>(node, (done, ticket) => slow.start((outcome) => {
-      if ('value' in outcome && outcome.value === last && last !== undefined) remember(last);
-      done(outcome);
-    }, ticket), slow.current);
+    const slow = session.ask(
+      { kind: 'fetch', name, revision: at },
+      node,
+      (content) => {
+        node.fill(content);
+        remember(node);
+      },
+      last === undefined ? undefined : { digest: last.content.digest, value: last },
+    );
+    return new Slow<TreeNode>(
+      node,
+      (done, ticket) =>
+        slow.start((outcome) => {
+          if ('value' in outcome && outcome.value === last && last !== undefined) remember(last);
+          done(outcome);
+        }, ticket),
+      slow.current,
+    );
   }
 
   override opendir(): DirectoryHandle {

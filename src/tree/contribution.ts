@@ -128,7 +128,11 @@ export class ContributionHandle extends Handle {
         this.#contribute(bytes);
       } catch {
         this.#session.journals.appendEvent({
-          type: 'error', code: 'EINVAL', target: `context/${this.#name}`, reason: 'unfinished contribution', text: bytes.toString('utf8'),
+          type: 'error',
+          code: 'EINVAL',
+          target: `context/${this.#name}`,
+          reason: 'unfinished contribution',
+          text: bytes.toString('utf8'),
         });
       }
     }

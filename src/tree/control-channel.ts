@@ -107,9 +107,11 @@ function failure(error: unknown): ControlReply {
   return {
     ok: false,
     error: {
-      code: known?.code ?? 'control.failed', errno: known?.errno ?? (typeof system.code === 'string' ? system.code : 'EIO'),
+      code: known?.code ?? 'control.failed',
+      errno: known?.errno ?? (typeof system.code === 'string' ? system.code : 'EIO'),
       message: String(system.message ?? error),
-      ...(known?.where === undefined ? {} : { where: known.where }), ...(known?.next === undefined ? {} : { next: known.next }),
+      ...(known?.where === undefined ? {} : { where: known.where }),
+      ...(known?.next === undefined ? {} : { next: known.next }),
     },
   };
 }
@@ -119,7 +121,13 @@ function perform(channel: ControlChannel, request: ControlRequest, caller: Calle
   const { store } = channel;
   switch (request.verb) {
     case 'status':
-      return Object.fromEntries(channel.status().trim().split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
+      return Object.fromEntries(
+        channel
+          .status()
+          .trim()
+          .split('\n')
+          .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+      );
     case 'explain': {
       const session = reach(store, request.session, caller);
       return new Later(session, { kind: 'explain', name: request.file.replace(/^context\//, ''), revision: session.at() });
@@ -160,21 +168,32 @@ function perform(channel: ControlChannel, request: ControlRequest, caller: Calle
       });
     }
     default:
-      throw new CtxError('control.unknown_verb', 'EINVAL', 'unknown verb', { where: String((request as { verb?: unknown }).verb), next: 'see src/abi/control.ts for the verbs' });
+      throw new CtxError('control.unknown_verb', 'EINVAL', 'unknown verb', {
+        where: String((request as { verb?: unknown }).verb),
+        next: 'see src/abi/control.ts for the verbs',
+      });
   }
 }
 
 /** The session, when the caller may read it (or own it, to change it). */
 function reach(store: Store, relative: string, caller: Caller, change: boolean = false): Session {
   const path = typeof relative === 'string' ? parseSessionRelativePath(relative) : undefined;
-  if (path === undefined) throw new CtxError('control.session_name', 'EINVAL', 'not a session path', { where: String(relative), next: 'name it home/<uid>/agent/<agent>/session/<session>' });
+  if (path === undefined)
+    throw new CtxError('control.session_name', 'EINVAL', 'not a session path', {
+      where: String(relative),
+      next: 'name it home/<uid>/agent/<agent>/session/<session>',
+    });
   const directory = `${store.root}/${relative}`;
   if (caller.uid !== 0) {
     if ('home' in path.owner ? path.owner.home !== caller.uid : !sharedReach(store, relative, caller, change)) {
       throw new CtxError('control.denied', 'EACCES', 'this session is not yours', { where: relative });
     }
   }
-  if (lstat(directory) === undefined) throw new CtxError('control.no_session', 'ENOENT', 'no such session', { where: relative, next: 'ctx ls lists them, ctx new makes one' });
+  if (lstat(directory) === undefined)
+    throw new CtxError('control.no_session', 'ENOENT', 'no such session', {
+      where: relative,
+      next: 'ctx ls lists them, ctx new makes one',
+    });
   return store.sessions.get(directory);
 }
 
@@ -197,14 +216,16 @@ function sharedReach(store: Store, relative: string, caller: Caller, change: boo
 function refuseUnlessPolicy(session: Session): void {
   const policy = parseGcPolicy(fs.readFileSync(`${session.directory}/context/gc.policy`, 'utf8'));
   if (policy.keepMessages || policy.keepEvents) {
-    throw new CtxError('session.kept', 'EPERM', 'gc.policy keeps this session\'s history', {
-      where: session.directory.split('/').at(-1) ?? '', next: 'set keep_messages=0 and keep_events=0 in context/gc.policy, or use ctx archive',
+    throw new CtxError('session.kept', 'EPERM', "gc.policy keeps this session's history", {
+      where: session.directory.split('/').at(-1) ?? '',
+      next: 'set keep_messages=0 and keep_events=0 in context/gc.policy, or use ctx archive',
     });
   }
 }
 
 function takeAway(store: Store, session: Session, act: () => unknown): unknown {
-  if (session.handles > 0) throw new CtxError('session.busy', 'EBUSY', 'a journal of this session is open', { next: 'close its readers and writers first' });
+  if (session.handles > 0)
+    throw new CtxError('session.busy', 'EBUSY', 'a journal of this session is open', { next: 'close its readers and writers first' });
   const { directory } = session;
   return new Later(session, { kind: 'close' }, () => {
     store.forgetSession(directory);
@@ -216,12 +237,14 @@ function fork(store: Store, request: Extract<ControlRequest, { verb: 'fork' }>, 
   const from = reach(store, request.from, caller);
   const to = parseSessionRelativePath(request.to);
   if (to === undefined) throw new CtxError('control.session_name', 'EINVAL', 'not a session path', { where: String(request.to) });
-  if (caller.uid !== 0 && 'home' in to.owner && to.owner.home !== caller.uid) throw new CtxError('control.denied', 'EACCES', 'that home is not yours', { where: request.to });
+  if (caller.uid !== 0 && 'home' in to.owner && to.owner.home !== caller.uid)
+    throw new CtxError('control.denied', 'EACCES', 'that home is not yours', { where: request.to });
   const directory = `${store.root}/${request.to}`;
   if (lstat(directory) !== undefined) throw new CtxError('fork.exists', 'EEXIST', 'that session exists', { where: request.to });
   const parent = directory.slice(0, directory.lastIndexOf('/'));
   const agent = parent.slice(0, parent.lastIndexOf('/'));
-  if (lstat(agent.slice(0, agent.lastIndexOf('/'))) === undefined) throw new CtxError('fork.no_home', 'ENOENT', 'no such home or shared space', { where: request.to });
+  if (lstat(agent.slice(0, agent.lastIndexOf('/'))) === undefined)
+    throw new CtxError('fork.no_home', 'ENOENT', 'no such home or shared space', { where: request.to });
   const owner = lstatOrFail(agent.slice(0, agent.lastIndexOf('/')));
   for (const path of [agent, parent]) if (lstat(path) === undefined) store.makeDirectory(path, 0o755, Number(owner.uid), Number(owner.gid));
   // The order log first holds all that the parent has: the child's order is its prefix.
@@ -241,8 +264,10 @@ function fork(store: Store, request: Extract<ControlRequest, { verb: 'fork' }>, 
 /** Controls and pinned files of a fork start as its parent's are now. */
 function copyInputs(store: Store, from: string, to: string): void {
   const stat = fs.lstatSync(to);
-  for (const name of ['meta.json', 'context/budget', 'context/gc.policy', 'context/policy.yaml', 'context/tools.json']) fs.copyFileSync(`${from}/${name}`, `${to}/${name}`);
+  for (const name of ['meta.json', 'context/budget', 'context/gc.policy', 'context/policy.yaml', 'context/tools.json'])
+    fs.copyFileSync(`${from}/${name}`, `${to}/${name}`);
   fs.cpSync(`${from}/context/pinned`, `${to}/context/pinned`, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
   if (!store.isRoot) return;
-  for (const name of fs.readdirSync(`${to}/context/pinned`, { recursive: true, encoding: 'utf8' })) fs.lchownSync(`${to}/context/pinned/${name}`, stat.uid, stat.gid);
+  for (const name of fs.readdirSync(`${to}/context/pinned`, { recursive: true, encoding: 'utf8' }))
+    fs.lchownSync(`${to}/context/pinned/${name}`, stat.uid, stat.gid);
 }

@@ -191,7 +191,10 @@ export class DerivedDirectory extends TreeNode {
     if (relative === 'swap' || relative === 'dedup') return handle;
     // The listing comes with the open directory: READDIR itself never waits.
     return this.#session.ask({ kind: 'list', directory: relative, revision: this.#session.at() }, handle, (names) => {
-      this.#listed.set(handle, names.map((name) => entry(name, S_IFREG)));
+      this.#listed.set(
+        handle,
+        names.map((name) => entry(name, S_IFREG)),
+      );
     });
   }
 

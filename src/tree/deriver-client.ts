@@ -36,7 +36,12 @@ export interface DeriverClient {
   committed(id: number, note: CommitNote): void;
   inputChanged(id: number, path: string): void;
   /** `done` runs on the serving thread, once. */
-  request<R extends DeriverRequest>(id: number, request: R, done: (outcome: Outcome<DeriverResults[R['kind']]>) => void, ticket?: ReplyTicket): void;
+  request<R extends DeriverRequest>(
+    id: number,
+    request: R,
+    done: (outcome: Outcome<DeriverResults[R['kind']]>) => void,
+    ticket?: ReplyTicket,
+  ): void;
   /** fsync(2) of a descriptor of this process, off the serving thread. */
   fsync(fd: number, dataOnly: boolean, done: (outcome: Outcome<null>) => void, ticket?: ReplyTicket): void;
   /** Lines for /ctx/status: what is being built. */

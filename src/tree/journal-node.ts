@@ -35,16 +35,32 @@ export class JournalNode extends TreeNode {
     const nsec = Math.round((journal.modifiedMs - seconds * 1000) * 1e6);
     const size = journal.sizeBytes;
     return {
-      ino: this.#base.ino, mode: S_IFREG | (this.#base.mode & 0o777), nlink: 1, uid: this.#base.uid, gid: this.#base.gid, rdev: 0,
-      sizeBytes: size, blocks: Math.ceil(size / 512), atime: Math.floor(this.#atimeMs / 1000), atimeNsec: 0,
-      mtime: seconds, mtimeNsec: nsec, ctime: seconds, ctimeNsec: nsec,
+      ino: this.#base.ino,
+      mode: S_IFREG | (this.#base.mode & 0o777),
+      nlink: 1,
+      uid: this.#base.uid,
+      gid: this.#base.gid,
+      rdev: 0,
+      sizeBytes: size,
+      blocks: Math.ceil(size / 512),
+      atime: Math.floor(this.#atimeMs / 1000),
+      atimeNsec: 0,
+      mtime: seconds,
+      mtimeNsec: nsec,
+      ctime: seconds,
+      ctimeNsec: nsec,
     };
   }
 
   /** utimes to now is allowed (touch), as on ext4; everything else is EPERM. */
   override setattr(change: AttrChange): Attr {
-    const onlyNow = change.mode === undefined && change.uid === undefined && change.gid === undefined && change.sizeBytes === undefined
-      && (change.atime === undefined || change.atime === 'now') && (change.mtime === undefined || change.mtime === 'now');
+    const onlyNow =
+      change.mode === undefined &&
+      change.uid === undefined &&
+      change.gid === undefined &&
+      change.sizeBytes === undefined &&
+      (change.atime === undefined || change.atime === 'now') &&
+      (change.mtime === undefined || change.mtime === 'now');
     if (!onlyNow) throw fail('EPERM', 'the journal is append-only');
     return this.attr();
   }
@@ -61,7 +77,8 @@ export class JournalNode extends TreeNode {
 }
 
 function checkFlags(flags: number): void {
-  if ((flags & 3) !== constants.O_RDONLY && (flags & constants.O_APPEND) === 0) throw fail('EPERM', 'the journal is append-only: open it with O_APPEND (>>)');
+  if ((flags & 3) !== constants.O_RDONLY && (flags & constants.O_APPEND) === 0)
+    throw fail('EPERM', 'the journal is append-only: open it with O_APPEND (>>)');
 }
 
 let nextOpenFile = 1;

@@ -98,7 +98,11 @@ export function getXattr(path: string, name: string): Buffer {
 export function listXattr(path: string): readonly string[] {
   const list = Buffer.alloc(65_536);
   const size = check(libc().llistxattr(path, list, list.length), 'llistxattr');
-  return list.subarray(0, size).toString('utf8').split('\0').filter((name) => name !== '');
+  return list
+    .subarray(0, size)
+    .toString('utf8')
+    .split('\0')
+    .filter((name) => name !== '');
 }
 
 export function setXattr(path: string, name: string, value: Buffer, flags: number): void {

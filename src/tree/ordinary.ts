@@ -37,7 +37,7 @@ export class OrdinaryArea {
   nodeAt(parent: PathParent, name: string, stat: fs.BigIntStats): OrdinaryNode {
     const key = `${stat.dev}:${stat.ino}`;
     const known = this.nodes.get(key);
-    if (known !== undefined && (known.type === (Number(stat.mode) & S_IFMT))) {
+    if (known !== undefined && known.type === (Number(stat.mode) & S_IFMT)) {
       known.addAlias(parent, name);
       return known;
     }
@@ -269,7 +269,8 @@ export class OrdinaryNode extends TreeNode implements PathParent {
       const open = this.#anyFd();
       if (open === undefined) throw fail('ESTALE', 'the file is gone');
       const now = this.attr();
-      const seconds = (time: AttrChange['atime'], old: number): number => (time === undefined ? old : time === 'now' ? Date.now() / 1000 : time[0] + time[1] / 1e9);
+      const seconds = (time: AttrChange['atime'], old: number): number =>
+        time === undefined ? old : time === 'now' ? Date.now() / 1000 : time[0] + time[1] / 1e9;
       fs.futimesSync(open, seconds(change.atime, now.atime + now.atimeNsec / 1e9), seconds(change.mtime, now.mtime + now.mtimeNsec / 1e9));
       return;
     }
@@ -304,7 +305,9 @@ export class OrdinaryNode extends TreeNode implements PathParent {
 
   override readdir(): readonly DirectoryEntry[] {
     return fs.readdirSync(native(this.path()), { withFileTypes: true, encoding: 'latin1' }).map((entry) => ({
-      name: entry.name, type: direntType(entry), ino: UNKNOWN_INO,
+      name: entry.name,
+      type: direntType(entry),
+      ino: UNKNOWN_INO,
       node: () => {
         const stat = lstat(this.#child(entry.name));
         return stat === undefined ? undefined : this.area.nodeAt(this, entry.name, stat);

@@ -95,7 +95,9 @@ export class AgentsDirectory extends PlaceNode {
   override mkdir(name: string, mode: number, caller: Caller): TreeNode {
     checkObjectName(name);
     const owner = lstatOrFail(this.backing);
-    const [uid, gid] = this.backing.startsWith(`${this.store.root}/home/`) ? [Number(owner.uid), Number(owner.gid)] : [caller.uid, caller.gid];
+    const [uid, gid] = this.backing.startsWith(`${this.store.root}/home/`)
+      ? [Number(owner.uid), Number(owner.gid)]
+      : [caller.uid, caller.gid];
     this.store.makeDirectory(`${this.backing}/${name}`, mode & 0o7777, uid, gid);
     this.store.makeDirectory(`${this.backing}/${name}/session`, mode & 0o7777, uid, gid);
     return this.lookup(name);
@@ -181,7 +183,10 @@ class SessionsDirectory extends PlaceNode {
     if (this.#listed?.mtime === mtime) return this.#listed.entries;
     const names = fs.readdirSync(this.backing).filter(isObjectName);
     const session = (name: string): DirectoryEntry => ({
-      name, type: S_IFDIR, ino: 0xffff_ffff, node: () => this.store.sessionNode(`${this.backing}/${name}`),
+      name,
+      type: S_IFDIR,
+      ino: 0xffff_ffff,
+      node: () => this.store.sessionNode(`${this.backing}/${name}`),
     });
     const entries = [...directories(['index']), ...names.map(session)];
     this.#listed = { mtime, entries };

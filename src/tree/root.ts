@@ -37,7 +37,11 @@ export class RootDirectory extends TreeNode implements PathParent {
     this.#options = options;
     this.#attr = syntheticAttr(1, S_IFDIR | 0o755, 0, owner, now);
     const launcher = new BytesName();
-    this.#bin = new FixedDirectory(owner, now, () => new Map([['ctx', () => launcher.node(Buffer.from(options.launcher), owner, now, 0o755)]]));
+    this.#bin = new FixedDirectory(
+      owner,
+      now,
+      () => new Map([['ctx', () => launcher.node(Buffer.from(options.launcher), owner, now, 0o755)]]),
+    );
     this.#model = new FixedDirectory(owner, now, () => new Map());
     this.#home = new HomeDirectory(store, `${store.root}/home`);
     this.#shared = new SharedDirectory(store, `${store.root}/shared`);
@@ -45,7 +49,10 @@ export class RootDirectory extends TreeNode implements PathParent {
   }
 
   statusText(): string {
-    return this.#options.status().map((line) => `${line}\n`).join('');
+    return this.#options
+      .status()
+      .map((line) => `${line}\n`)
+      .join('');
   }
 
   path(): string {
@@ -58,14 +65,23 @@ export class RootDirectory extends TreeNode implements PathParent {
 
   override lookup(name: string): TreeNode {
     switch (name) {
-      case 'status': return this.#status.node(Buffer.from(this.statusText()), this.#attr, Date.now());
-      case 'bin': return this.#bin;
-      case 'model': return this.#model;
-      case 'home': return this.#home;
-      case 'shared': return this.#shared;
-      case 'agent': case 'tool': return this.store.area.nodeAt(this, name, lstatOrFail(`${this.store.root}/${name}`));
-      case CONTROL_FILE: return this.#control;
-      default: throw fail('ENOENT', 'no such file');
+      case 'status':
+        return this.#status.node(Buffer.from(this.statusText()), this.#attr, Date.now());
+      case 'bin':
+        return this.#bin;
+      case 'model':
+        return this.#model;
+      case 'home':
+        return this.#home;
+      case 'shared':
+        return this.#shared;
+      case 'agent':
+      case 'tool':
+        return this.store.area.nodeAt(this, name, lstatOrFail(`${this.store.root}/${name}`));
+      case CONTROL_FILE:
+        return this.#control;
+      default:
+        throw fail('ENOENT', 'no such file');
     }
   }
 

@@ -92,7 +92,10 @@ export class SessionDirectory extends TreeNode {
 
   override readdir(): readonly DirectoryEntry[] {
     return [...FIXED].map((name) => ({
-      name, type: name === 'context' ? S_IFDIR : S_IFREG, ino: 0xffff_ffff, node: () => this.#fixed(name),
+      name,
+      type: name === 'context' ? S_IFDIR : S_IFREG,
+      ino: 0xffff_ffff,
+      node: () => this.#fixed(name),
     }));
   }
 

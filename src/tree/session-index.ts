@@ -26,11 +26,26 @@ export class SessionIndex {
     this.#sessions = sessions;
     this.#owner = owner;
     const byCwd = new FixedDirectory(owner, Date.now(), () => this.#byCwd());
-    this.directory = new FixedDirectory(owner, Date.now(), () => new Map<string, () => TreeNode>([
-      ['list', () => this.#file('list', this.newestFirst().map((entry) => `${entry.name}\n`).join(''))],
-      ['current', () => this.#file('current', this.#current())],
-      ['by-cwd', () => byCwd],
-    ]), (name) => (name === 'by-cwd' ? S_IFDIR : S_IFREG));
+    this.directory = new FixedDirectory(
+      owner,
+      Date.now(),
+      () =>
+        new Map<string, () => TreeNode>([
+          [
+            'list',
+            () =>
+              this.#file(
+                'list',
+                this.newestFirst()
+                  .map((entry) => `${entry.name}\n`)
+                  .join(''),
+              ),
+          ],
+          ['current', () => this.#file('current', this.#current())],
+          ['by-cwd', () => byCwd],
+        ]),
+      (name) => (name === 'by-cwd' ? S_IFDIR : S_IFREG),
+    );
   }
 
   #file(name: string, text: string): TreeNode {
@@ -68,10 +83,15 @@ export class SessionIndex {
   #byCwd(): ReadonlyMap<string, () => TreeNode> {
     const groups = new Map<string, string[]>();
     for (const { name } of this.newestFirst()) {
-      const hash = createHash('sha256').update(read(`${this.#backing}/${name}/cwd`)).digest('hex').slice(0, 16);
+      const hash = createHash('sha256')
+        .update(read(`${this.#backing}/${name}/cwd`))
+        .digest('hex')
+        .slice(0, 16);
       groups.set(hash, [...(groups.get(hash) ?? []), name]);
     }
-    return new Map([...groups].map(([hash, names]) => [hash, () => this.#file(`by-cwd/${hash}`, names.map((name) => `${name}\n`).join(''))]));
+    return new Map(
+      [...groups].map(([hash, names]) => [hash, () => this.#file(`by-cwd/${hash}`, names.map((name) => `${name}\n`).join(''))]),
+    );
   }
 }
 

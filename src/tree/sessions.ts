@@ -144,20 +144,34 @@ export class Session {
   }
 
   /** Work of the deriver: `ready` is the answer; `finish` completes it with the result on the serving thread. */
-  ask<R extends DeriverRequest, T>(request: R, ready: T, finish: (value: DeriverResults[R['kind']]) => void, current?: Slow<T>['current']): Slow<T> {
-    return new Slow<T>(ready, (done, ticket) => {
-      this.#announce();
-      this.options.deriver.request(this.id, request, (outcome) => {
-        if ('error' in outcome) return done(outcome);
-        try {
-          if (outcome.unchanged && current !== undefined) return done({ value: current.value });
-          finish(outcome.value);
-          done({ value: ready });
-        } catch (error) {
-          done({ error });
-        }
-      }, ticket);
-    }, current);
+  ask<R extends DeriverRequest, T>(
+    request: R,
+    ready: T,
+    finish: (value: DeriverResults[R['kind']]) => void,
+    current?: Slow<T>['current'],
+  ): Slow<T> {
+    return new Slow<T>(
+      ready,
+      (done, ticket) => {
+        this.#announce();
+        this.options.deriver.request(
+          this.id,
+          request,
+          (outcome) => {
+            if ('error' in outcome) return done(outcome);
+            try {
+              if (outcome.unchanged && current !== undefined) return done({ value: current.value });
+              finish(outcome.value);
+              done({ value: ready });
+            } catch (error) {
+              done({ error });
+            }
+          },
+          ticket,
+        );
+      },
+      current,
+    );
   }
 
   rest(): void {

@@ -83,5 +83,6 @@ export abstract class PlaceNode extends TreeNode {
 }
 
 export function checkObjectName(name: string): void {
-  if (!isObjectName(name)) throw fail('EINVAL', `${JSON.stringify(name)} is not a name: letters, digits and . _ + -, at most 64, starting with a letter or digit`);
+  if (!isObjectName(name))
+    throw fail('EINVAL', `${JSON.stringify(name)} is not a name: letters, digits and . _ + -, at most 64, starting with a letter or digit`);
 }

@@ -49,4 +49,3 @@ class Root implements PathParent {
   }
   changed(): void {}
 }
-

@@ -25,14 +25,20 @@ async function measure(messages: number): Promise<Record<string, unknown>> {
   mkdirSync(mountpoint);
   const env = { ...process.env, CTX_ROOT: mountpoint, CTX_STORE: store };
   const ctx = (...args: string[]): Promise<unknown> => run(process.execPath, [CTX, ...args], { env });
-  const client = async (...args: string[]): Promise<unknown> => JSON.parse((await run(process.execPath, [CLIENT, ...args], { maxBuffer: 1 << 26 })).stdout);
+  const client = async (...args: string[]): Promise<unknown> =>
+    JSON.parse((await run(process.execPath, [CLIENT, ...args], { maxBuffer: 1 << 26 })).stdout);
   const place = `home/${uid}/agent/coder/session/bench`;
   const session = join(mountpoint, place);
   try {
     const historyBytes = makeSession(join(store, place), messages);
     await ctx('mount');
     await ctx('new', 'coder/other');
-    const others = ['status', `home/${uid}/agent/coder/session/other/messages.jsonl`, `home/${uid}/agent/coder/session/other/context/budget`, `home/${uid}/agent/coder/session/other/context/pack.json`].map((name) => join(mountpoint, name));
+    const others = [
+      'status',
+      `home/${uid}/agent/coder/session/other/messages.jsonl`,
+      `home/${uid}/agent/coder/session/other/context/budget`,
+      `home/${uid}/agent/coder/session/other/context/pack.json`,
+    ].map((name) => join(mountpoint, name));
     const watch = spawn(process.execPath, [CLIENT, 'stat', JSON.stringify(others), '600'], { stdio: ['ignore', 'pipe', 'inherit'] });
     let watched = '';
     watch.stdout.on('data', (piece: Buffer) => (watched += piece.toString()));
@@ -48,10 +54,20 @@ async function measure(messages: number): Promise<Record<string, unknown>> {
     const samples = (await client('append', session, lines)) as { role: string; ms: number }[];
     const after = memory(await daemonPid());
     return {
-      messages, history_mb: round(historyBytes / 1e6), cpus: cpus().length, cold_ms: round(cold.ms), cold_mb_s: round(historyBytes / 1e3 / cold.ms),
-      stat_of_others_while_cold_ms: JSON.parse(watched), cold_daemon_peak_mb: coldMemory.peak, first_pack_after_restart_ms: round(restart.ms),
-      reread_after_append_ms: { other: summary(samples.filter(({ role }) => role !== 'user')), user: summary(samples.filter(({ role }) => role === 'user')) },
-      daemon_mb: after.now, daemon_peak_mb: after.peak,
+      messages,
+      history_mb: round(historyBytes / 1e6),
+      cpus: cpus().length,
+      cold_ms: round(cold.ms),
+      cold_mb_s: round(historyBytes / 1e3 / cold.ms),
+      stat_of_others_while_cold_ms: JSON.parse(watched),
+      cold_daemon_peak_mb: coldMemory.peak,
+      first_pack_after_restart_ms: round(restart.ms),
+      reread_after_append_ms: {
+        other: summary(samples.filter(({ role }) => role !== 'user')),
+        user: summary(samples.filter(({ role }) => role === 'user')),
+      },
+      daemon_mb: after.now,
+      daemon_peak_mb: after.peak,
     };
   } finally {
     await ctx('umount', '--lazy').catch(() => undefined);

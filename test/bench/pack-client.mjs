@@ -10,7 +10,7 @@ function readWhole(path) {
   const fd = fs.openSync(path, 'r');
   const buffer = Buffer.allocUnsafe(1 << 20);
   let bytes = 0;
-  for (let count; (count = fs.readSync(fd, buffer, 0, buffer.length, null)) > 0; ) bytes += count;
+  for (let count; (count = fs.readSync(fd, buffer, 0, buffer.length, null)) > 0;) bytes += count;
   fs.closeSync(fd);
   return bytes;
 }

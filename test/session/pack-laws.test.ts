@@ -53,13 +53,11 @@ const message: fc.Arbitrary<Op> = fc
     { weight: 4, arbitrary: body.map((content) => ({ role: 'assistant', content })) },
     {
       weight: 3,
-      arbitrary: fc
-        .tuple(callId, text)
-        .map(([id, args]) => ({
-          role: 'assistant',
-          content: null,
-          tool_calls: [{ id, type: 'function', function: { name: 'read', arguments: JSON.stringify({ args }) } }],
-        })),
+      arbitrary: fc.tuple(callId, text).map(([id, args]) => ({
+        role: 'assistant',
+        content: null,
+        tool_calls: [{ id, type: 'function', function: { name: 'read', arguments: JSON.stringify({ args }) } }],
+      })),
     },
     { weight: 4, arbitrary: fc.tuple(callId, outputs).map(([id, content]) => ({ role: 'tool', tool_call_id: id, content })) },
     {
