@@ -21,7 +21,16 @@ export function nativeUtf8(path: string): string | undefined {
 
 const BILLION = 1_000_000_000n;
 
+/** Whole seconds (rounded down, also before 1970) and the nanoseconds above them. */
+function split(ns: bigint): readonly [number, number] {
+  const above = ns % BILLION;
+  return above < 0n ? [Number(ns / BILLION) - 1, Number(above + BILLION)] : [Number(ns / BILLION), Number(above)];
+}
+
 export function toAttr(stat: fs.BigIntStats): Attr {
+  const [atime, atimeNsec] = split(stat.atimeNs);
+  const [mtime, mtimeNsec] = split(stat.mtimeNs);
+  const [ctime, ctimeNsec] = split(stat.ctimeNs);
   return {
     ino: Number(stat.ino),
     mode: Number(stat.mode),
@@ -31,12 +40,12 @@ export function toAttr(stat: fs.BigIntStats): Attr {
     rdev: Number(stat.rdev),
     sizeBytes: Number(stat.size),
     blocks: Number(stat.blocks),
-    atime: Number(stat.atimeNs / BILLION),
-    atimeNsec: Number(stat.atimeNs % BILLION),
-    mtime: Number(stat.mtimeNs / BILLION),
-    mtimeNsec: Number(stat.mtimeNs % BILLION),
-    ctime: Number(stat.ctimeNs / BILLION),
-    ctimeNsec: Number(stat.ctimeNs % BILLION),
+    atime,
+    atimeNsec,
+    mtime,
+    mtimeNsec,
+    ctime,
+    ctimeNsec,
   };
 }
 

@@ -66,10 +66,19 @@ export type TimeChange = 'now' | readonly [number, number] | undefined;
 
 /** utimensat(2) with nanoseconds; symbolic links themselves. */
 export function setTimes(path: string, atime: TimeChange, mtime: TimeChange): void {
+  utimens(path, atime, mtime, AT_SYMLINK_NOFOLLOW);
+}
+
+/** The same for an open file, which may have no name any more. */
+export function setOpenTimes(fd: number, atime: TimeChange, mtime: TimeChange): void {
+  utimens(`/proc/self/fd/${fd}`, atime, mtime, 0);
+}
+
+function utimens(path: string, atime: TimeChange, mtime: TimeChange, flags: number): void {
   const pair = (time: TimeChange): [bigint, bigint] =>
     time === undefined ? [0n, BigInt(UTIME_OMIT)] : time === 'now' ? [0n, BigInt(UTIME_NOW)] : [BigInt(time[0]), BigInt(time[1])];
   const times = BigInt64Array.from([...pair(atime), ...pair(mtime)]);
-  check(libc().utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), 'utimensat');
+  check(libc().utimensat(AT_FDCWD, path, times, flags), 'utimensat');
 }
 
 export function makeNode(path: string, mode: number, rdev: number): void {

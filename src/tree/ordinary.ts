@@ -3,7 +3,7 @@
 import * as fs from 'node:fs';
 import { constants } from 'node:fs';
 import { lstat, native, nativeUtf8, toAttr } from './backing.ts';
-import { getXattr, listXattr, makeNode, removeXattr, rename2, setTimes, setXattr } from './libc.ts';
+import { getXattr, listXattr, makeNode, removeXattr, rename2, setOpenTimes, setTimes, setXattr } from './libc.ts';
 import type { DeriverClient } from './deriver-client.ts';
 import { DirectoryHandle, fail, Handle, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Slow, TreeNode } from './types.ts';
 import type { Attr, AttrChange, Caller, Created, DirectoryEntry } from './types.ts';
@@ -65,6 +65,8 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   readonly type: number;
   aliases: Alias[];
   readonly open_: Set<OrdinaryHandle> = new Set();
+  /** Attributes at its removal: of a directory that is still open. */
+  #orphan: Attr | undefined;
   #path = '';
   #pathEpoch = -1;
 
@@ -109,6 +111,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
 
   attr(): Attr {
     for (const handle of this.open_) return toAttr(fs.fstatSync(handle.fd, { bigint: true }));
+    if (this.aliases.length === 0 && this.#orphan !== undefined) return this.#orphan;
     const stat = lstat(this.path());
     if (stat === undefined) throw fail('ENOENT', 'no such file');
     return toAttr(stat);
@@ -199,6 +202,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     const node = this.area.nodes.get(`${stat.dev}:${stat.ino}`);
     if (node === undefined) return;
     node.dropAlias(this, name);
+    if (node.aliases.length === 0) node.#orphan = { ...toAttr(stat), nlink: 0 };
     if (node.aliases.length === 0 && (stat.nlink <= 1n || node.type === S_IFDIR)) this.area.nodes.delete(node.key);
   }
 
@@ -268,11 +272,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     if (this.aliases.length === 0) {
       const open = this.#anyFd();
       if (open === undefined) throw fail('ESTALE', 'the file is gone');
-      const now = this.attr();
-      const seconds = (time: AttrChange['atime'], old: number): number =>
-        time === undefined ? old : time === 'now' ? Date.now() / 1000 : time[0] + time[1] / 1e9;
-      fs.futimesSync(open, seconds(change.atime, now.atime + now.atimeNsec / 1e9), seconds(change.mtime, now.mtime + now.mtimeNsec / 1e9));
-      return;
+      return setOpenTimes(open, change.atime, change.mtime);
     }
     setTimes(utf8Path(this.path()), change.atime, change.mtime);
   }
@@ -304,6 +304,8 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   }
 
   override readdir(): readonly DirectoryEntry[] {
+    // A removed directory that is still open is empty.
+    if (this.aliases.length === 0) return [];
     return fs.readdirSync(native(this.path()), { withFileTypes: true, encoding: 'latin1' }).map((entry) => ({
       name: entry.name,
       type: direntType(entry),
