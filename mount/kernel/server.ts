@@ -49,6 +49,7 @@ export class KernelServer {
   /** Requests that wait for the deriver: `low:high` of their unique number. */
   readonly #pending: Set<string> = new Set();
   #length = 0;
+  #lastOwner: readonly [number, number, string] = [0, 0, '0:0'];
 
   constructor(options: ServerOptions) {
     this.#options = options;
@@ -187,7 +188,7 @@ export class KernelServer {
         return out.openOut(0, this.#handles.add(handle), handle.mode);
       }
       case OP.FLUSH:
-        this.#handleOf().flush(`${words[14] as number}:${words[15] as number}`);
+        this.#handleOf().flush(this.#owner(words[14] as number, words[15] as number));
         return 0;
       case OP.RELEASE:
         this.#handles.remove(this.#u64(10)).release();
@@ -305,7 +306,7 @@ export class KernelServer {
     const words = this.#words;
     const size = words[14] as number;
     const flags = words[15] as number;
-    const owner = (flags & WRITE_LOCKOWNER) !== 0 ? `${words[16] as number}:${words[17] as number}` : '';
+    const owner = (flags & WRITE_LOCKOWNER) !== 0 ? this.#owner(words[16] as number, words[17] as number) : '';
     const start = IN_HEADER + 40;
     const handle = this.#handleOf();
     if ((flags & WRITE_KILL_SUIDGID) !== 0) handle.dropSetId();
@@ -321,6 +322,12 @@ export class KernelServer {
       () => {},
       false,
     );
+  }
+
+  /** A lock owner as text; the same writer comes again and again. */
+  #owner(low: number, high: number): string {
+    if (low !== this.#lastOwner[0] || high !== this.#lastOwner[1]) this.#lastOwner = [low, high, `${low}:${high}`];
+    return this.#lastOwner[2];
   }
 
   #read(): number {

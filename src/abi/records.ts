@@ -15,16 +15,18 @@ const MAY_START_JSON: readonly boolean[] = Array.from({ length: 256 }, (_, byte)
 
 /** JRN: why one line (without its newline) may not be stored in `messages.jsonl` or `events.jsonl`; undefined when it may. */
 export function lineFault(journal: 'messages' | 'events', line: Buffer): LineFault | undefined {
-  if (!isUtf8(line)) return 'utf8';
   // Refusing is as cheap as it can be: a WRITE may hold a million bad lines.
-  if (!MAY_START_JSON[line[0] ?? 0]) return line.includes(0) ? 'nul' : 'json';
+  if (!MAY_START_JSON[line[0] ?? 0]) return unreadable(line);
   let value: unknown;
   const stackTraceLimit = Error.stackTraceLimit;
   Error.stackTraceLimit = 0;
   try {
-    value = JSON.parse(line.toString('utf8'));
+    const text = line.toString('utf8');
+    // Decoding puts U+FFFD for what is not UTF-8: only a text that has one needs the second look.
+    if (text.includes('\ufffd') && !isUtf8(line)) return 'utf8';
+    value = JSON.parse(text);
   } catch {
-    return line.includes(0) ? 'nul' : 'json';
+    return unreadable(line);
   } finally {
     Error.stackTraceLimit = stackTraceLimit;
   }
@@ -32,6 +34,11 @@ export function lineFault(journal: 'messages' | 'events', line: Buffer): LineFau
   if (journal === 'messages') return ROLE_SET.has((value as { role?: unknown }).role) ? undefined : 'role';
   const type = (value as { type?: unknown }).type;
   return typeof type === 'string' && type.length > 0 ? undefined : 'type';
+}
+
+function unreadable(line: Buffer): LineFault {
+  if (!isUtf8(line)) return 'utf8';
+  return line.includes(0) ? 'nul' : 'json';
 }
 
 export interface ToolCall {

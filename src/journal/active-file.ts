@@ -28,7 +28,8 @@ export interface ActiveFileOptions {
   onForeign(foreign: Foreign): void;
 }
 
-export const ACTIVE_FLAGS: number = fs.constants.O_RDWR | fs.constants.O_APPEND | fs.constants.O_CREAT;
+/** O_NOFOLLOW: a journal is a file of its session's directory, never a name for one somewhere else. */
+export const ACTIVE_FLAGS: number = fs.constants.O_RDWR | fs.constants.O_APPEND | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW;
 
 export class ActiveFile {
   readonly #options: ActiveFileOptions;
@@ -71,7 +72,7 @@ export class ActiveFile {
     } catch (error) {
       failure = error;
     }
-    const sizeBytes = this.#disk.fstatSync(this.#fd).size;
+    const sizeBytes = this.#size();
     if (failure !== undefined) return this.#cutBack(bytes, wrote, sizeBytes, failure);
     if (sizeBytes !== this.#endBytes + wrote) return this.#besideForeign(bytes, lines, sizeBytes);
     this.#endBytes = sizeBytes;
@@ -82,12 +83,17 @@ export class ActiveFile {
 
   /** Looks for bytes that others appended. One fstat when there are none. */
   refresh(): boolean {
-    const sizeBytes = this.#disk.fstatSync(this.#fd).size;
+    const sizeBytes = this.#size();
     if (sizeBytes === this.#endBytes) return false;
     if (sizeBytes < this.#endBytes) throw this.freeze(`shrank from ${this.#endBytes} to ${sizeBytes} bytes`);
     const before = this.#ackBytes;
     this.#takeForeign(sizeBytes);
     return this.#ackBytes !== before;
+  }
+
+  /** The descriptor is O_APPEND and read by position: nothing depends on where it stands. */
+  #size(): number {
+    return this.#disk.sizeOf?.(this.#fd) ?? this.#disk.fstatSync(this.#fd).size;
   }
 
   /** Reads below `ackBytes`. */

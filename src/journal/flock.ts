@@ -70,11 +70,18 @@ function tryLock(path: string, note?: string): Lock | undefined {
   };
 }
 
+/** lseek(2) to the end: a third of what fstat costs in Node. */
+export function endOfFile(fd: number): number {
+  return libc().lseek(fd, 0, SEEK_END);
+}
+
+const SEEK_END = 2;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
 interface Libc {
   flock(fd: number, operation: number): number;
+  lseek(fd: number, offset: number, whence: number): number;
   errno(): number;
   readonly again: number;
 }
@@ -86,7 +93,9 @@ function libc(): Libc {
   if (loaded !== undefined) return loaded;
   const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi').default;
   const flock = koffi.load(null).func('int flock(int fd, int operation)');
+  const lseek = koffi.load(null).func('int64_t lseek(int fd, int64_t offset, int whence)');
   return (loaded = {
+    lseek: (fd, offset, whence) => lseek(fd, offset, whence) as number,
     flock: (fd, operation) => flock(fd, operation) as number,
     errno: () => koffi.errno(),
     again: koffi.os.errno['EAGAIN'] ?? 11,

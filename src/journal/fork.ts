@@ -79,6 +79,7 @@ function cutAtLine(options: ForkOptions, pages: OrderPages, atLine: number): Cut
     if (!Number.isSafeInteger(atLine) || atLine < 0 || atLine > history.lines) {
       throw new CtxError('journal.no_such_line', 'EINVAL', `cannot fork at line ${atLine}: there are ${history.lines}`, {
         where: options.parent,
+        next: 'name a line of messages.jsonl, or leave the line out',
       });
     }
     const messagesEnd = history.offsetOfLine(atLine + 1);

@@ -88,11 +88,14 @@ class JournalHandle extends Handle {
   readonly node: JournalNode;
   readonly #key: string;
   #wrote = false;
+  #owner = '';
+  #stage = '';
 
   constructor(node: JournalNode) {
     super();
     this.node = node;
     this.#key = String(nextOpenFile++);
+    this.#stage = `${this.#key}:`;
     node.session.handles += 1;
   }
   override read(offset: number, into: Buffer): number {
@@ -102,7 +105,11 @@ class JournalHandle extends Handle {
     checkFlags(flags);
     this.#wrote = true;
     const journal = this.node.journal;
-    const count = journal.write(`${this.#key}:${owner}`, bytes);
+    if (owner !== this.#owner) {
+      this.#owner = owner;
+      this.#stage = `${this.#key}:${owner}`;
+    }
+    const count = journal.write(this.#stage, bytes);
     if ((flags & (constants.O_DSYNC | constants.O_SYNC)) !== 0) journal.fsync();
     return count;
   }
