@@ -36,6 +36,8 @@ interface OpenSession {
 export class DeriverHost {
   readonly #options: HostOptions;
   readonly #sessions: Map<number, OpenSession> = new Map();
+  /** Why a session's deriver did not open, for whoever asks it. */
+  readonly #failures: Map<number, unknown> = new Map();
   #drainTimer: NodeJS.Timeout | undefined;
   #progressTimer: NodeJS.Timeout | undefined;
 
@@ -78,9 +80,11 @@ export class DeriverHost {
   }
 
   #open(session: number, directory: string): void {
+    this.#failures.delete(session);
     try {
       this.#sessions.set(session, { directory, deriver: this.#options.openDeriver(directory), watcher: undefined });
     } catch (error) {
+      this.#failures.set(session, error);
       this.#options.log(`deriver of ${path.basename(directory)}: ${(error as Error).stack ?? String(error)}`);
     }
   }
@@ -90,7 +94,15 @@ export class DeriverHost {
     const refusable = ticket?.carriesAttributes === true || request.kind === 'list';
     try {
       const open = this.#sessions.get(session);
-      if (open === undefined) throw new CtxError('deriver.closed', 'EIO', 'the session is not open', { next: 'see the daemon log' });
+      if (open === undefined && request.kind === 'close') {
+        // A session too damaged to derive from can still be taken away.
+        this.#failures.delete(session);
+        return this.#settle(id, ticket, undefined, null, refusable);
+      }
+      if (open === undefined)
+        throw (
+          this.#failures.get(session) ?? new CtxError('deriver.closed', 'EIO', 'the session is not open', { next: 'see the daemon log' })
+        );
       this.#settle(id, ticket, undefined, await this.#within(this.#perform(session, open, request), request), refusable);
     } catch (error) {
       if (!(error instanceof CtxError)) this.#options.log((error as Error).stack ?? String(error));

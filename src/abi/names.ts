@@ -7,6 +7,11 @@ export function isObjectName(name: string): boolean {
   return OBJECT_NAME.test(name) && !name.endsWith('.sock') && !name.endsWith('.d');
 }
 
+/** Names beside the sessions that are not sessions: `session/index/` is the listing. */
+export function isReservedSession(name: string): boolean {
+  return name === 'index';
+}
+
 /** A uid as a directory name of `home/`: canonical decimal, no leading zero. */
 export function isUidName(name: string): boolean {
   return /^(0|[1-9][0-9]{0,9})$/.test(name) && Number(name) < 0xffff_ffff;

@@ -54,6 +54,11 @@ export function lstat(path: string): fs.BigIntStats | undefined {
   return fs.lstatSync(native(path), { bigint: true, throwIfNoEntry: false });
 }
 
+/** A directory itself: a symbolic link in the store is never followed to one. */
+export function isDirectory(path: string): boolean {
+  return lstat(path)?.isDirectory() === true;
+}
+
 export function lstatOrFail(path: string): fs.BigIntStats {
   const stat = lstat(path);
   if (stat === undefined) throw fail('ENOENT', 'no such file');

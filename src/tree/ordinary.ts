@@ -124,6 +124,15 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     return this.area.nodeAt(this, name, stat);
   }
 
+  /** Names that have a meaning here: nothing ordinary may take them, by whatever operation. */
+  protected reserves(_name: string): boolean {
+    return false;
+  }
+  #free(name: string): string {
+    if (this.reserves(name)) throw fail('EPERM', `${name}/ holds sessions: make it with mkdir, and leave it where it is`);
+    return this.#child(name);
+  }
+
   #adopt(name: string, caller: Caller, mode?: number): OrdinaryNode {
     const path = this.#child(name);
     const parent = fs.lstatSync(native(this.path()));
@@ -137,7 +146,15 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   }
 
   override create(name: string, mode: number, flags: number, caller: Caller): Created {
-    const open = accessFlags(flags) | constants.O_CREAT | constants.O_NOFOLLOW | (flags & constants.O_TRUNC) | (flags & constants.O_EXCL);
+    this.#free(name);
+    // O_NONBLOCK: a FIFO that appeared under this name must not hold up the thread that serves everyone.
+    const open =
+      accessFlags(flags) |
+      constants.O_CREAT |
+      constants.O_NOFOLLOW |
+      constants.O_NONBLOCK |
+      (flags & constants.O_TRUNC) |
+      (flags & constants.O_EXCL);
     const existed = lstat(this.#child(name)) !== undefined;
     const fd = fs.openSync(native(this.#child(name)), open, mode & 0o7777);
     try {
@@ -150,6 +167,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   }
 
   override mknod(name: string, mode: number, rdev: number, caller: Caller): TreeNode {
+    this.#free(name);
     if ((mode & S_IFMT) === S_IFREG || (mode & S_IFMT) === 0) {
       fs.closeSync(fs.openSync(native(this.#child(name)), constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, mode & 0o7777));
     } else {
@@ -165,7 +183,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   }
 
   override symlink(name: string, target: string, caller: Caller): TreeNode {
-    fs.symlinkSync(native(target), native(this.#child(name)));
+    fs.symlinkSync(native(target), native(this.#free(name)));
     return this.#adopt(name, caller);
   }
 
@@ -175,7 +193,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
 
   override link(node: TreeNode, name: string): TreeNode {
     if (!(node instanceof OrdinaryNode) || node.area !== this.area) throw fail('EXDEV', 'a hard link may not leave its area');
-    fs.linkSync(native(node.path()), native(this.#child(name)));
+    fs.linkSync(native(node.path()), native(this.#free(name)));
     node.addAlias(this, name);
     this.changed(name);
     return node;
@@ -208,8 +226,8 @@ export class OrdinaryNode extends TreeNode implements PathParent {
 
   override rename(name: string, parent: TreeNode, newName: string, flags: number): void {
     if (!(parent instanceof OrdinaryNode) || parent.area !== this.area) throw fail('EXDEV', 'a rename may not leave its area');
-    const from = this.#child(name);
-    const to = parent.#child(newName);
+    const from = this.#free(name);
+    const to = parent.#free(newName);
     const source = lstat(from);
     if (source === undefined) throw fail('ENOENT', 'no such file');
     const target = lstat(to);

@@ -1,7 +1,7 @@
 // home/<uid>/agent/<agent>/session/<session>, and the same below shared/<name>.
 import * as fs from 'node:fs';
-import { isObjectName, isUidName } from '../abi/names.ts';
-import { lstat, lstatOrFail } from './backing.ts';
+import { isObjectName, isReservedSession, isUidName } from '../abi/names.ts';
+import { isDirectory, lstat, lstatOrFail } from './backing.ts';
 import { FixedDirectory } from './bytes-node.ts';
 import { OrdinaryNode } from './ordinary.ts';
 import type { PathParent } from './ordinary.ts';
@@ -23,7 +23,7 @@ export class HomeDirectory extends PlaceNode {
     return { ...super.attr(), mode: S_IFDIR | 0o1777 };
   }
   override lookup(name: string): TreeNode {
-    if (!isUidName(name) || lstat(`${this.backing}/${name}`) === undefined) throw fail('ENOENT', 'no such home');
+    if (!isUidName(name) || !isDirectory(`${this.backing}/${name}`)) throw fail('ENOENT', 'no such home');
     let node = this.#users.get(name);
     if (node === undefined) this.#users.set(name, (node = new UserDirectory(this.store, `${this.backing}/${name}`)));
     return node;
@@ -84,7 +84,7 @@ export class AgentsDirectory extends PlaceNode {
   readonly #agents: Map<string, AgentDirectory> = new Map();
 
   override lookup(name: string): TreeNode {
-    if (!isObjectName(name) || lstat(`${this.backing}/${name}`) === undefined) {
+    if (!isObjectName(name) || !isDirectory(`${this.backing}/${name}`)) {
       this.#agents.delete(name);
       throw fail('ENOENT', 'no such agent');
     }
@@ -126,6 +126,7 @@ class AgentDirectory extends PlaceNode {
   }
   override lookup(name: string): TreeNode {
     if (name !== 'session') throw fail('ENOENT', 'an agent has session/ only');
+    if (!isDirectory(`${this.backing}/session`)) throw fail('ENOENT', 'no such directory');
     return this.#sessions;
   }
   override opendir(): DirectoryHandle {
@@ -142,9 +143,9 @@ class SessionsDirectory extends PlaceNode {
   #listed: { readonly mtime: string; readonly entries: readonly DirectoryEntry[] } | undefined;
 
   override lookup(name: string): TreeNode {
-    if (name === 'index') return this.#indexes().directory;
+    if (isReservedSession(name)) return this.#indexes().directory;
     const path = `${this.backing}/${name}`;
-    if (!isObjectName(name) || lstat(path) === undefined) throw fail('ENOENT', 'no such session');
+    if (!isObjectName(name) || !isDirectory(path)) throw fail('ENOENT', 'no such session');
     return this.store.sessionNode(path);
   }
   #indexes(): SessionIndex {
@@ -152,7 +153,7 @@ class SessionsDirectory extends PlaceNode {
   }
   override mkdir(name: string, mode: number, caller: Caller): TreeNode {
     checkObjectName(name);
-    if (name === 'index' || lstat(`${this.backing}/${name}`) !== undefined) throw fail('EEXIST', 'exists');
+    if (isReservedSession(name) || lstat(`${this.backing}/${name}`) !== undefined) throw fail('EEXIST', 'exists');
     this.store.makeSession(`${this.backing}/${name}`, mode & 0o777, caller, callerDirectory(caller));
     return this.lookup(name);
   }
@@ -162,7 +163,8 @@ class SessionsDirectory extends PlaceNode {
   }
   override rename(name: string, parent: TreeNode, newName: string, flags: number): void {
     const node = this.lookup(name);
-    if (parent !== this || name === 'index' || newName === 'index') throw fail('EPERM', 'a session is renamed inside its agent only');
+    if (parent !== this || isReservedSession(name) || isReservedSession(newName))
+      throw fail('EPERM', 'a session is renamed inside its agent only');
     checkObjectName(newName);
     if (lstat(`${this.backing}/${newName}`) !== undefined) throw fail((flags & 1) !== 0 ? 'EEXIST' : 'ENOTEMPTY', 'that session exists');
     const directory = `${this.backing}/${name}`;
@@ -217,7 +219,7 @@ export class SharedDirectory extends PlaceNode implements PathParent {
   }
   override lookup(name: string): TreeNode {
     const stat = isObjectName(name) ? lstat(`${this.backing}/${name}`) : undefined;
-    if (stat === undefined) throw fail('ENOENT', 'no such shared space');
+    if (stat?.isDirectory() !== true) throw fail('ENOENT', 'no such shared space');
     const key = `${stat.dev}:${stat.ino}`;
     let space = this.#spaces.get(name);
     if (space === undefined || space.key !== key) {
@@ -254,16 +256,16 @@ class SharedSpace extends OrdinaryNode {
   }
   override lookup(name: string): TreeNode {
     if (name !== 'agent') return super.lookup(name);
-    if (lstat(`${this.path()}/agent`) === undefined) throw fail('ENOENT', 'no such directory');
+    if (!isDirectory(`${this.path()}/agent`)) throw fail('ENOENT', 'no such directory');
     return (this.#agents ??= new AgentsDirectory(this.#store, `${this.path()}/agent`));
   }
   override mkdir(name: string, mode: number, caller: Caller): TreeNode {
     const made = super.mkdir(name, mode, caller);
     return name === 'agent' ? this.lookup(name) : made;
   }
-  override rename(name: string, parent: TreeNode, newName: string, flags: number): void {
-    if (name === 'agent' || newName === 'agent') throw fail('EPERM', 'agent/ holds sessions and stays where it is');
-    super.rename(name, parent, newName, flags);
+  /** Only mkdir makes `agent/`: what is below it is read as sessions, by a process that may read more than their owner. */
+  protected override reserves(name: string): boolean {
+    return name === 'agent';
   }
   override readdir(): readonly DirectoryEntry[] {
     return super.readdir().map((entry) => (entry.name === 'agent' ? { ...entry, node: () => this.lookup('agent') } : entry));

@@ -3,7 +3,8 @@ import * as fs from 'node:fs';
 import { OrdinaryArea, OrdinaryNode } from './ordinary.ts';
 import type { PathParent } from './ordinary.ts';
 import { native } from './backing.ts';
-import { S_IFDIR } from './types.ts';
+import { DEFAULT_MAX_LINE_BYTES } from '../abi/session-files.ts';
+import { fail, S_IFDIR } from './types.ts';
 
 const EXPIRES_MS = 24 * 3600 * 1000;
 
@@ -25,9 +26,23 @@ export class TemporaryNames {
     return (this.#node = new OrdinaryNode(new OrdinaryArea(), '', S_IFDIR, new Root(this.#path), '.'));
   }
 
-  /** Bytes of a temporary file, for a rename over a fixed name. */
+  /**
+   * Bytes of a temporary file, for a rename over a fixed name. A regular file only: a symbolic link would be read with the
+   * daemon's rights, not with its maker's.
+   */
   read(name: string): Buffer {
-    return fs.readFileSync(native(`${this.#path}/${name}`));
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+    const path = native(`${this.#path}/${name}`);
+    if (fs.lstatSync(path).isSymbolicLink()) throw fail('EPERM', 'a symbolic link cannot take this name');
+    const fd = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    try {
+      const stat = fs.fstatSync(fd);
+      if (!stat.isFile()) throw fail('EPERM', 'only a regular file can take this name');
+      if (stat.size > DEFAULT_MAX_LINE_BYTES) throw fail('EFBIG', 'longer than one event may be');
+      return fs.readFileSync(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
   }
 
   #sweep(): void {

@@ -1,0 +1,110 @@
+// `fork` of the control channel: a new session that shares its parent's history, with the parent's inputs as they are now.
+import * as fs from 'node:fs';
+import { constants } from 'node:fs';
+import type { ControlRequest } from '../abi/control.ts';
+import { MAX_INPUT_BYTES } from '../session/input-watch.ts';
+import { lstatOrFail, native } from './backing.ts';
+import { newSessionPath } from './session-access.ts';
+import type { Session } from './sessions.ts';
+import type { Store } from './store.ts';
+import type { Caller } from './types.ts';
+
+type ForkRequest = Extract<ControlRequest, { verb: 'fork' }>;
+
+/** Checks what may be checked now; the result makes the fork once the parent's order log is settled. */
+export function prepareFork(store: Store, from: Session, request: ForkRequest, caller: Caller): () => unknown {
+  const check = (): string => {
+    newSessionPath(store, request.to, caller);
+    return `${store.root}/${request.to}`;
+  };
+  check();
+  return () => {
+    // Again: another may have made it while the order log settled.
+    const directory = check();
+    makeAgent(store, directory, caller);
+    store.makeSession(directory, 0o755, caller, cwdOf(from));
+    try {
+      from.journals.forkInto(directory, request.at);
+      const leftOut = copyInputs(store, from.directory, directory);
+      return {
+        session: request.to,
+        from: request.from,
+        ...(request.at === undefined ? {} : { at: request.at }),
+        ...(leftOut.length === 0 ? {} : { left_out: leftOut }),
+      };
+    } catch (error) {
+      fs.rmSync(directory, { recursive: true, force: true });
+      throw error;
+    }
+  };
+}
+
+function cwdOf(session: Session): string {
+  try {
+    return fs.readFileSync(`${session.directory}/cwd`, 'utf8').trim() || '/';
+  } catch {
+    return '/';
+  }
+}
+
+/** The agent and its session/, as mkdir would have made them. */
+function makeAgent(store: Store, directory: string, caller: Caller): void {
+  const sessions = directory.slice(0, directory.lastIndexOf('/'));
+  const agent = sessions.slice(0, sessions.lastIndexOf('/'));
+  const { uid, gid } = directory.startsWith(`${store.root}/home/`)
+    ? fs.lstatSync(agent.slice(0, agent.lastIndexOf('/')))
+    : { uid: caller.uid, gid: caller.gid };
+  for (const path of [agent, sessions]) if (!fs.existsSync(path)) store.makeDirectory(path, 0o755, uid, gid);
+}
+
+/** Controls, pinned and child files of a fork start as its parent's are now. Returns what was left out. */
+function copyInputs(store: Store, from: string, to: string): readonly string[] {
+  for (const name of ['meta.json', 'context/budget', 'context/gc.policy', 'context/policy.yaml', 'context/tools.json'])
+    fs.copyFileSync(`${from}/${name}`, `${to}/${name}`);
+  const { uid, gid } = fs.lstatSync(to);
+  const leftOut: string[] = [];
+  for (const area of ['context/pinned', 'context/child'])
+    copyTree(`${from}/${area}`, `${to}/${area}`, area, (path) => store.own(path, uid, gid), leftOut);
+  return leftOut;
+}
+
+/**
+ * Names are latin1 strings of their bytes. Symbolic links are copied as links and never followed, neither to read nor to give
+ * away: their owner may point them anywhere. A file too large for any pack is shared by reflink or left out, because this
+ * runs on the thread that serves the mount; so are FIFOs and sockets.
+ */
+function copyTree(from: string, to: string, relative: string, own: (path: string) => void, leftOut: string[]): void {
+  for (const entry of fs.readdirSync(native(from), { withFileTypes: true, encoding: 'latin1' })) {
+    const [source, target, name] = [`${from}/${entry.name}`, `${to}/${entry.name}`, `${relative}/${entry.name}`];
+    if (entry.isDirectory()) {
+      fs.mkdirSync(native(target));
+      copyTree(source, target, name, own, leftOut);
+    } else if (entry.isSymbolicLink()) {
+      fs.symlinkSync(native(fs.readlinkSync(native(source), 'latin1')), native(target));
+      own(target);
+      continue;
+    } else if (!entry.isFile() || !copyFile(source, target)) {
+      leftOut.push(Buffer.from(name, 'latin1').toString('utf8'));
+      continue;
+    }
+    const stat = lstatOrFail(source);
+    own(target);
+    fs.chmodSync(native(target), Number(stat.mode) & 0o777);
+    fs.utimesSync(native(target), Number(stat.atimeMs) / 1000, Number(stat.mtimeMs) / 1000);
+  }
+}
+
+function copyFile(source: string, target: string): boolean {
+  const large = Number(lstatOrFail(source).size) > MAX_INPUT_BYTES;
+  try {
+    fs.copyFileSync(
+      native(source),
+      native(target),
+      constants.COPYFILE_EXCL | (large ? constants.COPYFILE_FICLONE_FORCE : constants.COPYFILE_FICLONE),
+    );
+    return true;
+  } catch (error) {
+    if (large) return false;
+    throw error;
+  }
+}
