@@ -32,26 +32,35 @@ export function segmentOfLine(line: number): number {
 }
 
 /**
- * Builds sealed segment `number` from the documents of exactly its lines (`number * SEGMENT_LINES + 1` and on), in
- * order, apart from an open index: for a pool of workers. The file appears under its name when it is complete.
+ * Builds segment `number` from the documents of its first lines (`number * SEGMENT_LINES + 1` to `throughLine`), in order,
+ * while no index is open in the directory: for a pool of workers. Sealed when its lines are complete, else open for more. The file appears
+ * under its name when it is done.
  */
-export function buildSegment(directory: string, number: number, docs: Iterable<SearchDoc>): void {
+export function buildSegment(
+  directory: string,
+  number: number,
+  docs: Iterable<SearchDoc>,
+  throughLine: number = (number + 1) * SEGMENT_LINES,
+): void {
   mkdirSync(directory, { recursive: true });
   const building = join(directory, `building-${number}.db`);
   removeSegment(building);
   const segment = new Segment(building, number, 'building');
-  const lastLine = (number + 1) * SEGMENT_LINES;
-  let batch: SearchDoc[] = [];
   for (const doc of docs) {
     if (segmentOfLine(doc.line) !== number) throw new CtxError('search.order', 'EINVAL', `line ${doc.line} is not in segment ${number}`);
-    batch.push(doc);
-    if (batch.length === 1024) {
-      segment.add(batch, doc.line);
-      batch = [];
-    }
+    segment.add([doc], doc.line);
   }
-  segment.add(batch, lastLine);
-  segment.seal(sealedPath(directory, number));
+  segment.add([], throughLine);
+  if (throughLine === (number + 1) * SEGMENT_LINES) segment.seal(sealedPath(directory, number));
+  else {
+    removeSegment(openPath(directory, number));
+    segment.finish(openPath(directory, number));
+  }
+}
+
+/** True when the segment is there and complete. */
+export function isSealed(directory: string, number: number): boolean {
+  return existsSync(sealedPath(directory, number));
 }
 
 class SegmentedIndex implements TermIndex {

@@ -5,7 +5,7 @@ import { answerFit, expects } from './answer-shape.ts';
 import { concepts, type Concept } from './concepts.ts';
 import type { WeightedTerm } from './rank.ts';
 import type { TermIndex } from './recall-index.ts';
-import { TermWriter } from './term-writer.ts';
+import { TermScan } from './term-scan.ts';
 import type { SearchHit } from './types.ts';
 
 /** Changes whenever the same inputs may choose other lines. */
@@ -45,7 +45,7 @@ export interface Tuning {
 
 export const TUNING: Tuning = { candidates: 80, stretches: 32, before: [8, 7, 6, 5], after: [8, 6], shape: 3, repeat: 12 };
 
-const writer = new TermWriter();
+const scan = new TermScan();
 const MAX_CONCEPTS = 32;
 const MAX_NEXT = 16;
 /** Index look-ups (terms x segments) that one question may cost. */
@@ -80,7 +80,8 @@ function lookups(asked: readonly Concept[], bound: number): readonly WeightedTer
 /** Lines under consideration, each with what it says about every concept. */
 class Stretch {
   readonly #asked: readonly Concept[];
-  readonly #rarity: ReadonlyMap<string, number>;
+  /** For each concept its alternatives: the term's id in `scan`, weight x rarity. */
+  readonly #values: readonly (readonly { readonly id: number; readonly value: number }[])[];
   readonly #request: RecallRequest;
   readonly #tuning: Tuning;
   readonly #shapes: ReturnType<typeof expects>;
@@ -89,7 +90,10 @@ class Stretch {
 
   constructor(asked: readonly Concept[], rarity: ReadonlyMap<string, number>, request: RecallRequest, tuning: Tuning) {
     this.#asked = asked;
-    this.#rarity = rarity;
+    if (scan.full) scan.clear();
+    this.#values = asked.map((concept) =>
+      concept.map(({ term, weight }) => ({ id: scan.idOf(term), value: weight * (rarity.get(term) ?? 0) })).filter(({ value }) => value > 0),
+    );
     this.#request = request;
     this.#tuning = tuning;
     this.#shapes = expects(request.query);
@@ -116,28 +120,24 @@ class Stretch {
     const lines: SearchHit[] = [];
     const next: SearchHit[] = [];
     let room = limitTokens;
-    while (gains.size > 0) {
-      let best = -1;
-      let bestScore = -1;
-      for (const [line, gain] of gains) {
-        let score = 0;
-        for (let i = 0; i < gain.length; i += 1) score += Math.floor(((gain[i] as number) * 16) / (16 + Math.min(64, seen[i] as number)));
-        score *= fit.get(line) as number;
-        if (score > bestScore || (score === bestScore && line > best)) {
-          best = line;
-          bestScore = score;
-        }
+    // What is chosen only lowers the other scores, so a score of before bounds the one of now: the best that is up to date is
+    // the best of all.
+    const heap = new CandidateHeap();
+    for (const [line, gain] of gains) heap.push({ line, gain, score: scoreOf(gain, fit.get(line) as number, seen), chosen: 0 });
+    for (let best = heap.pop(); best !== undefined; best = heap.pop()) {
+      const { line, gain } = best;
+      if (best.chosen !== lines.length) {
+        heap.push({ line, gain, score: scoreOf(gain, fit.get(line) as number, seen), chosen: lines.length });
+        continue;
       }
-      const gain = gains.get(best) as Int32Array;
-      gains.delete(best);
-      const cost = costOf(best);
+      const cost = costOf(line);
       if (cost > room) {
-        if (next.length < MAX_NEXT) next.push({ line: best, score: bestScore });
+        if (next.length < MAX_NEXT) next.push({ line, score: best.score });
         if (room < 16 && next.length >= 8) break;
         continue;
       }
       room -= cost;
-      lines.push({ line: best, score: bestScore });
+      lines.push({ line, score: best.score });
       for (let i = 0; i < gain.length; i += 1) if ((gain[i] as number) > 0) seen[i] = (seen[i] as number) + this.#tuning.repeat / 4;
     }
     return { lines, next };
@@ -150,12 +150,12 @@ class Stretch {
     const text = this.#request.textOf(line);
     let said: Int32Array | undefined;
     if (text !== undefined) {
-      const set = new Set(writer.write(text).toString().split(' '));
+      scan.scan(text);
       // A long line says each thing less clearly.
-      const length = 48 + Math.min(writer.count, 600);
-      said = Int32Array.from(this.#asked, (concept) => {
+      const length = 48 + Math.min(scan.count, 600);
+      said = Int32Array.from(this.#values, (alternatives) => {
         let best = 0;
-        for (const { term, weight } of concept) if (set.has(term)) best = Math.max(best, weight * (this.#rarity.get(term) ?? 0));
+        for (const { id, value } of alternatives) if (value > best && scan.has(id)) best = value;
         return Math.floor((best * 64) / length);
       });
     }
@@ -176,4 +176,59 @@ class Stretch {
     this.#tuning.after.forEach((weight, i) => listen(line + 1 + i, weight));
     return heard;
   }
+}
+
+/** The line's worth beside what chosen lines have said already. */
+function scoreOf(gain: Int32Array, fit: number, seen: Int32Array): number {
+  let score = 0;
+  for (let i = 0; i < gain.length; i += 1) score += Math.floor(((gain[i] as number) * 16) / (16 + Math.min(64, seen[i] as number)));
+  return score * fit;
+}
+
+interface Candidate {
+  readonly line: number;
+  readonly gain: Int32Array;
+  readonly score: number;
+  /** Lines that had been chosen when the score was made. */
+  readonly chosen: number;
+}
+
+/** A binary heap: the highest score on top, the later line among equals. */
+class CandidateHeap {
+  readonly #all: Candidate[] = [];
+
+  push(candidate: Candidate): void {
+    const all = this.#all;
+    let at = all.length;
+    all.push(candidate);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!before(candidate, all[parent] as Candidate)) break;
+      all[at] = all[parent] as Candidate;
+      at = parent;
+    }
+    all[at] = candidate;
+  }
+
+  pop(): Candidate | undefined {
+    const all = this.#all;
+    const top = all[0];
+    const moved = all.pop();
+    if (moved === undefined || all.length === 0) return top;
+    let at = 0;
+    for (;;) {
+      let child = at * 2 + 1;
+      if (child >= all.length) break;
+      if (child + 1 < all.length && before(all[child + 1] as Candidate, all[child] as Candidate)) child += 1;
+      if (!before(all[child] as Candidate, moved)) break;
+      all[at] = all[child] as Candidate;
+      at = child;
+    }
+    all[at] = moved;
+    return top;
+  }
+}
+
+function before(a: Candidate, b: Candidate): boolean {
+  return a.score > b.score || (a.score === b.score && a.line > b.line);
 }

@@ -1,20 +1,18 @@
-// One segment of the index: a contentless FTS5 table of pre-computed terms (libsql), and a map from its rows to lines.
-// Rows are passages, numbered from 1 in line order. A segment covers SEGMENT_LINES lines of the journal, whatever they
-// hold, so that segments can be built apart from each other. A sealed segment never changes.
+// One segment of the index: a file (libsql) with the rows of each term, and a map from rows to lines. Rows are passages,
+// numbered from 1 in line order. A segment covers SEGMENT_LINES lines of the journal, whatever they hold, so that segments
+// can be built apart from each other. A sealed segment never changes.
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
 import Database from 'libsql';
+import { Gathering } from './gathering.ts';
+import { Parts, SCHEMA } from './parts.ts';
 import { passages } from './passages.ts';
-import { TermWriter } from './term-writer.ts';
+import { HOT_ROWS } from './postings.ts';
+import { TermScan, grown } from './term-scan.ts';
 import type { SearchDoc } from './types.ts';
 
 /** Changes whenever terms, passages, layout or scores change: an index of another version is dropped. */
-export const SEARCH_VERSION = 2;
-export const SEGMENT_LINES = 65_536;
-/** A term in more rows of a segment than this is *hot* there: it does not choose candidates on its own. */
-export const HOT_ROWS = 1024;
-
-/** FTS5 gathers this much before it writes. */
-const HASH_BYTES = 8 * 1024 * 1024;
+export const SEARCH_VERSION = 3;
+export const SEGMENT_LINES = 32_768;
 
 export interface Postings {
   /** Ascending row numbers. */
@@ -22,62 +20,51 @@ export interface Postings {
   readonly hot: boolean;
 }
 
-const writer = new TermWriter();
+/** What a flush leaves unwritten: it is indexed again after a restart. */
+const UNWRITTEN_LINES = 256;
+const UNWRITTEN_PAIRS = 1 << 16;
+
+const asked = new TermScan();
 
 export class Segment {
   readonly path: string;
   /** Lines before this segment: row lines are `baseLine + offset`, offset from 1. */
   readonly baseLine: number;
+  readonly #mode: 'open' | 'building' | 'sealed';
   readonly #db: Database.Database;
-  readonly #sealed: boolean;
-  readonly #first: Database.Statement;
-  readonly #latest: Database.Statement;
-  readonly #insert: Database.Statement | undefined;
-  readonly #map: Database.Statement | undefined;
-  readonly #hot: Set<string> = new Set();
+  readonly #parts: Parts;
+  #gathering: Gathering | undefined;
   #lines: Uint16Array = new Uint16Array(256);
   #lengths: Uint8Array = new Uint8Array(256);
   #rows = 0;
+  #writtenRows: number;
+  #writtenLine: number;
   #lastLine: number;
-  #dirty = false;
 
   /**
-   * `open`: made when missing, and every flush survives a crash. `building`: survives nothing before it is sealed.
-   * `sealed`: read only.
+   * `open`: made when missing; what was flushed survives a crash. `building`: survives nothing before it is sealed or
+   * finished. `sealed`: read only.
    */
   constructor(path: string, number: number, mode: 'open' | 'building' | 'sealed') {
-    const sealed = mode === 'sealed';
     this.path = path;
+    this.#mode = mode;
     this.baseLine = number * SEGMENT_LINES;
-    this.#lastLine = this.baseLine;
-    this.#sealed = sealed;
     this.#db = new Database(path);
-    this.#db.exec(`PRAGMA cache_size=-512; PRAGMA temp_store=MEMORY; ${sealed ? 'PRAGMA query_only=1;' : ''}`);
-    if (!sealed) {
+    this.#db.exec(`PRAGMA page_size=8192; PRAGMA cache_size=-256; PRAGMA temp_store=MEMORY;`);
+    if (mode === 'sealed') this.#db.exec('PRAGMA query_only=1;');
+    else {
       this.#db.prepare(`PRAGMA journal_mode=${mode === 'open' ? 'WAL' : 'OFF'}`).all();
-      this.#db.exec(`PRAGMA synchronous=${mode === 'open' ? 'NORMAL' : 'OFF'};
-        CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
-        CREATE TABLE IF NOT EXISTS map (first INTEGER PRIMARY KEY, rows BLOB);
-        CREATE TABLE IF NOT EXISTS hot (term TEXT PRIMARY KEY) WITHOUT ROWID;
-        CREATE VIRTUAL TABLE IF NOT EXISTS terms USING fts5(t, content='', detail=none, columnsize=0, tokenize='ascii');
-        INSERT INTO terms(terms, rank) VALUES ('hashsize', ${HASH_BYTES});`);
-      this.#insert = this.#db.prepare('INSERT INTO terms(rowid, t) VALUES (?, ?)');
-      this.#map = this.#db.prepare('INSERT INTO map(first, rows) VALUES (?, ?)');
-      if (this.#about('version') === undefined) this.#note('version', SEARCH_VERSION);
+      this.#db.exec(`PRAGMA synchronous=${mode === 'open' ? 'NORMAL' : 'OFF'}; ${SCHEMA}`);
+      this.#db.prepare('INSERT OR IGNORE INTO about VALUES (?, ?)').run('version', SEARCH_VERSION);
     }
-    this.#load();
-    const rows = (order: string): Database.Statement =>
-      this.#db
-        .prepare(
-          `SELECT group_concat(rowid) FROM (SELECT rowid FROM terms WHERE terms MATCH ? AND rowid <= ? ORDER BY rowid ${order} LIMIT ?)`,
-        )
-        .raw();
-    this.#first = rows('ASC');
-    this.#latest = rows('DESC');
+    this.#parts = new Parts(this.#db, (lines, lengths) => this.#load(lines, lengths));
+    this.#writtenRows = this.#rows;
+    this.#writtenLine = this.#parts.all.at(-1)?.endLine ?? this.baseLine;
+    this.#lastLine = this.#writtenLine;
   }
 
   get version(): number | undefined {
-    return this.#about('version');
+    return (this.#db.prepare('SELECT value FROM about WHERE key = ?').raw().get('version') as [number] | undefined)?.[0];
   }
 
   get lastLine(): number {
@@ -111,115 +98,155 @@ export class Segment {
 
   /** Adds documents of this segment's lines, in order. */
   add(docs: readonly SearchDoc[], throughLine: number): void {
-    this.#begin();
-    const first = this.#rows + 1;
-    for (const doc of docs) {
-      for (const passage of passages(doc.text)) {
-        const line = writer.write(
-          passage.end === doc.text.length && passage.start === 0 ? doc.text : doc.text.slice(passage.start, passage.end),
-        );
-        if (writer.count === 0) continue;
-        this.#push(doc.line - this.baseLine - 1, Math.min(255, writer.count));
-        this.#insert?.run(this.#rows, line);
+    const gathering = (this.#gathering ??= new Gathering());
+    for (const { line, text } of docs) {
+      // Whole documents only, so that what is written ends with a line.
+      if (gathering.full) this.#write(line - 1);
+      for (const { start, end } of passages(text)) {
+        const count = gathering.add(this.#rows + 1, start === 0 && end === text.length ? text : text.slice(start, end));
+        if (count > 0) this.#push(line - this.baseLine - 1, Math.min(255, count));
       }
     }
-    if (this.#rows >= first) this.#map?.run(first, this.#packRows(first));
     this.#lastLine = throughLine;
-    this.#note('last_line', throughLine);
   }
 
   /** Rows with a term, among rows `1..through`. Cost is bounded by HOT_ROWS. */
   postings(term: string, through: number): Postings {
-    if (through === this.#rows && this.#hot.has(term)) return { rows: [], hot: true };
-    const rows = this.#select(`"${term}"`, through, HOT_ROWS + 1, this.#first);
-    return rows.length > HOT_ROWS ? { rows: [], hot: true } : { rows, hot: false };
+    const rows: number[] = [];
+    const hot = { rows: [], hot: true };
+    if (this.#writtenRows > 0) {
+      const id = termId(term);
+      if (this.#parts.gather(asked.top(id), asked.low(id), Math.min(through, this.#writtenRows), rows)) return hot;
+    }
+    if (through > this.#writtenRows && this.#gathering !== undefined) {
+      for (const row of this.#gathering.rowsOf(term)) {
+        if (row > through) break;
+        rows.push(row);
+        if (rows.length > HOT_ROWS) return hot;
+      }
+    }
+    return { rows, hot: false };
   }
 
   /** Rows that have all the terms, the last HOT_ROWS of them. */
   common(all: readonly string[], through: number): readonly number[] {
-    return this.#select(all.map((term) => `"${term}"`).join(' AND '), through, HOT_ROWS, this.#latest);
+    let rows: readonly number[] | undefined;
+    for (const term of all) {
+      const id = termId(term);
+      const written = this.#parts.every(asked.top(id), asked.low(id));
+      const here = new Set<number>(written);
+      for (const row of this.#gathering?.rowsOf(term) ?? []) here.add(row);
+      rows = (rows ?? [...here]).filter((row) => row <= through && here.has(row));
+      if (rows.length === 0) break;
+    }
+    return (rows ?? []).slice(-HOT_ROWS);
   }
 
+  /** Writes what was added, but for the last few lines. */
   flush(): void {
-    if (!this.#dirty) return;
-    this.#db.exec('COMMIT');
-    this.#dirty = false;
+    if (this.#mode !== 'open' || this.#gathering === undefined) return;
+    if (this.#lastLine - this.#writtenLine >= UNWRITTEN_LINES || this.#gathering.pairs >= UNWRITTEN_PAIRS) this.#write(this.#lastLine);
   }
 
   /** Makes the segment final under its sealed name; the object is closed. */
   seal(sealedPath: string): void {
-    this.#begin();
-    this.#db.exec(`CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab('main', 'terms', 'row');
-      INSERT INTO hot SELECT term FROM temp.vocabulary WHERE doc > ${HOT_ROWS};
-      INSERT INTO terms(terms) VALUES ('optimize');
-      DELETE FROM map;`);
-    this.#map?.run(1, this.#packRows(1));
-    this.flush();
-    this.#db.prepare('PRAGMA journal_mode=DELETE').all();
+    this.#write(this.#lastLine);
+    if (this.#parts.all.length === 1 && this.#mode === 'building') {
+      this.finish(sealedPath);
+      return;
+    }
+    const path = `${sealedPath}.sealing`;
+    removeSegment(path);
+    const sealed = new Segment(path, this.baseLine / SEGMENT_LINES, 'building');
+    sealed.#in(() => sealed.#parts.merge(this.#parts, 0, this.#lineBytes(0), this.#lengthBytes(0)));
+    sealed.finish(sealedPath);
     this.close();
-    // Durable before it has its name: a crash leaves a file that is rebuilt, never a sealed one with holes.
+    removeSegment(this.path);
+  }
+
+  /** Gives a segment that was built its name, complete or not; the object is closed. */
+  finish(path: string): void {
+    this.close();
+    // Durable before it has its name: a crash leaves a file that is built again, never one with holes.
     const fd = openSync(this.path, 'r+');
     fsyncSync(fd);
     closeSync(fd);
-    renameSync(this.path, sealedPath);
+    renameSync(this.path, path);
   }
 
   close(): void {
-    this.flush();
+    if (this.#mode !== 'sealed' && this.#lastLine > this.#writtenLine) this.#write(this.#lastLine);
+    this.#gathering?.close();
+    this.#gathering = undefined;
     this.#db.close();
   }
 
-  #select(match: string, through: number, limit: number, statement: Database.Statement): number[] {
-    const row = statement.get(match, through, limit) as [string | null];
-    return row[0] === null ? [] : row[0].split(',').map(Number);
+  /** What is gathered becomes a part; small parts are joined, so that a few of falling size are left. */
+  #write(endLine: number): void {
+    if (endLine <= this.#writtenLine) return;
+    this.#in(() => {
+      const from = this.#writtenRows;
+      this.#parts.write(
+        (this.#gathering ??= new Gathering()),
+        { rows: this.#rows - from, endLine },
+        this.#lineBytes(from),
+        this.#lengthBytes(from),
+      );
+      if (this.#mode !== 'open') return;
+      const parts = this.#parts.all;
+      let first = parts.length - 1;
+      let later = 0;
+      for (let at = parts.length - 1; at > 0; at -= 1) {
+        later += parts[at]?.rows ?? 0;
+        if ((parts[at - 1]?.rows ?? 0) <= later) first = at - 1;
+      }
+      if (first === parts.length - 1) return;
+      const row = parts.slice(0, first).reduce((total, part) => total + part.rows, 0);
+      this.#parts.merge(this.#parts, first, this.#lineBytes(row), this.#lengthBytes(row));
+    });
+    this.#writtenRows = this.#rows;
+    this.#writtenLine = endLine;
   }
 
-  #begin(): void {
-    if (this.#dirty || this.#sealed) return;
+  #in(work: () => void): void {
     this.#db.exec('BEGIN');
-    this.#dirty = true;
-  }
-
-  #about(key: string): number | undefined {
-    const row = this.#db.prepare('SELECT value FROM about WHERE key = ?').raw().get(key) as [number] | undefined;
-    return row?.[0];
-  }
-
-  #note(key: string, value: number): void {
-    this.#db.prepare('INSERT INTO about VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value').run(key, value);
+    work();
+    this.#db.exec('COMMIT');
   }
 
   #push(offset: number, length: number): void {
     if (this.#rows === this.#lines.length) {
-      const lines = new Uint16Array(this.#rows * 2);
-      lines.set(this.#lines);
-      this.#lines = lines;
-      const lengths = new Uint8Array(this.#rows * 2);
-      lengths.set(this.#lengths);
-      this.#lengths = lengths;
+      this.#lines = grown(this.#lines, Uint16Array);
+      this.#lengths = grown(this.#lengths, Uint8Array);
     }
     this.#lines[this.#rows] = offset;
     this.#lengths[this.#rows] = length;
     this.#rows += 1;
   }
 
-  #packRows(first: number): Buffer {
-    const bytes = Buffer.alloc((this.#rows - first + 1) * 3);
-    for (let row = first, at = 0; row <= this.#rows; row += 1, at += 3) {
-      bytes.writeUInt16LE(this.#lines[row - 1] as number, at);
-      bytes[at + 2] = this.#lengths[row - 1] as number;
-    }
-    return bytes;
+  #lineBytes(from: number): Buffer {
+    return Buffer.from(this.#lines.slice(from, this.#rows).buffer);
   }
 
-  #load(): void {
-    for (const [bytes] of this.#db.prepare('SELECT rows FROM map ORDER BY first').raw().all() as [Buffer][]) {
-      for (let at = 0; at < bytes.length; at += 3)
-        this.#push((bytes[at] as number) | ((bytes[at + 1] as number) << 8), bytes[at + 2] as number);
-    }
-    for (const [term] of this.#db.prepare('SELECT term FROM hot').raw().all() as [string][]) this.#hot.add(term);
-    this.#lastLine = this.#about('last_line') ?? this.baseLine;
+  #lengthBytes(from: number): Buffer {
+    return Buffer.from(this.#lengths.slice(from, this.#rows));
   }
+
+  #load(lines: Buffer, lengths: Buffer): void {
+    const from = this.#rows;
+    this.#rows += lengths.length;
+    while (this.#lines.length < this.#rows) {
+      this.#lines = grown(this.#lines, Uint16Array);
+      this.#lengths = grown(this.#lengths, Uint8Array);
+    }
+    Buffer.from(this.#lines.buffer).set(lines, from * 2);
+    this.#lengths.set(lengths, from);
+  }
+}
+
+function termId(term: string): number {
+  if (asked.full) asked.clear();
+  return asked.idOf(term);
 }
 
 /** Removes a segment file and what SQLite keeps beside it. */

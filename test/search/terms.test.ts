@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PASSAGE_UNITS, passages } from '../../src/search/passages.ts';
 import { stem } from '../../src/search/stem.ts';
-import { TermWriter } from '../../src/search/term-writer.ts';
+import { TermScan } from '../../src/search/term-scan.ts';
 import { terms } from '../../src/search/terms.ts';
 
 const words = fc
@@ -36,24 +36,39 @@ const words = fc
 
 describe('terms', () => {
   test('IDX-7 the bulk form gives the same set and number of terms as the plain one', () => {
-    const writer = new TermWriter();
+    const scan = new TermScan();
     fc.assert(
       fc.property(words, (text) => {
         const wanted = terms(text);
-        const written = writer.write(text).toString();
-        expect(new Set(written.split(' ').filter((term) => term !== ''))).toEqual(new Set(wanted));
-        expect(writer.count).toBe(wanted.length);
+        scan.scan(text);
+        const found = [...scan.ids.subarray(0, scan.distinct)];
+        const { count } = scan;
+        expect(found).toEqual([...new Set(wanted.map((term) => scan.idOf(term)))]);
+        expect(count).toBe(wanted.length);
+        expect(wanted.every((term) => scan.has(scan.idOf(term)))).toBe(true);
       }),
       { numRuns: 1000 },
     );
   });
 
-  test('IDX-7 the bulk form does not change when its cache starts again', () => {
-    const writer = new TermWriter();
+  test('IDX-7 the bulk form does not change when its cache of words starts again, nor when ids are given out anew', () => {
+    const scan = new TermScan();
     const text = 'Parsing parsed parseLine twice, twice';
-    const before = [writer.write(text).toString(), writer.count];
-    for (let i = 0; i < 70_000; i += 1) writer.write(`w${i.toString(36)}`);
-    expect([writer.write(text).toString(), writer.count]).toEqual(before);
+    const read = (): unknown => {
+      scan.scan(text);
+      return [scan.count, [...scan.ids.subarray(0, scan.distinct)].map((id) => [scan.top(id), scan.low(id)])];
+    };
+    const before = read();
+    for (let i = 0; i < 70_000; i += 1) scan.scan(`w${i.toString(36)}`);
+    expect(read()).toEqual(before);
+    scan.clear();
+    expect(read()).toEqual(before);
+  });
+
+  test('IDX-7 different terms have different hashes', () => {
+    const scan = new TermScan();
+    const all = new Set(Array.from({ length: 60_000 }, (_, i) => scan.idOf(i % 2 === 0 ? `${i}` : `w${i.toString(36)}`)));
+    expect(all.size).toBe(60_000);
   });
 
   test('IDX-8 stems follow the published algorithm', () => {

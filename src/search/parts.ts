@@ -1,0 +1,224 @@
+// Written rows of a segment file: parts of consecutive rows, each with its own blocks. A file that grows has a few parts of
+// falling size; a sealed one has one. Bytes of a term are found by one step in memory and one row of SQLite.
+import type Database from 'libsql';
+import type { Gathering } from './gathering.ts';
+import { BlockReader, HOT_ROWS, PostingsWriter, readRows, roomFor } from './postings.ts';
+import type { PostingsSink } from './postings.ts';
+
+export interface Part {
+  readonly number: number;
+  readonly rows: number;
+  readonly endLine: number;
+  readonly firstBlock: number;
+  readonly firstRun: number;
+  readonly runs: number;
+  /** Upper halves of the first hashes of its blocks. */
+  readonly tops: Uint32Array;
+}
+
+export const SCHEMA = `CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS parts (number INTEGER PRIMARY KEY, rows INTEGER, end_line INTEGER, first_block INTEGER,
+    first_run INTEGER, runs INTEGER, tops BLOB, lines BLOB, lengths BLOB);
+  CREATE TABLE IF NOT EXISTS blocks (id INTEGER PRIMARY KEY, bytes BLOB);
+  CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, bytes BLOB);`;
+
+type PartRow = [number, number, number, number, number, number, Buffer, Buffer, Buffer];
+type SmallRow = [number, Buffer];
+
+export class Parts {
+  readonly all: Part[] = [];
+  readonly #db: Database.Database;
+  readonly #block: Database.Statement;
+  readonly #run: Database.Statement;
+  #nextBlock = 1;
+  #nextRun = 1;
+  #rows: Int32Array = new Int32Array(1024);
+
+  /** `each` is told the lines and lengths of each part's rows. */
+  constructor(db: Database.Database, each: (lines: Buffer, lengths: Buffer) => void) {
+    this.#db = db;
+    this.#block = db.prepare('SELECT id, bytes FROM blocks WHERE id = ?').raw();
+    this.#run = db.prepare('SELECT id, bytes FROM runs WHERE id = ?').raw();
+    for (const [number, rows, endLine, firstBlock, firstRun, runs, tops, lines, lengths] of db
+      .prepare('SELECT number, rows, end_line, first_block, first_run, runs, tops, lines, lengths FROM parts ORDER BY number')
+      .raw()
+      .all() as PartRow[]) {
+      const bytes = new Uint32Array(tops.length / 4);
+      Buffer.from(bytes.buffer).set(tops);
+      this.all.push({ number, rows, endLine, firstBlock, firstRun, runs, tops: bytes });
+      this.#nextBlock = Math.max(this.#nextBlock, firstBlock + bytes.length);
+      this.#nextRun = Math.max(this.#nextRun, firstRun + runs);
+      each(lines, lengths);
+    }
+  }
+
+  get rows(): number {
+    return this.all.reduce((total, part) => total + part.rows, 0);
+  }
+
+  /** Adds rows `1..through` of a term to `into`, ascending; true when there are more than HOT_ROWS of them. */
+  gather(top: number, low: number, through: number, into: number[]): boolean {
+    let before = 0;
+    for (const part of this.all) {
+      if (before >= through) break;
+      const entry = this.#entry(part, top, low);
+      const whole = before + part.rows <= through;
+      before += part.rows;
+      if (entry === undefined) continue;
+      if (entry.count > HOT_ROWS && (whole || entry.hotRow <= through)) return true;
+      if (whole && into.length + entry.count > HOT_ROWS) return true;
+      this.#read(entry, 0);
+      for (let i = 0; i < entry.count; i += 1) {
+        const row = this.#rows[i] as number;
+        if (row > through) break;
+        into.push(row);
+        if (into.length > HOT_ROWS) return true;
+      }
+    }
+    return false;
+  }
+
+  /** Every row of a term. */
+  every(top: number, low: number): Int32Array {
+    let count = 0;
+    for (const part of this.all) {
+      const entry = this.#entry(part, top, low);
+      if (entry === undefined) continue;
+      this.#read(entry, count);
+      count += entry.count;
+    }
+    return this.#rows.slice(0, count);
+  }
+
+  /** Writes what is gathered as a part; the caller's transaction. */
+  write(gathering: Gathering, about: Pick<Part, 'rows' | 'endLine'>, lines: Buffer, lengths: Buffer): void {
+    this.#insert(about, lines, lengths, (sink) => gathering.write(sink));
+  }
+
+  /** Writes the rows of `from`'s last parts as one part of this file; the caller's transaction. */
+  merge(from: Parts, first: number, lines: Buffer, lengths: Buffer): void {
+    const parts = from.all.slice(first);
+    const about = { rows: parts.reduce((total, part) => total + part.rows, 0), endLine: (parts.at(-1) as Part).endLine };
+    if (from === this) this.all.length = first;
+    this.#insert(about, lines, lengths, (sink) => from.#join(parts, sink));
+    if (from !== this) return;
+    for (const part of parts) {
+      this.#db.prepare('DELETE FROM parts WHERE number = ?').run(part.number);
+      this.#db.prepare('DELETE FROM blocks WHERE id >= ? AND id < ?').run(part.firstBlock, part.firstBlock + part.tops.length);
+      this.#db.prepare('DELETE FROM runs WHERE id >= ? AND id < ?').run(part.firstRun, part.firstRun + part.runs);
+    }
+  }
+
+  #insert(about: Pick<Part, 'rows' | 'endLine'>, lines: Buffer, lengths: Buffer, fill: (sink: PostingsSink) => void): void {
+    const block = this.#db.prepare('INSERT INTO blocks (id, bytes) VALUES (?, ?)');
+    const run = this.#db.prepare('INSERT INTO runs (id, bytes) VALUES (?, ?)');
+    const [firstBlock, firstRun] = [this.#nextBlock, this.#nextRun];
+    const tops: number[] = [];
+    fill({
+      block: (bytes, firstTop) => {
+        block.run(this.#nextBlock++, bytes);
+        tops.push(firstTop);
+      },
+      run: (bytes) => {
+        run.run(this.#nextRun, bytes);
+        return this.#nextRun++;
+      },
+    });
+    const part: Part = { ...about, number: firstBlock, firstBlock, firstRun, runs: this.#nextRun - firstRun, tops: Uint32Array.from(tops) };
+    // A part without blocks still needs a number of its own.
+    if (tops.length === 0) this.#nextBlock += 1;
+    this.#db
+      .prepare('INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
+      .run(part.number, part.rows, part.endLine, firstBlock, firstRun, part.runs, Buffer.from(part.tops.buffer), lines, lengths);
+    this.all.push(part);
+  }
+
+  #join(parts: readonly Part[], sink: PostingsSink): void {
+    const writer = new PostingsWriter(sink);
+    const cursors = parts.map((part) => this.#cursor(part));
+    let left = cursors.filter((cursor) => cursor.next());
+    while (left.length > 0) {
+      let { top, low } = left[0] as Cursor;
+      for (const cursor of left) {
+        if (cursor.top > top || (cursor.top === top && cursor.low >= low)) continue;
+        ({ top, low } = cursor);
+      }
+      let count = 0;
+      let ended = false;
+      for (const cursor of left) {
+        if (cursor.top !== top || cursor.low !== low) continue;
+        this.#read(cursor.reader, count);
+        count += cursor.reader.count;
+        ended = !cursor.next() || ended;
+      }
+      writer.term(top, low, this.#rows, count);
+      if (ended) left = left.filter((cursor) => !cursor.ended);
+    }
+    writer.end();
+  }
+
+  #cursor(part: Part): Cursor {
+    let block = 0;
+    const load = (): BlockReader | undefined => (block < part.tops.length ? this.#blockReader(part.firstBlock + block++) : undefined);
+    return new Cursor(load);
+  }
+
+  #blockReader(id: number): BlockReader {
+    return new BlockReader((this.#block.get(id) as SmallRow)[1]);
+  }
+
+  #entry(part: Part, top: number, low: number): BlockReader | undefined {
+    let first = 0;
+    let last = part.tops.length - 1;
+    while (first < last) {
+      const middle = (first + last + 1) >> 1;
+      if ((part.tops[middle] as number) <= top) first = middle;
+      else last = middle - 1;
+    }
+    if (last < 0 || (part.tops[first] as number) > top) return undefined;
+    const reader = this.#blockReader(part.firstBlock + first);
+    while (reader.next()) {
+      if (reader.top > top) return undefined;
+      if (reader.top === top && reader.low === low) return reader;
+    }
+    return undefined;
+  }
+
+  /** The rows of an entry, into `#rows` from `from` on. */
+  #read(entry: BlockReader, from: number): void {
+    this.#rows = roomFor(this.#rows, from + entry.count);
+    if (entry.count <= HOT_ROWS) entry.rows(this.#rows, from);
+    else readRows((this.#run.get(entry.run) as SmallRow)[1], 0, entry.count, this.#rows, from);
+  }
+}
+
+/** Walks all terms of a part. */
+class Cursor {
+  ended = false;
+  readonly #load: () => BlockReader | undefined;
+  #reader: BlockReader | undefined;
+
+  constructor(load: () => BlockReader | undefined) {
+    this.#load = load;
+    this.#reader = load();
+  }
+
+  get reader(): BlockReader {
+    return this.#reader as BlockReader;
+  }
+  get top(): number {
+    return this.reader.top;
+  }
+  get low(): number {
+    return this.reader.low;
+  }
+
+  next(): boolean {
+    while (this.#reader !== undefined) {
+      if (this.#reader.next()) return true;
+      this.#reader = this.#load();
+    }
+    this.ended = true;
+    return false;
+  }
+}

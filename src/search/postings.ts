@@ -1,0 +1,166 @@
+// Postings as bytes: terms in the order of their hashes, in blocks of about 2 KB. An entry is the hash's upper half (as a
+// difference), its lower 16 bits, the number of rows, then the rows as differences. A hot term's rows lie in a run of their
+// own, so that passing over it costs nothing; the entry tells from which row on the term is hot.
+import { grown } from './term-scan.ts';
+
+/** A term in more rows of a segment than this is *hot* there: it does not choose candidates on its own. */
+export const HOT_ROWS = 512;
+const BLOCK_BYTES = 2048;
+
+/** One term's entry. Hot: `run` names the bytes that hold its rows, `hotRow` is the row that made it hot. */
+export interface Entry {
+  readonly count: number;
+  readonly rows: Int32Array | undefined;
+  readonly hotRow: number;
+  readonly run: number;
+}
+
+/** Where the blocks go. `firstTop`: the upper half of the first hash in the block. */
+export interface PostingsSink {
+  block(bytes: Buffer, firstTop: number): void;
+  /** Stores the rows of a hot term; the number names them. */
+  run(bytes: Buffer): number;
+}
+
+export class PostingsWriter {
+  readonly #sink: PostingsSink;
+  #bytes: Buffer = Buffer.allocUnsafe(BLOCK_BYTES + 2 * HOT_ROWS * 5 + 64);
+  #used = 0;
+  #firstTop = 0;
+  #top = 0;
+
+  constructor(sink: PostingsSink) {
+    this.#sink = sink;
+  }
+
+  /** Terms come in the order of their hashes; `rows[0 .. count - 1]` ascend. */
+  term(top: number, low: number, rows: Int32Array, count: number): void {
+    // All terms with one upper half are in one block, so that it alone finds the block.
+    if (this.#used >= BLOCK_BYTES && top !== this.#top) this.#flush();
+    if (this.#used === 0) {
+      this.#firstTop = top;
+      this.#top = 0;
+    }
+    this.#ensure(32 + 5 * Math.min(count, HOT_ROWS));
+    this.#number(top - this.#top);
+    this.#top = top;
+    this.#bytes[this.#used++] = low & 0xff;
+    this.#bytes[this.#used++] = low >>> 8;
+    this.#number(count);
+    if (count <= HOT_ROWS) {
+      this.#rows(rows, count);
+      return;
+    }
+    const own = new PostingsWriter(this.#sink);
+    own.#ensure(5 * count);
+    own.#rows(rows, count);
+    this.#number(rows[HOT_ROWS] as number);
+    this.#number(this.#sink.run(own.#bytes.subarray(0, own.#used)));
+  }
+
+  end(): void {
+    if (this.#used > 0) this.#flush();
+  }
+
+  #rows(rows: Int32Array, count: number): void {
+    let before = 0;
+    for (let i = 0; i < count; i += 1) {
+      const row = rows[i] as number;
+      this.#number(row - before);
+      before = row;
+    }
+  }
+
+  #number(value: number): void {
+    let rest = value >>> 0;
+    while (rest > 0x7f) {
+      this.#bytes[this.#used++] = (rest & 0x7f) | 0x80;
+      rest >>>= 7;
+    }
+    this.#bytes[this.#used++] = rest;
+  }
+
+  #ensure(more: number): void {
+    if (this.#used + more <= this.#bytes.length) return;
+    const larger = Buffer.allocUnsafe((this.#used + more) * 2);
+    this.#bytes.copy(larger, 0, 0, this.#used);
+    this.#bytes = larger;
+  }
+
+  #flush(): void {
+    this.#sink.block(Buffer.from(this.#bytes.subarray(0, this.#used)), this.#firstTop);
+    this.#used = 0;
+  }
+}
+
+/** Reads the entries of one block in order. */
+export class BlockReader {
+  top = 0;
+  low = 0;
+  count = 0;
+  hotRow = 0;
+  run = 0;
+  readonly #bytes: Uint8Array;
+  #at = 0;
+  #rowsAt = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** Moves to the next entry; false at the end. */
+  next(): boolean {
+    if (this.#at >= this.#bytes.length) return false;
+    this.top += this.#number();
+    this.low = (this.#bytes[this.#at] as number) | ((this.#bytes[this.#at + 1] as number) << 8);
+    this.#at += 2;
+    this.count = this.#number();
+    if (this.count > HOT_ROWS) {
+      this.hotRow = this.#number();
+      this.run = this.#number();
+      return true;
+    }
+    this.#rowsAt = this.#at;
+    const bytes = this.#bytes;
+    let at = this.#at;
+    for (let left = this.count; left > 0; at += 1) if ((bytes[at] as number) < 0x80) left -= 1;
+    this.#at = at;
+    return true;
+  }
+
+  /** The rows of an entry that is not hot, from `into[from]` on. */
+  rows(into: Int32Array, from: number): void {
+    readRows(this.#bytes, this.#rowsAt, this.count, into, from);
+  }
+
+  #number(): number {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = this.#bytes[this.#at++] as number;
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value >>> 0;
+    }
+  }
+}
+
+/** Decodes `count` rows that begin at `at`. */
+export function readRows(bytes: Uint8Array, at: number, count: number, into: Int32Array, from: number): void {
+  let row = 0;
+  for (let i = 0; i < count; i += 1) {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++] as number;
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+    }
+    row += value;
+    into[from + i] = row;
+  }
+}
+
+/** Room for at least `length` numbers, what is there kept. */
+export function roomFor(array: Int32Array, length: number): Int32Array {
+  let larger = array;
+  while (larger.length < length) larger = grown(larger, Int32Array);
+  return larger;
+}
