@@ -31,7 +31,6 @@ export const CONTRIBUTION_WHOLE = ['summary.md', 'todo.md'] as const;
 export const DERIVED_FIXED: readonly string[] = [...CONTEXT_DERIVED, 'swap/index.jsonl', 'dedup/index.jsonl'];
 
 export const SESSION_STATES = ['active', 'idle', 'done', 'error', 'cancelled'] as const;
-export type SessionState = (typeof SESSION_STATES)[number];
 
 export const DEFAULT_BUDGET_TOKENS = 32_000;
 export const DEFAULT_MAX_LINE_BYTES: number = 16 * 1024 * 1024;

@@ -23,8 +23,24 @@ export function registerExplain(program: Command, shell: Shell): void {
       if (named === '') throw usageError('which file?', 'name a derived file, such as pack.json');
       const record = await ask(mounted.root, { verb: 'explain', session: path, file: named });
       if (options.json === true) shell.terminal.json(record);
-      else for (const line of outline(record)) shell.terminal.line(line);
+      else for (const line of explanation(record)) shell.terminal.line(line);
     });
+}
+
+/** The record with each reason as a sentence, and each recent rebuild on a line. Pure. */
+export function explanation(record: unknown): readonly string[] {
+  const { recent, why, ...rest } = (typeof record === 'object' && record !== null ? record : {}) as Record<string, unknown>;
+  const { file, ...more } = rest;
+  const lines = [...outline({ file, why: sentence(why) }), ...outline(more)];
+  if (!Array.isArray(recent) || recent.length === 0) return lines;
+  const rebuilds = (recent as readonly Record<string, unknown>[]).map(
+    (entry) => `  ${String(entry['rule'])}: ${sentence(entry['why'])} (${String(entry['outcome'])}, ${String(entry['elapsed_ms'])} ms)`,
+  );
+  return [...lines, 'recent rebuilds:', ...rebuilds];
+}
+
+function sentence(why: unknown): string {
+  return Array.isArray(why) ? why.join('; ') : String(why);
 }
 
 /** A record as indented `key: value` lines; lists of plain values on one line. Pure. */

@@ -7,7 +7,7 @@ import { confirmedProposal, plannedTodos, statementsIn } from './statements.ts';
 import { summarizeBlock } from './summary-text.ts';
 import { callVerb, collectRefs } from './tool-paths.ts';
 import { SWAP_LINE_BYTES } from './swap.ts';
-import { LARGE_LINE_BYTES, OUTPUT_MIN_BYTES } from './types.ts';
+import { LARGE_LINE_BYTES, MAX_BLOCK_TODOS, OUTPUT_MIN_BYTES } from './types.ts';
 import type {
   ExtractedDecision,
   ExtractedFact,
@@ -39,7 +39,8 @@ export const mapBlock: MapBlock = (lines) => {
     for (const call of view.toolCalls) {
       callNames.set(call.id, callVerb(call));
       collectRefs(line, call, refs);
-      for (const todo of plannedTodos(call.name, call.arguments)) if (todos.length < MOST_TODOS) todos.push({ line, ...todo });
+      for (const todo of plannedTodos(call.name, call.arguments))
+        if (todos.length < MAX_BLOCK_TODOS) todos.push({ line, ...todo, planned: true });
     }
     const outputsBefore = outputs.length;
     if (view.toolResults.length > 0) readResults(message, callNames, outputs, refs);
@@ -51,7 +52,7 @@ export const mapBlock: MapBlock = (lines) => {
     if (said !== undefined) {
       for (const text of said.facts) if (facts.length < MOST_FACTS) facts.push({ line, text });
       for (const decision of said.decisions) if (decisions.length < MOST_DECISIONS) decisions.push({ line, decision });
-      for (const todo of said.todos) if (todos.length < MOST_TODOS) todos.push({ line, ...todo });
+      for (const todo of said.todos) if (todos.length < MAX_BLOCK_TODOS) todos.push({ line, ...todo });
     }
     if (view.role === 'assistant') proposal = view.text;
     else {
@@ -77,9 +78,9 @@ export const mapBlock: MapBlock = (lines) => {
 
 const MOST_FACTS = 48;
 const MOST_DECISIONS = 48;
-const MOST_TODOS = 96;
 const MOST_REFS = 96;
 const SUMMARY_UNITS = 120;
+const LISTING_NUMBER = /^ *[0-9]{1,9}[→\t]/gm;
 
 function readResults(
   message: MessageLine,
@@ -112,7 +113,8 @@ function readResults(
 }
 
 function outputSummary(text: string, verb: string): string {
-  return `${verb}: ${clipLine(text, SUMMARY_UNITS)}`;
+  // Numbers of a listing say nothing in one line.
+  return `${verb}: ${clipLine(text.slice(0, SUMMARY_UNITS * 8).replace(LISTING_NUMBER, ''), SUMMARY_UNITS)}`;
 }
 
 /** sha256 of the raw lines in order; one update when they lie side by side in one buffer, as the reader gives them. */

@@ -2,7 +2,11 @@
 import { digestOf } from '../abi/digest.ts';
 import { isObjectName } from '../abi/names.ts';
 import { isRefKind } from './refs.ts';
+import type { Row } from './rows.ts';
 import { clipLine } from './sentences.ts';
+
+/** The recorded input that lists a child's artifacts, one name a line. */
+export const ARTIFACT_LISTING = 'artifact/';
 
 export const CHILD_STATUSES = ['pending', 'active', 'done', 'error', 'cancelled'] as const;
 export type ChildStatus = (typeof CHILD_STATUSES)[number];
@@ -16,7 +20,7 @@ export interface ChildView {
   readonly handoff: string;
   /** Text of result.md; empty while there is none. */
   readonly result: string;
-  /** Paths below `context/child/<id>/artifact/`. */
+  /** Names in `context/child/<id>/artifact/`; directories end in a slash. */
   readonly artifacts: readonly string[];
   readonly refs: readonly { readonly path: string; readonly kind: string; readonly summary: string }[];
 }
@@ -34,13 +38,14 @@ export function readChildren(files: ReadonlyMap<string, Buffer | string>): reado
   return [...ids].sort(([a], [b]) => (a < b ? -1 : 1)).map(([id, own]) => readChild(id, own));
 }
 
-/** Rows for refs.jsonl: the result, its artifacts, and what the child itself refers to. Ids name the child, so they never move. */
-export function childRefRows(children: readonly ChildView[]): string {
-  let text = '';
+/** CTX-13: rows for refs.jsonl: the result, its artifacts, and what the child itself refers to. Ids name the child, so they never move. */
+export function childRefRows(children: readonly ChildView[]): readonly Row[] {
+  const rows: Row[] = [];
   for (const child of children) {
     const home = `context/child/${child.id}`;
     const add = (id: string, path: string, kind: string, summary: string, source: string): void => {
-      text += `${JSON.stringify({ id, path, kind, summary, source })}\n`;
+      // After everything that messages mention.
+      rows.push({ id, line: Infinity, lastLine: Infinity, event: 0, key: `=${path}`, fields: { path, kind, summary, source } });
     };
     if (child.result !== '') add(`c-${child.id}`, `${home}/result.md`, 'child_result', childSummary(child), `${home}/result.md`);
     for (const artifact of child.artifacts) {
@@ -49,12 +54,13 @@ export function childRefRows(children: readonly ChildView[]): string {
         `${home}/artifact/${artifact}`,
         'artifact',
         `from child ${child.id}`,
-        `${home}/artifact/${artifact}`,
+        // What is recorded of artifacts is their listing.
+        `${home}/${ARTIFACT_LISTING}`,
       );
     }
     child.refs.forEach((ref, n) => add(`c-${child.id}:ref-${n + 1}`, ref.path, ref.kind, ref.summary, `${home}/refs.jsonl`));
   }
-  return text;
+  return rows;
 }
 
 /** One line for people and for the pack: status and how the result begins. */
@@ -99,9 +105,10 @@ function readChild(id: string, files: ReadonlyMap<string, Buffer | string>): Chi
     status: CHILD_STATUSES.find((known) => known === status) ?? 'pending',
     handoff: (files.get('handoff.md') ?? '').toString(),
     result: (files.get('result.md') ?? '').toString(),
-    artifacts: [...files.keys()]
-      .filter((path) => path.startsWith('artifact/'))
-      .map((path) => path.slice('artifact/'.length))
+    artifacts: (files.get(ARTIFACT_LISTING) ?? '')
+      .toString()
+      .split('\n')
+      .filter((name) => name !== '')
       .sort(),
     refs: readRefs((files.get('refs.jsonl') ?? '').toString()),
   };

@@ -11,7 +11,7 @@ export function packHead(session: string, agent: string, budgetTokens: number): 
 export function packTrailer(fold: PackFold): string {
   const { epoch, source, position } = fold;
   const totals = epoch.text.totals;
-  const leftOut = merged(epoch.leftOut);
+  const leftOut = merged(withoutRecalled(epoch.leftOut, epoch.recalled));
   const rest = {
     left_out: leftOut.slice(0, LEFT_OUT_SHOWN),
     ...(leftOut.length > LEFT_OUT_SHOWN ? { left_out_more: leftOut.length - LEFT_OUT_SHOWN } : {}),
@@ -30,6 +30,25 @@ export function packTrailer(fold: PackFold): string {
     prefix_digest: `sha256:${epoch.text.chain}`,
   };
   return `\n],${JSON.stringify(rest).slice(1)}\n`;
+}
+
+/** What was recalled since is in the pack after all. */
+function withoutRecalled(entries: readonly LeftOut[], recalled: ReadonlySet<number>): readonly LeftOut[] {
+  if (recalled.size === 0) return entries;
+  const lines = [...recalled].sort((a, b) => a - b);
+  return entries.flatMap((entry) => {
+    if (entry.source !== 'messages.jsonl' || entry.range === undefined) return [entry];
+    const [first = 0, last = first] = entry.range.split('-').map(Number);
+    const inside = lines.filter((line) => line >= first && line <= last);
+    if (inside.length === 0) return [entry];
+    const rest: LeftOut[] = [];
+    let from = first;
+    for (const line of [...inside, last + 1]) {
+      if (line > from) rest.push({ ...entry, range: line - 1 === from ? `${from}` : `${from}-${line - 1}` });
+      from = line + 1;
+    }
+    return rest;
+  });
 }
 
 /** Neighbouring lines with one reason become a range. */

@@ -30,6 +30,9 @@ export interface PackLine {
   readonly whole: readonly (readonly [string, string])[];
 }
 
+/** `sha256-` and 16 digits name a chunk; a whole digest costs more tokens than a small message has. */
+const CHUNK_NAME = 23;
+
 export interface LineLimits {
   readonly messageTokens: number;
   readonly outputTokens: number;
@@ -43,7 +46,7 @@ export function isUserMessage(message: MessageLine): boolean {
 /** True when nothing of it goes into a pack (only reasoning, or nothing at all). */
 export function isSilent(message: MessageLine): boolean {
   const { view } = message;
-  return view.text === '' && view.toolCalls.length === 0 && view.toolResults.length === 0;
+  return view.text.trim() === '' && view.toolCalls.length === 0 && view.toolResults.length === 0;
 }
 
 /** Call ids of a line, with stable ones made up for calls that came without. */
@@ -58,6 +61,7 @@ export function callIds(message: MessageLine): readonly string[] {
 export function renderLine(message: MessageLine, limits: LineLimits, counter: TokenCounter, repeats: PackRepeats | undefined): PackLine {
   const { view, line } = message;
   const digest = digestOf(message.bytes);
+  const chunk = digest.slice(0, CHUNK_NAME);
   const bases: string[] = [];
   const whole: [string, string][] = [];
   let form: Form = 'verbatim';
@@ -75,10 +79,10 @@ export function renderLine(message: MessageLine, limits: LineLimits, counter: To
       return said;
     }
     form = 'partial';
-    return headAndTail(counter, text, limitTokens, (leftOut) => `[... ${leftOut} characters left out; whole: swap/chunk/${digest} ...]`);
+    return headAndTail(counter, text, limitTokens, (leftOut) => `[... ${leftOut} characters left out; whole: swap/chunk/${chunk} ...]`);
   };
   const parts: Part[] = [];
-  if (view.text !== '') parts.push({ type: 'text', text: say(view.text, limits.messageTokens, view.role !== 'user') });
+  if (view.text.trim() !== '') parts.push({ type: 'text', text: say(view.text, limits.messageTokens, view.role !== 'user') });
   const ids = callIds(message);
   for (const [index, call] of view.toolCalls.entries()) {
     const args = call.arguments === '' ? '{}' : call.arguments;
@@ -91,7 +95,7 @@ export function renderLine(message: MessageLine, limits: LineLimits, counter: To
     });
   }
   for (const result of view.toolResults) parts.push({ type: 'result', id: result.id, text: say(result.text, limits.outputTokens, true) });
-  const role = view.toolResults.length > 0 && view.text === '' ? 'tool' : view.role;
+  const role = view.toolResults.length > 0 && view.text.trim() === '' ? 'tool' : view.role;
   return {
     line,
     role,

@@ -7,6 +7,7 @@ import { recall } from '../search/recall.ts';
 import type { RecallChoice } from '../search/recall.ts';
 import { terms } from '../search/terms.ts';
 import { fits, headAndTail } from './partial.ts';
+import { leadSentence } from './sentences.ts';
 import type { RecallAnswer, RecallPick } from './pack-source.ts';
 import type { MessageLine } from './types.ts';
 
@@ -40,6 +41,8 @@ export function recallFrom(
   except: ReadonlySet<number>,
 ): RecallAnswer {
   const asked = query.view.text.slice(0, QUERY_CHARS);
+  // "Thank you for your help!" asks for nothing.
+  if (!asked.includes('?') && leadSentence(asked, 80) === '') return { picks: [], next: [] };
   const wanted = new Set(terms(asked));
   const bodies = new Map<number, string>();
   const bodyOf = (line: number): string => {
@@ -72,11 +75,15 @@ export function recallFrom(
   // Best first, each at what it really costs: a line beside one that is taken needs no frame of its own.
   const taken = new Set<number>();
   let room = limitTokens;
+  const bodiesTaken = new Set<string>();
   for (const { line } of choice.lines) {
+    // A tool that always says the same is heard once.
+    if (bodiesTaken.has(bodyOf(line))) continue;
     const cost = counter.count(bodyOf(line)) + (taken.has(line - 1) || taken.has(line + 1) ? 1 : ITEM_TOKENS);
     if (cost > room) continue;
     room -= cost;
     taken.add(line);
+    bodiesTaken.add(bodyOf(line));
   }
   const picks: RecallPick[] = [];
   for (const line of [...taken].sort((a, b) => a - b)) {
@@ -106,7 +113,9 @@ function scoredText(message: MessageLine): string | undefined {
 function lineBody(message: MessageLine, counter: TokenCounter, wanted: ReadonlySet<string>): string {
   const { view } = message;
   const text = said(message);
-  const who = view.name === undefined ? view.role : `${view.role} ${view.name}`;
+  // Tool results often come in a user's message: nobody wrote them.
+  const role = view.toolResults.length > 0 && view.text.trim() === '' ? 'tool' : view.role;
+  const who = view.name === undefined ? role : `${role} ${view.name}`;
   if (fits(counter, text, LINE_TOKENS)) return `${who}: ${text}`;
   const part = bestPassage(text.slice(0, PASSAGE_CHARS), wanted);
   return `${who}: [...] ${fits(counter, part, LINE_TOKENS) ? part : headAndTail(counter, part, LINE_TOKENS, () => '[...]')} [...]`;

@@ -33,10 +33,8 @@ function cutTo(text: string, chars: number, note: (leftOut: number) => string): 
   if (headEnd >= tailStart) return text;
   const head = text.slice(0, headEnd);
   const tail = text.slice(tailStart);
-  const middle = note(
-    Buffer.byteLength(text.slice(headEnd, Math.min(tailStart, headEnd + 65_536))) + Math.max(0, tailStart - headEnd - 65_536),
-  );
-  return `${head}${head === '' || head.endsWith('\n') ? '' : '\n'}${middle}\n${tail}`;
+  const middle = note(tailStart - headEnd);
+  return `${head}${head === '' || head.endsWith('\n') ? '' : '\n'}${middle}${tail === '' ? '' : '\n'}${tail}`;
 }
 
 function backToBoundary(text: string, at: number): number {

@@ -3,7 +3,7 @@
 import type { BlockRecord, ExtractedRef } from './types.ts';
 
 /** Raise it when this layout or anything that mapBlock extracts changes: cached records of another version are not read. */
-export const RECORD_VERSION = 2;
+export const RECORD_VERSION = 3;
 
 /** One line without its newline: about a third of the plain JSON. */
 export function encodeRecord(record: BlockRecord): string {
@@ -17,7 +17,7 @@ export function encodeRecord(record: BlockRecord): string {
     record.summary,
     record.facts.flatMap((fact) => [fact.line - base, fact.text]),
     record.decisions.flatMap((entry) => [entry.line - base, entry.decision]),
-    record.todos.flatMap((todo) => [(todo.line - base) * 2 + Number(todo.done), todo.text]),
+    record.todos.flatMap((todo) => [(todo.line - base) * 4 + Number(todo.planned === true) * 2 + Number(todo.done), todo.text]),
     // A tool output's path repeats its line's digest; its summary repeats the output's.
     record.refs.flatMap((ref) => {
       const output = outputOf(record, ref);
@@ -68,7 +68,12 @@ export function decodeRecord(text: string): BlockRecord | undefined {
     summary,
     facts: tuples(facts, 2).map(([line, fact]) => ({ line: base + Number(line), text: String(fact) })),
     decisions: tuples(decisions, 2).map(([line, decision]) => ({ line: base + Number(line), decision: String(decision) })),
-    todos: tuples(todos, 2).map(([line, todo]) => ({ line: base + (Number(line) >> 1), text: String(todo), done: Number(line) % 2 === 1 })),
+    todos: tuples(todos, 2).map(([line, todo]) => ({
+      line: base + (Number(line) >> 2),
+      text: String(todo),
+      done: Number(line) % 2 === 1,
+      ...((Number(line) & 2) === 0 ? {} : { planned: true as const }),
+    })),
     refs: readRefs(base, refs, decodedOutputs),
     outputs: decodedOutputs,
     large: tuples(large, 3).map(([line, id, size]) => ({ line: base + Number(line), digest: lengthen(String(id)), bytes: Number(size) })),

@@ -61,6 +61,13 @@ export const refsFold: KindFold<RefState> = {
   text: (state, limitBytes) => rowsText(state, limitBytes, state.chunks),
 };
 
+/** refs.jsonl as a file: with the rows of children, whose results are items of their own in a pack. */
+export function refsFileText(state: RefState, children: readonly Row[]): string {
+  const paths = new Set(children.map((row) => row.key));
+  const items = state.items.filter((row) => !paths.has(row.key));
+  return rowsText({ ...state, items }, undefined, [...state.chunks, ...children]);
+}
+
 const MOST_SUMMARY_UNITS = 160;
 const MOST_CHUNKS = 8;
 

@@ -32,14 +32,20 @@ export function leadSentence(text: string, most: number): string {
     while (at < head.length && isBlank(head.charCodeAt(at))) at += 1;
     const { end } = sentenceAround(head, at);
     const stop = Math.max(end, at + 1);
-    const sentence = head.slice(at, stop).replace(LEADING_MARKS, '');
+    const sentence = plain(head.slice(at, stop));
     if (LETTERS.test(sentence) && !SMALL_TALK.test(sentence)) {
       // A short opening ("Sure.") is worth its successor too.
-      return clipLine(sentence.length < 24 ? head.slice(at, at + most * 2).replace(LEADING_MARKS, '') : sentence, most);
+      return clipLine(sentence.length < 24 ? plain(head.slice(at, at + most * 2)) : sentence, most);
     }
     at = stop;
   }
   return '';
+}
+
+/** Without marks at its start, and without emphasis that a cut would leave open. */
+function plain(text: string): string {
+  const bare = text.replace(CONTROL_TOKEN, ' ').replace(EMPHASIS, '$1').replace(LEADING_MARKS, '');
+  return bare.replace(OPEN_EMPHASIS, '');
 }
 
 /** Whether a position lies inside a ``` fence. Linear in the text before it. */
@@ -59,10 +65,14 @@ const MOST_SENTENCE = 400;
 const HEAD_UNITS = 2000;
 const SPACES = /\s+/g;
 const LEADING_MARKS = /^[\s#>*_`~|=+-]+/;
+const EMPHASIS = /\*\*([^*\n]{1,200})\*\*/g;
+const OPEN_EMPHASIS = /\*\*(?=[:\s]|$)|(?<=[\s(]|^)\*\*/g;
+/** `###STOP###`: said to a harness, not to anyone. */
+const CONTROL_TOKEN = /#{2,3}[A-Z_]{2,24}#{2,3}/g;
 // Letters of any script that writes words.
 const LETTERS = /[\p{L}]{2}/u;
 const SMALL_TALK =
-  /^(?:hi|hello|hey|thanks|thank you|great|ok|okay|sure|perfect|good|got it|of course|certainly|absolutely)\b[^a-z]*$|^(?:thanks|thank you|(?:i )?(?:really )?appreciate)\b/i;
+  /^(?:hi|hello|hey|thanks|thank you|great|ok|okay|sure|perfect|good|got it|of course|certainly|absolutely)\b[^a-z]*$|^(?:thanks|thank you|(?:i )?(?:really )?appreciate)\b[^,;:]*$/i;
 const MARKUP = /<([a-z][a-z-]{2,40})>[^]*?<\/\1>/g;
 const STRAY_TAG = /<\/?[a-z][a-z-]{2,40}>/g;
 

@@ -36,10 +36,13 @@ export function confirmedProposal(answer: string, proposal: string): string | un
   for (let hit = PROPOSAL.exec(tail), looked = 0; hit !== null && looked < MOST_HITS; hit = PROPOSAL.exec(tail), looked += 1) last = hit;
   if (last === null || insideFence(tail, last.index)) return undefined;
   const { start, end } = sentenceAround(tail, last.index);
-  const asked = clipLine(clean(tail.slice(start, end)), MOST_STATEMENT >> 1);
+  const asked = clipLine(withoutMarks(tail.slice(start, end)), MOST_STATEMENT >> 1);
   if (asked.length < 12) return undefined;
   // "Shall I proceed with this?" says little alone: what was proposed stands before it.
-  const before = clipLine(clean(proposal.slice(0, Math.max(0, proposal.length - tail.length) + start)), MOST_STATEMENT - asked.length);
+  const before = clipLine(
+    withoutMarks(proposal.slice(0, Math.max(0, proposal.length - tail.length) + start)),
+    MOST_STATEMENT - asked.length,
+  );
   return `Confirmed: ${before === '' ? '' : `${before} `}${asked}`;
 }
 
@@ -74,7 +77,7 @@ const MOST_EACH = 12;
 const USER_TRIGGER =
   /remember|note(?::| that)|in mind|for (?:your )?reference|fyi|important:|prefer|always|never|must|from now on|we (?:only )?use|my [a-z][a-z ]{1,30} (?:is|are) |let[’']?s |go(?:ing)? with|decided|decision|agreed|instead|settled|todo|\[[ x]\] |next(?: steps?)?:|need to|forget to/gi;
 const ASSISTANT_TRIGGER =
-  /root cause|note:|important:|finding:|turns out|confirmed|decided|decision:|agreed|(?:go(?:ing)?|stick) with|adopt|switch to|settled|todo|\[[ x]\] |next(?: steps?)?:|still need|remaining:/gi;
+  /root cause|note:|important:|finding:|turns out|confirmed|decided|decision(?: \([^)\n]{1,40}\))?\**:|agreed|(?:go(?:ing)?|stick) with|adopt|switch to|settled|todo|\[[ x]\] |next(?: steps?)?:|still need|remaining:/gi;
 
 const LEAD_IN =
   /^(?:(?:ok(?:ay)?|yes|yeah|so|and|but|also|please|great|alright|right|well|hmm|btw|by the way|one more thing|just)\b[,:.! -]*)+/i;
@@ -96,7 +99,7 @@ const ASSISTANT_FACT = /\bthe root cause (?:is|was)\b|\bit turns out (?:that )?/
 const USER_DECISION =
   /^(?:let[’']?s|we(?:[’']ll| will| shall)|i(?:[’']ll| will)) (?:go with|go for|use|stick (?:with|to)|adopt|choose|pick|switch to|keep|drop|move to|call it|name it)\b|^(?:go|going) with\b|^use .{1,120}\binstead\b|^decision\b\**\s*:/i;
 const ASSISTANT_DECISION =
-  /^(?:(?:i|we)(?:[’']ll| will|[’']m going to)|let[’']?s) (?:go with|stick with|adopt|switch to)\b|^\**decision\b\**\s*:/i;
+  /^(?:(?:i|we)(?:[’']ll| will|[’']m going to)|let[’']?s) (?:go with|stick with|adopt|switch to)\b|^\**decision\b(?: \([^)\n]{1,40}\))?\**\s*:/i;
 const DECIDED = /\b(?:we|i|team|they)(?:[’']ve| have|[’']d)? (?:all )?(?:decided|agreed|settled|chose|chosen)\b(?! (?:whether|if|what)\b)/i;
 
 const YES =
@@ -115,7 +118,7 @@ function read(text: string, start: number, end: number, speaker: 'user' | 'assis
   if (sentence.length < 8 || sentence.length > MOST_STATEMENT * 2 || looksLikeCode(sentence)) return;
   const decided = DECIDED.test(sentence) || (speaker === 'user' ? USER_DECISION : ASSISTANT_DECISION).test(sentence);
   if (decided) {
-    push(found.decisions, clipLine(sentence.replace(/^\**decision\b\**\s*:\**\s*/i, ''), MOST_STATEMENT));
+    push(found.decisions, clipLine(sentence.replace(/^\**decision\b(?: \([^)\n]{1,40}\))?\**\s*:\**\s*/i, ''), MOST_STATEMENT));
     return;
   }
   const lead = speaker === 'user' ? FACT_LEAD : ASSISTANT_FACT_LEAD;
@@ -173,10 +176,11 @@ function readList(text: string, newline: number, found: Statements): void {
 }
 
 function clean(raw: string): string {
-  return raw
-    .replace(/^[\s>#*_•-]+(?:[0-9]{1,2}[.)]\s+)?/, '')
-    .replace(LEAD_IN, '')
-    .trim();
+  return withoutMarks(raw).replace(LEAD_IN, '').trim();
+}
+
+function withoutMarks(raw: string): string {
+  return raw.replace(/^[\s>#*_•-]+(?:[0-9]{1,2}[.)]\s+)?/, '').trim();
 }
 
 function looksLikeCode(sentence: string): boolean {

@@ -1,8 +1,8 @@
 // context/todo.md: open work as checkbox lines, each with its source. The last statement about an item decides whether it is done.
 import { contributedId, contributedSource, MOST_STATED_UNITS, placeId, statementKey, takeLines } from './rows.ts';
 import { clipLine } from './sentences.ts';
-import { MAX_EXTRACTED_ITEMS } from './types.ts';
-import type { Contribution, KindFold } from './types.ts';
+import { MAX_BLOCK_TODOS, MAX_EXTRACTED_ITEMS } from './types.ts';
+import type { BlockRecord, Contribution, KindFold } from './types.ts';
 
 interface TodoItem {
   readonly id: string;
@@ -15,6 +15,10 @@ interface TodoItem {
   /** Newest event that speaks of it; 0 when it was only extracted. */
   readonly event: number;
   readonly done: boolean;
+  /** Its last statement was a planning tool's list. */
+  readonly planned?: true;
+  /** Message line of the first later list that does not have it any more. */
+  readonly dropped?: number;
 }
 
 type Place = readonly [line: number, event: number];
@@ -34,11 +38,13 @@ export const todoFold: KindFold<TodoState> = {
   initial: () => ({ items: [], places: {}, base: null, retracted: {} }),
   addBlock(state, block) {
     const counts = new Map<number, number>();
-    for (const { line, text, done } of block.todos) {
+    for (const { line, text, done, planned } of block.todos) {
       const id = placeId('t', line, counts);
       const place: Place = [line, 0];
-      put(state, { id, key: statementKey(text), text, source: `messages:${line}`, first: place, last: place, event: 0, done });
+      const said = { id, key: statementKey(text), text, source: `messages:${line}`, first: place, last: place, event: 0, done };
+      put(state, planned === undefined ? said : { ...said, planned });
     }
+    dropUnplanned(state, block);
     // With slack, so that a long history pays for this once in many blocks.
     if (state.items.length > MAX_EXTRACTED_ITEMS + SLACK_ITEMS) {
       state.items = bounded(state.items);
@@ -61,7 +67,10 @@ export const todoFold: KindFold<TodoState> = {
     // The written list speaks for everything before it; an item comes back when somebody speaks of it again.
     const current = state.items.length > MAX_EXTRACTED_ITEMS ? bounded(state.items) : state.items;
     const shown = current.filter(
-      (item) => state.retracted[item.id] === undefined && (base === null || item.last[0] > base.throughLine || item.event > base.eventLine),
+      (item) =>
+        state.retracted[item.id] === undefined &&
+        !isDropped(item) &&
+        (base === null || item.last[0] > base.throughLine || item.event > base.eventLine),
     );
     const rows: { line: string; open: boolean; at: number; event: boolean }[] = [];
     const byKey = new Map(shown.map((item) => [item.key, item]));
@@ -73,7 +82,9 @@ export const todoFold: KindFold<TodoState> = {
       const text = box === undefined || done === box.done ? line : line.replace(/\[[ xX]\]/, done ? '[x]' : '[ ]');
       rows.push({ line: `${text}\n`, open: !done, at: later?.last[0] ?? base?.throughLine ?? 0, event: true });
     }
-    for (const item of shown.sort((a, b) => a.first[0] - b.first[0] || a.first[1] - b.first[1])) {
+    for (const item of shown.sort(
+      (a, b) => a.first[0] - b.first[0] || a.first[1] - b.first[1] || a.id.length - b.id.length || (a.id < b.id ? -1 : 1),
+    )) {
       if (!byKey.has(item.key)) continue;
       rows.push({
         line: `- [${item.done ? 'x' : ' '}] ${item.text} (${item.source})\n`,
@@ -125,8 +136,43 @@ function put(state: TodoState, item: TodoItem): void {
   const known = state.items[index] as TodoItem;
   const named = isBefore(item.first, known.first) ? item : known;
   const latest = isBefore(item.last, known.last) ? known : item;
-  state.items[index] = { ...named, last: latest.last, done: latest.done, event: Math.max(known.event, item.event) };
+  const { id, key, text, source, first } = named;
+  const { last, done, planned } = latest;
+  const { dropped } = known;
+  state.items[index] = {
+    id,
+    key,
+    text,
+    source,
+    first,
+    last,
+    done,
+    event: Math.max(known.event, item.event),
+    ...(planned === undefined ? {} : { planned }),
+    ...(dropped === undefined ? {} : { dropped }),
+  };
   if (item.event > 0) delete state.retracted[named.id];
+}
+
+/** CTX-15: each list of a planning tool is whole: an open item that is no longer in it is no longer planned. */
+function dropUnplanned(state: TodoState, block: BlockRecord): void {
+  // Beyond the bound the last list may be cut: what is missing there says nothing.
+  const through = block.todos.length < MAX_BLOCK_TODOS ? Infinity : (block.todos.at(-1)?.line ?? 0) - 1;
+  const lists = new Set(block.todos.filter((todo) => todo.planned === true && todo.line <= through).map((todo) => todo.line));
+  for (const line of lists) {
+    const listed = new Set(
+      block.todos.filter((todo) => todo.planned === true && todo.line === line).map((todo) => statementKey(todo.text)),
+    );
+    for (const [index, item] of state.items.entries()) {
+      if (item.planned !== true || item.last[0] >= line || listed.has(item.key)) continue;
+      if (item.dropped === undefined || item.dropped < item.last[0]) state.items[index] = { ...item, dropped: line };
+    }
+  }
+}
+
+/** A contribution about it keeps it, and so does a later statement. */
+function isDropped(item: TodoItem): boolean {
+  return !item.done && item.event === 0 && item.dropped !== undefined && item.last[0] < item.dropped;
 }
 
 function isBefore(a: Place, b: Place): boolean {

@@ -11,6 +11,8 @@ export const BLOCK_LINES = 64;
 export const OUTPUT_MIN_BYTES = 1024;
 /** Any raw line from this size on has a LargeLine (a swap chunk of its own). */
 export const LARGE_LINE_BYTES = 8192;
+/** Todos of one block; further ones are not looked at. */
+export const MAX_BLOCK_TODOS = 96;
 /** Extracted items a fold keeps at most, newest win; contributions are never dropped by this bound. */
 export const MAX_EXTRACTED_ITEMS = 2048;
 
@@ -31,11 +33,12 @@ export interface ExtractedDecision {
   readonly line: number;
   readonly decision: string;
 }
-/** `done` closes the open item with the same text. */
+/** `done` closes the open item with the same text. `planned`: from a planning tool, which sends its whole list each time. */
 export interface ExtractedTodo {
   readonly line: number;
   readonly text: string;
   readonly done: boolean;
+  readonly planned?: true;
 }
 export interface ExtractedRef {
   readonly line: number;

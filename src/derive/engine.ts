@@ -20,6 +20,7 @@ export class Engine {
   readonly #flights = new Map<string, Promise<Content>>();
   readonly #log: ExecutionEntry[] = [];
   #unsaved = false;
+  #firstTime = 'there is no earlier build';
 
   /** `path`: where memos are kept between runs. `version` names everything in the code that outputs depend on. */
   constructor(path: string | undefined, version: string, now: () => number) {
@@ -74,11 +75,12 @@ export class Engine {
   async #verify(rule: Rule): Promise<Content> {
     const inputs = rule.inputs();
     const memo = this.#memos.get(rule.name);
-    const why = memo === undefined ? ['missing'] : changes(memo.inputs, inputs);
+    const why = memo === undefined ? [this.#firstTime] : changes(memo.inputs, inputs);
     if (memo !== undefined && why.length === 0) {
       if (isThere(memo.content)) return memo.content;
-      why.push('output deleted');
+      why.push('its cached bytes were deleted');
     }
+    const kinds = inputs.map(({ name, version }) => ({ name, version }));
     const started = this.#now();
     const content = await rule.run();
     const same = memo !== undefined && memo.content.digest === content.digest;
@@ -86,7 +88,7 @@ export class Engine {
     const entry: ExecutionEntry = {
       rule: rule.name,
       why,
-      inputs,
+      inputs: kinds,
       outcome: same ? 'backdated' : 'changed',
       digest: content.digest,
       sizeBytes: content.sizeBytes,
@@ -95,7 +97,7 @@ export class Engine {
     };
     this.#log.push(entry);
     if (this.#log.length > LOG_ENTRIES) this.#log.shift();
-    this.#memos.set(rule.name, { inputs, content: kept, entry });
+    this.#memos.set(rule.name, { inputs: kinds, content: kept, entry });
     this.#unsaved = true;
     return kept;
   }
@@ -104,7 +106,10 @@ export class Engine {
     if (this.#path === undefined) return;
     try {
       const kept = JSON.parse(readFileSync(this.#path, 'utf8')) as { version: string; memos: [string, Memo][] };
-      if (kept.version !== this.#version) return;
+      if (kept.version !== this.#version) {
+        this.#firstTime = 'the rules changed since the build before';
+        return;
+      }
       for (const [name, memo] of kept.memos) this.#memos.set(name, memo);
     } catch {
       this.#memos.clear();
@@ -112,15 +117,15 @@ export class Engine {
   }
 }
 
-/** Which inputs differ, in words. */
+/** Which inputs differ, a sentence each. */
 function changes(before: readonly InputVersion[], after: readonly InputVersion[]): string[] {
   const known = new Map(before.map((input) => [input.name, input.version]));
   const words: string[] = [];
-  for (const { name, version } of after) {
+  for (const { name, version, changed } of after) {
     const was = known.get(name);
     known.delete(name);
     if (was === undefined) words.push(`${name} is new`);
-    else if (was !== version) words.push(`${name} changed (${was} -> ${version})`);
+    else if (was !== version) words.push(changed?.(was) ?? `${name} changed from ${was} to ${version}`);
   }
   for (const name of known.keys()) words.push(`${name} is gone`);
   return words;

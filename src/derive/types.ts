@@ -15,6 +15,8 @@ export interface Content {
 export interface InputVersion {
   readonly name: string;
   readonly version: string;
+  /** A change from an earlier version as one sentence, for `ctx explain`. */
+  readonly changed?: (was: string) => string;
 }
 
 /** How one derived file is made. Rules never import rules: what they need of each other they ask of who wires them. */
@@ -28,7 +30,7 @@ export interface Rule {
 /** One run of a rule. */
 export interface ExecutionEntry {
   readonly rule: string;
-  /** Why it was stale, in words. */
+  /** Why it was stale: one sentence a reason. */
   readonly why: readonly string[];
   readonly inputs: readonly InputVersion[];
   /** `backdated`: it ran, and gave the bytes of before. */

@@ -1,5 +1,5 @@
 // Where a session's folds stood: read on open so that a restart folds at most one epoch. A cache like any other.
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PACK_RULE_VERSION } from '../context/pack-policy.ts';
 import type { RecallChoice } from '../search/recall.ts';
@@ -30,7 +30,6 @@ export function readCheckpoint(cache: string, blocks: number): Checkpoint | unde
 }
 
 export function writeCheckpoint(cache: string, checkpoint: Checkpoint): void {
-  mkdirSync(cache, { recursive: true, mode: 0o700 });
   const path = join(cache, 'checkpoint.json');
   writeFileSync(`${path}.new`, JSON.stringify(checkpoint), { mode: 0o600 });
   renameSync(`${path}.new`, path);

@@ -3,14 +3,17 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
+import { ARTIFACT_LISTING } from '../context/child.ts';
 import type { OrderLog } from '../journal/types.ts';
 
 /** Control files whose versions are recorded. */
 export const RECORDED_CONTROLS = ['context/budget', 'context/gc.policy', 'context/policy.yaml', 'context/tools.json'] as const;
-const CHILD_FILES = ['status', 'result.md', 'refs.jsonl'] as const;
+const CHILD_FILES = ['status', 'agent', 'session', 'result.md', 'refs.jsonl'] as const;
 /** Larger files are not recorded: no pack could hold them. */
 export const MAX_INPUT_BYTES: number = 4 << 20;
 const MAX_PINNED_FILES = 1024;
+/** Artifacts of one child that are listed. */
+const MAX_ARTIFACTS = 256;
 
 /** Inputs whose change begins a new epoch: the prefix depends on them. */
 export function affectsPrefix(path: string): boolean {
@@ -48,11 +51,12 @@ export class InputWatch {
   }
 
   #look(path: string): boolean {
+    const listed = path.endsWith(`/${ARTIFACT_LISTING}`);
     const stats = lstat(join(this.#directory, path));
     if (stats === undefined) return false;
     const signature = `${stats.ino} ${stats.size} ${stats.mtimeNs} ${stats.ctimeNs}`;
     if (this.#seen.get(path) === signature) return false;
-    const bytes = read(join(this.#directory, path));
+    const bytes = listed ? listing(join(this.#directory, path)) : read(join(this.#directory, path));
     if (bytes === undefined) return false;
     // Racily clean (git's term): a second write in the same tick would leave the same signature.
     if (BigInt(this.#now()) * 1_000_000n - stats.ctimeNs > 50_000_000n) this.#seen.set(path, signature);
@@ -71,8 +75,23 @@ export class InputWatch {
     for (const id of names(join(this.#directory, 'context/child'))) {
       for (const file of CHILD_FILES)
         if (isFile(join(this.#directory, 'context/child', id, file))) paths.push(`context/child/${id}/${file}`);
+      if (lstat(join(this.#directory, 'context/child', id, 'artifact'))?.isDirectory() === true)
+        paths.push(`context/child/${id}/${ARTIFACT_LISTING}`);
     }
     return paths;
+  }
+}
+
+/** Names in a child's artifact directory, one a line; directories end in a slash. Its own time changes with its names. */
+function listing(path: string): Buffer | undefined {
+  try {
+    const entries = readdirSync(path, { withFileTypes: true })
+      .filter((entry) => (entry.isFile() || entry.isDirectory()) && !entry.name.startsWith('.') && !entry.name.includes('\n'))
+      .map((entry) => `${entry.name}${entry.isDirectory() ? '/' : ''}\n`)
+      .sort(byBytes);
+    return Buffer.from(entries.slice(0, MAX_ARTIFACTS).join(''));
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,9 +1,21 @@
 // Where derived bytes lie in the cache: blobs by digest, and the growing files of an epoch.
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readdirSync, renameSync, statSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { digestOf } from '../abi/digest.ts';
+import { CACHE_DIR } from '../abi/session-files.ts';
 import type { Content } from '../derive/types.ts';
 import type { Extent } from '../journal/types.ts';
 
@@ -32,7 +44,7 @@ export class BlobFiles {
     const sizeBytes = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length;
     if (!this.#swept) this.#sweep();
     if (statSync(path, { throwIfNoEntry: false })?.size !== sizeBytes) {
-      mkdirSync(this.#directory, { recursive: true });
+      makeInCache(this.#directory);
       writeFileSync(`${path}.new`, bytes, { mode: 0o600 });
       renameSync(`${path}.new`, path);
     }
@@ -122,7 +134,7 @@ export class GrowingFile {
     this.#pending = [];
     this.#pendingChars = 0;
     if (this.#fd === undefined) {
-      mkdirSync(dirname(this.path), { recursive: true });
+      makeInCache(dirname(this.path));
       this.#fd = openSync(this.path, 'wx', 0o600);
     }
     for (let at = 0; at < bytes.length;) at += writeSync(this.#fd, bytes, at);
@@ -155,7 +167,7 @@ export class EpochNames {
   }
 
   #sweep(): void {
-    mkdirSync(this.#directory, { recursive: true });
+    makeInCache(this.#directory);
     const found = new Map<number, string[]>();
     for (const name of readdirSync(this.#directory)) {
       const number = Number(/^epoch-([0-9]+)\./.exec(name)?.[1] ?? 0);
@@ -166,6 +178,13 @@ export class EpochNames {
     for (const number of numbers.slice(0, -KEPT_EPOCHS)) for (const name of found.get(number) ?? []) remove(join(this.#directory, name));
     for (const number of numbers.slice(-KEPT_EPOCHS)) this.#live.push(join(this.#directory, `epoch-${number}`));
   }
+}
+
+/** DRV-7: makes the cache (or a directory in it) again when it was deleted, never the session that it belonged to. */
+export function makeInCache(directory: string): void {
+  if (existsSync(directory)) return;
+  if (basename(directory) !== basename(CACHE_DIR)) makeInCache(dirname(directory));
+  mkdirSync(directory, { mode: 0o700 });
 }
 
 function remove(path: string): void {

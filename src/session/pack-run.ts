@@ -41,6 +41,15 @@ export interface PackIdentity {
   readonly agent: string;
 }
 
+/** What changed between two versions of the pack, as one sentence. */
+export function packChange(was: string, is: string, reason: string): string {
+  const [before, after] = [was.split(' '), is.split(' ')] as const;
+  if (was === '' || before[0] !== after[0]) return `a new epoch began at message ${after[0]?.split('/')[3]}: ${reason}`;
+  const added = Number(after[1]) - Number(before[1]);
+  if (added > 0) return `${added} item${added === 1 ? ' was' : 's were'} appended to the ${before[1]} of this epoch`;
+  return 'a message without text was appended';
+}
+
 export class PackRun {
   readonly #history: SessionHistory;
   readonly #folds: SectionFolds;
@@ -291,7 +300,7 @@ export class PackRun {
         recallFrom(
           {
             index: history.indexThrough(cut - 1),
-            message: (line) => history.lines.at(line),
+            message: (line) => history.lines.near(line),
             known: this.recalled,
           },
           counter,

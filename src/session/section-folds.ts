@@ -5,7 +5,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SectionKind, StreamPosition } from '../context/pack-source.ts';
 import { decisionsFold } from '../context/decisions.ts';
 import { factsFold } from '../context/facts.ts';
-import { refsFold } from '../context/refs.ts';
+import { refsFileText, refsFold } from '../context/refs.ts';
+import type { RefState } from '../context/refs.ts';
+import type { Row } from '../context/rows.ts';
 import { summaryFold } from '../context/summary.ts';
 import { todoFold } from '../context/todo.ts';
 import { BLOCK_LINES } from '../context/types.ts';
@@ -71,6 +73,11 @@ export class SectionFolds {
   /** Blocks below `cut`, then every contribution up to the position. */
   text(kind: SectionKind, cut: number, position: StreamPosition, limitBytes?: number): string {
     return SECTION_FOLDS[kind].text(this.#viewAt(cut, position)[kind], limitBytes);
+  }
+
+  /** refs.jsonl as a file, with the rows of children. */
+  refsFile(cut: number, position: StreamPosition, children: readonly Row[]): string {
+    return refsFileText(this.#viewAt(cut, position).refs as RefState, children);
   }
 
   #viewAt(cut: number, position: StreamPosition): Record<SectionKind, unknown> {

@@ -1,9 +1,12 @@
 // One session's deriver: the order log is brought up to what the asker knew, then rules answer from it.
 // Everything here is a cache but the order log and the recorded inputs; deleting `context/.cache` changes no byte.
-import { mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { digestOf } from '../abi/digest.ts';
 import { CtxError } from '../abi/errors.ts';
 import { CACHE_DIR } from '../abi/session-files.ts';
+import { childRefRows, readChildren } from '../context/child.ts';
+import type { ChildView } from '../context/child.ts';
 import { PACK_RULE_VERSION } from '../context/pack-policy.ts';
 import type { SectionKind } from '../context/pack-source.ts';
 import { Engine } from '../derive/engine.ts';
@@ -13,9 +16,9 @@ import { terms } from '../search/terms.ts';
 import { planCacheGc, removeCacheFiles } from './cache-gc.ts';
 import { CHECKPOINT_VERSION, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import { InputWatch } from './input-watch.ts';
-import { BlobFiles } from './output-files.ts';
+import { BlobFiles, makeInCache } from './output-files.ts';
 import { findPackPosition } from './pack-at.ts';
-import { PackRun } from './pack-run.ts';
+import { packChange, PackRun } from './pack-run.ts';
 import { SectionFolds } from './section-folds.ts';
 import { excerptOf, SessionHistory } from './session-history.ts';
 import type { DeriverServices } from './services.ts';
@@ -44,6 +47,28 @@ export function readContent(content: Content): Buffer {
   return Buffer.concat(
     content.extents.map((extent) => readFileSync(extent.path).subarray(extent.offsetBytes, extent.offsetBytes + extent.sizeBytes)),
   );
+}
+
+/** Inode numbers are used again; with the time of birth they are not. */
+function identityOf(directory: string): string {
+  const stats = statSync(directory, { bigint: true, throwIfNoEntry: false });
+  return stats === undefined ? '' : `${stats.dev} ${stats.ino} ${stats.birthtimeNs}`;
+}
+
+function messagesInput(lines: number): InputVersion {
+  return {
+    name: 'messages',
+    version: `${lines} lines`,
+    changed: (was) => `messages.jsonl grew from ${Number.parseInt(was, 10)} to ${lines} lines`,
+  };
+}
+
+function contributionsInput(count: number): InputVersion {
+  const changed = (was: string): string => {
+    const added = count - Number(was);
+    return added === 1 ? 'one contribution was added' : `${added} contributions were added`;
+  };
+  return { name: 'contributions', version: `${count}`, changed };
 }
 
 type PackFile = 'pack.json' | 'pack.md' | 'prompt.json';
@@ -82,12 +107,14 @@ class Deriver implements InspectableDeriver {
   #building = '';
   #usedMs: number;
   #closed = false;
+  readonly #place: string;
 
   constructor(directory: string, services: DeriverServices) {
     this.#directory = directory;
     this.#services = services;
     this.#cache = join(directory, CACHE_DIR);
     this.#usedMs = 0;
+    this.#place = identityOf(directory);
     this.#parts = this.#open();
   }
 
@@ -198,6 +225,7 @@ class Deriver implements InspectableDeriver {
         this.#usedMs,
       );
       if (!options.dryRun && plan.length > 0) {
+        this.#save();
         this.#closeParts();
         removeCacheFiles(this.#directory, plan);
         this.#parts = this.#open();
@@ -227,7 +255,7 @@ class Deriver implements InspectableDeriver {
   }
 
   #open(): Parts {
-    mkdirSync(this.#cache, { recursive: true, mode: 0o700 });
+    makeInCache(this.#cache);
     const engine = new Engine(join(this.#cache, 'memos.json'), PACK_RULE_VERSION, this.#services.now);
     const history = new SessionHistory(this.#directory, this.#cache, this.#services);
     const blobs = new BlobFiles(join(this.#cache, 'out'));
@@ -300,7 +328,9 @@ class Deriver implements InspectableDeriver {
 
   async #fetchPack(name: PackFile): Promise<Content> {
     const { engine, history, pack } = this.#parts;
-    const inputs = (): readonly InputVersion[] => [{ name: 'pack', version: this.#packVersion }];
+    const inputs = (): readonly InputVersion[] => [
+      { name: 'pack', version: this.#packVersion, changed: (was) => packChange(was, this.#packVersion, pack.epoch?.reason ?? '') },
+    ];
     if (this.#packRevision === history.log.revision()) {
       const fresh = engine.fresh(name, inputs());
       if (fresh !== undefined) return fresh;
@@ -331,15 +361,34 @@ class Deriver implements InspectableDeriver {
     return engine.fetch({
       name,
       inputs: () => [
-        { name: 'messages', version: `${lines} lines` },
-        { name: 'contributions', version: `${history.contributions().length}` },
+        messagesInput(lines),
+        contributionsInput(history.contributions().length),
+        ...(kind === 'refs'
+          ? [{ name: 'children', version: this.#childrenVersion(), changed: () => 'files of a child agent changed' }]
+          : []),
       ],
-      run: () =>
-        blobs.content(
-          folds.text(kind, lines + 1, { line: lines, eventLine: history.log.last()?.eventLines ?? 0, order: history.log.length }),
-          this.#timeMs(),
-        ),
+      run: () => {
+        const position = { line: lines, eventLine: history.log.last()?.eventLines ?? 0, order: history.log.length };
+        const text =
+          kind === 'refs' ? folds.refsFile(lines + 1, position, childRefRows(this.#children())) : folds.text(kind, lines + 1, position);
+        return blobs.content(text, this.#timeMs());
+      },
     });
+  }
+
+  /** Files of children as recorded, by path. */
+  #childFiles(): readonly (readonly [path: string, digest: string])[] {
+    return [...this.#parts.history.log.inputsAsOf()].filter(([path]) => path.startsWith('context/child/'));
+  }
+
+  #childrenVersion(): string {
+    const files = this.#childFiles();
+    return files.length === 0 ? 'none' : `${files.length} files ${digestOf(JSON.stringify(files)).slice(7, 19)}`;
+  }
+
+  #children(): readonly ChildView[] {
+    const { log } = this.#parts.history;
+    return readChildren(new Map(this.#childFiles().map(([path, digest]) => [path, log.inputBytes(digest)])));
   }
 
   async #fetchSwapIndex(): Promise<Content> {
@@ -347,7 +396,9 @@ class Deriver implements InspectableDeriver {
     const { engine, swap } = this.#parts;
     return engine.fetch({
       name: 'swap/index.jsonl',
-      inputs: () => [{ name: 'cut', version: `${swap.cut}` }],
+      inputs: () => [
+        { name: 'cut', version: `${swap.cut}`, changed: (was) => `the pack's tail now begins at message ${swap.cut} (before: ${was})` },
+      ],
       run: () => swap.index(swap.cut, this.#timeMs()),
     });
   }
@@ -357,7 +408,7 @@ class Deriver implements InspectableDeriver {
     const { engine, history, swap } = this.#parts;
     return engine.fetch({
       name: 'dedup/index.jsonl',
-      inputs: () => [{ name: 'messages', version: `${history.messages.lines} lines` }],
+      inputs: () => [messagesInput(history.messages.lines)],
       run: () => swap.dedupIndex(this.#timeMs()),
     });
   }
@@ -400,6 +451,8 @@ class Deriver implements InspectableDeriver {
   /** DRV-3: checkpoint, then indexes, then memos: what is written later never depends on what is not there yet. */
   #save(): void {
     const { pack, folds, history, engine, swap } = this.#parts;
+    // DRV-7: a session that was renamed or removed leaves nothing where it was, nor in another that has its name now.
+    if (identityOf(this.#directory) !== this.#place || !existsSync(this.#cache)) return;
     writeCheckpoint(this.#cache, {
       version: CHECKPOINT_VERSION,
       resets: pack.resets.save(),

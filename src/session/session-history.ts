@@ -1,6 +1,5 @@
 // One session's history with everything derived from it line by line: block records, contributions, the search index.
 // All of it lies in the cache directory, grows with history and never changes; deleting it only costs time.
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { digestOf } from '../abi/digest.ts';
@@ -18,6 +17,7 @@ import { BlockStore } from './block-store.ts';
 import { ContributionLog } from './contribution-log.ts';
 import { mapHistory, mapWhole, searchDoc } from './map-history.ts';
 import { MessageLines } from './message-lines.ts';
+import { makeInCache } from './output-files.ts';
 import type { SectionHistory } from './section-folds.ts';
 import type { DeriverServices } from './services.ts';
 
@@ -43,7 +43,6 @@ export class SessionHistory implements SectionHistory {
   constructor(directory: string, cache: string, services: DeriverServices) {
     this.#services = services;
     this.#cache = cache;
-    mkdirSync(cache, { recursive: true });
     this.log = openOrderLog(directory, { now: services.now });
     this.messages = openHistory(directory, 'messages.jsonl', this.log);
     this.events = openHistory(directory, 'events.jsonl', this.log);
@@ -53,7 +52,11 @@ export class SessionHistory implements SectionHistory {
   }
 
   get index(): TermIndex {
-    return (this.#index ??= this.#services.openRecall(join(this.#cache, 'recall')));
+    if (this.#index === undefined) {
+      makeInCache(this.#cache);
+      this.#index = this.#services.openRecall(join(this.#cache, 'recall'));
+    }
+    return this.#index;
   }
 
   /** 0..1 of the block records and index that are there. */
@@ -124,7 +127,6 @@ export class SessionHistory implements SectionHistory {
   }
 
   close(): void {
-    this.save();
     this.#index?.close();
     this.blocks.close();
     this.log.close();

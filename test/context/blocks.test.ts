@@ -95,6 +95,37 @@ test('a block of tool calls alone is summed up by its tools', () => {
   expect(mapBlock(linesOf(journal([call('ls'), call('cat'), call('ls')]))).summary).toBe('Tools: ls ×2, cat');
 });
 
+test('markdown and marks for a harness do not reach a summary; numbers of a listing do not reach a row', () => {
+  const listing = Array.from({ length: 300 }, (_, n) => `${String(n + 1).padStart(6)}→const value${n} = ${n};`).join('\n');
+  const history = journal([
+    { role: 'user', content: '**Please** fix `redact.go` and __init__.' },
+    {
+      role: 'assistant',
+      content: null,
+      tool_calls: [{ id: 'c1', type: 'function', function: { name: 'Read', arguments: '{"path":"a.ts"}' } }],
+    },
+    { role: 'tool', tool_call_id: 'c1', content: listing },
+    { role: 'assistant', content: '**Decision (corrected):** `/healthz` is always 200 while the process lives.' },
+    { role: 'user', content: 'Thank you! ###STOP###' },
+  ]);
+  const record = mapBlock(linesOf(history));
+  expect(record.summary).toBe(
+    'Asked: Please fix `redact.go` and __init__. · Answered: Decision (corrected): `/healthz` is always 200 while the process lives.',
+  );
+  expect(record.decisions.map((entry) => entry.decision)).toEqual(['`/healthz` is always 200 while the process lives.']);
+  expect(record.outputs[0]?.summary).toMatch(/^Read a\.ts: const value0 = 0; const value1/);
+});
+
+test('a confirmed proposal keeps its words', () => {
+  const history = journal([
+    { role: 'assistant', content: 'The total is $305. Please confirm if you would like to proceed.' },
+    { role: 'user', content: 'Yes, please proceed.' },
+  ]);
+  expect(mapBlock(linesOf(history)).decisions.map((entry) => entry.decision)).toEqual([
+    'Confirmed: The total is $305. Please confirm if you would like to proceed.',
+  ]);
+});
+
 test('"okay, thank you" confirms nothing', () => {
   const history = journal([
     { role: 'assistant', content: 'I recommend that you call the airline. Should I wait?' },

@@ -11,7 +11,7 @@ const files = new Map<string, Buffer | string>([
     'context/child/rev-123/refs.jsonl',
     '{"path":"/repo/src/lock.ts","kind":"file","summary":"reviewed"}\nnot json\n{"kind":"file"}\n{"path":"x.md","kind":"odd"}\n',
   ],
-  ['context/child/rev-123/artifact/names.patch', 'diff'],
+  ['context/child/rev-123/artifact/', 'names.patch\n'],
   ['context/child/b/status', 'odd'],
   ['context/child/.x/status', 'done'],
   ['context/pinned/a.md', ''],
@@ -35,10 +35,7 @@ test('children are read from their files, in id order; odd values fall back', ()
 });
 
 test('CTX-13: a child result is merged as a result ref, its artifacts and its own refs', () => {
-  const rows = childRefRows(readChildren(files))
-    .split('\n')
-    .slice(0, -1)
-    .map((line) => JSON.parse(line) as Record<string, string>);
+  const rows = childRefRows(readChildren(files)).map(({ id, fields }) => ({ id, ...fields }) as Record<string, string>);
   expect(rows.map((row) => [row['id'], row['kind'], row['path']])).toEqual([
     ['c-rev-123', 'child_result', 'context/child/rev-123/result.md'],
     ['c-rev-123:names.patch', 'artifact', 'context/child/rev-123/artifact/names.patch'],

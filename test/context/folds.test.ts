@@ -165,6 +165,30 @@ describe('contributions', () => {
     expect(text).toMatch(/^Up to 64\.\n\n- .*\[messages:65-128\]\n$/);
   });
 
+  test('CTX-15: an open item that a planning tool no longer lists is gone; what is done or contributed stays', () => {
+    const plan = (line: number, ...items: [text: string, done: boolean][]): BlockRecord['todos'] =>
+      items.map(([text, done]) => ({ line, text, done, planned: true }));
+    const record = block(1, {
+      todos: [
+        ...plan(3, ['Write it', true], ['Test it', false], ['Ship it', false]),
+        ...plan(9, ['Ship it', false], ['Tell them', false]),
+        { line: 12, text: 'By hand', done: false },
+        ...plan(20, ['Tell them', false]),
+      ],
+    });
+    const kept = contribution(1, 5, { type: 'context.todo', text: 'Test it', done: false });
+    const shown = (parts: readonly (BlockRecord | Contribution)[]): string[] =>
+      textOf(todoFold, parts)
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => line.replace(/ \(.*/, ''));
+    expect(shown([record])).toEqual(['- [x] Write it', '- [ ] Tell them', '- [ ] By hand']);
+    expect(shown([record, kept])).toEqual(['- [x] Write it', '- [ ] Test it', '- [ ] Tell them', '- [ ] By hand']);
+    expect(shown([kept, record])).toEqual(shown([record, kept]));
+    const again = block(65, { todos: plan(70, ['Tell them', false], ['Ship it', false]) });
+    expect(shown([record, again])).toContain('- [ ] Ship it');
+  });
+
   test('CTX-8: what was written to todo.md reads back; later statements flip its boxes and add items', () => {
     const own = '# Plan\n\n- [ ] Tag the release\n- [ ] rest\n';
     const written = contribution(3, 64, wholeFileEvent('todo.md', own));

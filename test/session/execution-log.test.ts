@@ -1,5 +1,5 @@
 // What runs and what does not: one "fresh is not rebuilt" test for every derived file, and the edits around us.
-import { readdirSync, rmSync, utimesSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { DERIVED_FIXED } from '../../src/abi/session-files.ts';
@@ -25,7 +25,7 @@ describe('what is rebuilt', () => {
     expect(await s.read(name)).toBe(first);
     expect(s.deriver.engine.log).toEqual([]);
     const why = await s.deriver.explain(name, s.revision);
-    expect(why).toMatchObject({ file: `context/${name}`, why: ['missing'] });
+    expect(why).toMatchObject({ file: `context/${name}`, why: ['there is no earlier build'] });
   });
 
   test('appending a message makes the pack stale and not what it did not touch', async () => {
@@ -58,6 +58,78 @@ describe('what is rebuilt', () => {
     s.event({ type: 'context.decision', decision: 'use NATS' });
     expect(await s.read('decisions.jsonl')).toContain('use NATS');
     expect(await s.read('pack.md')).toContain('use NATS');
+  });
+
+  test('explain says each reason in one sentence', async () => {
+    const s = session({ 'context/budget': '600\n' });
+    const why = async (name: string): Promise<unknown> => (await s.deriver.explain(name, s.revision))['why'];
+    s.append({ role: 'user', content: 'hello' });
+    for (const name of ['pack.json', 'facts.jsonl', 'refs.jsonl', 'swap/index.jsonl']) await s.read(name);
+    s.append({ role: 'assistant', content: 'hi' });
+    s.event({ type: 'context.fact', text: 'the port is 8080' });
+    s.put('context/child/rev-1/result.md', 'done\n');
+    s.notify();
+    expect(await why('facts.jsonl')).toEqual(['messages.jsonl grew from 1 to 2 lines', 'one contribution was added']);
+    expect(await why('refs.jsonl')).toContain('files of a child agent changed');
+    expect(await why('pack.json')).toEqual(['3 items were appended to the 1 of this epoch']);
+    s.append({ role: 'assistant', content: [{ type: 'thinking', thinking: 'hm' }] });
+    s.notify();
+    expect(await why('pack.json')).toEqual(['a message without text was appended']);
+    s.append({ role: 'assistant', content: 'words and more words '.repeat(100) });
+    s.append({ role: 'user', content: 'and now a long one, '.repeat(60) });
+    s.notify();
+    expect(await why('pack.json')).toEqual(['a new epoch began at message 5: the budget is used up']);
+    for (let n = 0; n < 20; n++) s.append({ role: 'assistant', content: `turn ${n}: ${'words '.repeat(40)}` });
+    s.notify();
+    expect(await why('swap/index.jsonl')).toEqual([expect.stringMatching(/^the pack's tail now begins at message \d+ \(before: 1\)$/)]);
+  });
+
+  test('CTX-13: refs.jsonl has a row for each child result, its artifacts and its refs; a retraction removes one', async () => {
+    const s = session();
+    s.append({ role: 'user', content: 'ask the reviewer' });
+    s.put('context/child/rev-1/agent', 'reviewer\n');
+    s.put('context/child/rev-1/status', 'done\n');
+    s.put('context/child/rev-1/result.md', '# Review\n\nTwo names are wrong.\n');
+    s.put('context/child/rev-1/artifact/names.patch', 'diff');
+    s.put('context/child/rev-1/refs.jsonl', '{"path":"/repo/lock.ts","kind":"file","summary":"reviewed"}\n');
+    const rows = async (): Promise<Record<string, string>[]> =>
+      (await s.read('refs.jsonl'))
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line) as Record<string, string>);
+    const found = await rows();
+    expect(found.map(({ id, kind, path, summary }) => [id, kind, path, summary])).toEqual([
+      ['c-rev-1', 'child_result', 'context/child/rev-1/result.md', 'done reviewer: Review'],
+      ['c-rev-1:names.patch', 'artifact', 'context/child/rev-1/artifact/names.patch', 'from child rev-1'],
+      ['c-rev-1:ref-1', 'file', '/repo/lock.ts', 'reviewed'],
+    ]);
+    for (const row of found) expect([row['id'], s.deriver.resolve(row['source'] ?? '')]).toEqual([row['id'], expect.anything()]);
+    s.put('context/child/rev-1/artifact/more.patch', 'diff');
+    expect((await rows()).map(({ id }) => id)).toContain('c-rev-1:more.patch');
+    s.event({ type: 'context.retract', target: 'c-rev-1', file: 'refs.jsonl' });
+    expect((await rows()).map(({ id }) => id)).not.toContain('c-rev-1');
+    s.remove('context/child/rev-1');
+    expect(await rows()).toEqual([]);
+  });
+
+  test('DRV-7: a session that is renamed or removed while it is open leaves nothing at its old place', async () => {
+    for (const how of ['rename', 'replace', 'remove'] as const) {
+      const s = new TestSession();
+      for (let n = 0; n < 140; n++) s.append({ role: n % 2 === 0 ? 'user' : 'assistant', content: `turn ${n}` });
+      for (const name of DERIVED_FIXED) await s.read(name);
+      s.append({ role: 'user', content: 'one more' });
+      const moved = `${s.directory}-moved`;
+      if (how === 'remove') rmSync(s.directory, { recursive: true });
+      else renameSync(s.directory, moved);
+      if (how === 'replace') mkdirSync(join(s.directory, 'context/.cache'), { recursive: true });
+      await s.deriver.close();
+      expect([how, existsSync(s.directory) ? readdirSync(join(s.directory, 'context/.cache')) : 'gone']).toEqual([
+        how,
+        how === 'replace' ? [] : 'gone',
+      ]);
+      s.journals.close();
+      rmSync(s.root, { recursive: true });
+    }
   });
 
   test('touching mtime alone does not rebuild anything', async () => {
