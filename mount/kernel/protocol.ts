@@ -89,6 +89,8 @@ export const FATTR = {
 export const FOPEN = { DIRECT_IO: 1, KEEP_CACHE: 2, NONSEEKABLE: 4, CACHE_DIR: 8, NOFLUSH: 32 } as const;
 
 export const GETATTR_FH = 1;
+/** The write comes from the page cache: someone wrote to a mapping. */
+export const WRITE_CACHE = 1;
 export const WRITE_LOCKOWNER = 2;
 export const WRITE_KILL_SUIDGID = 4;
 export const OPEN_KILL_SUIDGID = 1;

@@ -20,6 +20,7 @@ import {
   REQUEST_BUFFER_BYTES,
   REQUEST_TIMEOUT_BIT,
   WANTED_INIT_BITS,
+  WRITE_CACHE,
   WRITE_KILL_SUIDGID,
   WRITE_LOCKOWNER,
 } from './protocol.ts';
@@ -309,6 +310,8 @@ export class KernelServer {
     const owner = (flags & WRITE_LOCKOWNER) !== 0 ? this.#owner(words[16] as number, words[17] as number) : '';
     const start = IN_HEADER + 40;
     const handle = this.#handleOf();
+    // JRN-34: pages of a mapping are no lines: taken as an append they would repeat what is there.
+    if ((flags & WRITE_CACHE) !== 0 && handle.mode.directIo === true) throw fail('EPERM', 'this file is not written through a mapping');
     if ((flags & WRITE_KILL_SUIDGID) !== 0) handle.dropSetId();
     const count = handle.write(this.#u64(12), this.#in.subarray(start, start + size), owner, words[18] as number);
     return this.#when(

@@ -1,5 +1,5 @@
-// Paths below the store and stat(2) of them. Names are latin1 strings of their raw bytes, so that any
-// byte sequence the kernel allows survives; a path goes to the system as a string when it is ASCII.
+// Paths below the store and stat(2) of them. Two kinds, never mixed: a text path (the store, homes, sessions: what `fs` takes),
+// and a byte path (ordinary areas): a latin1 string of its raw bytes, so that any byte sequence the kernel allows survives.
 import * as fs from 'node:fs';
 import { fail } from './types.ts';
 import type { Attr } from './types.ts';
@@ -7,7 +7,12 @@ import type { Attr } from './types.ts';
 // eslint-disable-next-line no-control-regex
 const NON_ASCII = /[^\x00-\x7f]/;
 
-/** A latin1-encoded byte path as `fs` wants it. */
+/** The byte path of a text path: where an ordinary area begins. */
+export function bytePath(text: string): string {
+  return NON_ASCII.test(text) ? Buffer.from(text).toString('latin1') : text;
+}
+
+/** A byte path as `fs` wants it: a string when it is ASCII. */
 export function native(path: string): string | Buffer {
   return NON_ASCII.test(path) ? Buffer.from(path, 'latin1') : path;
 }
@@ -49,14 +54,28 @@ export function toAttr(stat: fs.BigIntStats): Attr {
   };
 }
 
-/** lstat(2), or undefined when there is no such name. */
+/** lstat(2) of a text path, or undefined when there is no such name. */
 export function lstat(path: string): fs.BigIntStats | undefined {
+  return fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
+}
+
+/** lstat(2) of a byte path, or undefined when there is no such name. */
+export function lstatBytes(path: string): fs.BigIntStats | undefined {
   return fs.lstatSync(native(path), { bigint: true, throwIfNoEntry: false });
 }
 
 /** A directory itself: a symbolic link in the store is never followed to one. */
 export function isDirectory(path: string): boolean {
   return lstat(path)?.isDirectory() === true;
+}
+
+/** A directory that belongs here but is missing, as in a copy of the store that dropped empty ones. Owner and mode of its parent. */
+export function restoreDirectory(path: string): void {
+  if (lstat(path) !== undefined) return;
+  const parent = fs.lstatSync(path.slice(0, path.lastIndexOf('/')));
+  fs.mkdirSync(path, { mode: parent.mode & 0o777 });
+  if (process.getuid?.() === 0) fs.lchownSync(path, parent.uid, parent.gid);
+  fs.chmodSync(path, parent.mode & 0o777);
 }
 
 export function lstatOrFail(path: string): fs.BigIntStats {

@@ -1,6 +1,6 @@
 // `context/`: control files, derived files, contributions, pinned/ and child/.
 import { CONTEXT_CONTROLS, CONTEXT_DERIVED } from '../abi/session-files.ts';
-import { lstat, lstatOrFail, toAttr } from './backing.ts';
+import { bytePath, lstat, lstatOrFail, restoreDirectory, toAttr } from './backing.ts';
 import type { Owner } from './bytes-node.ts';
 import { contributeWhole, takesContributions } from './contribution.ts';
 import { ControlNode } from './control-node.ts';
@@ -25,18 +25,22 @@ export class ContextDirectory extends TreeNode implements PathParent {
   constructor(session: Session) {
     super();
     this.session = session;
+    for (const path of ['', '/pinned', '/child']) restoreDirectory(`${this.#directory()}${path}`);
     this.#temporary = new TemporaryNames(`${session.directory}/.tmp/context`);
   }
 
-  path(): string {
+  #directory(): string {
     return `${this.session.directory}/context`;
+  }
+  path(): string {
+    return bytePath(this.#directory());
   }
   /** Something in pinned/ or child/ changed: a recorded input. */
   changed(relative: string): void {
     this.session.inputChanged(`context/${relative}`);
   }
   attr(): Attr {
-    return toAttr(lstatOrFail(this.path()));
+    return toAttr(lstatOrFail(this.#directory()));
   }
   #owner(): Owner {
     const attr = this.attr();
@@ -61,7 +65,7 @@ export class ContextDirectory extends TreeNode implements PathParent {
   }
 
   #ordinary(name: string): TreeNode {
-    const stat = lstat(`${this.path()}/${name}`);
+    const stat = lstat(`${this.#directory()}/${name}`);
     if (stat === undefined) throw fail('ENOENT', 'no such directory');
     let area = this.#areas.get(name);
     if (area === undefined) this.#areas.set(name, (area = new OrdinaryArea(this.session.options.deriver)));

@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { constants } from 'node:fs';
 import type { ControlRequest } from '../abi/control.ts';
 import { MAX_INPUT_BYTES } from '../session/input-watch.ts';
-import { lstatOrFail, native } from './backing.ts';
+import { bytePath, native } from './backing.ts';
 import { newSessionPath } from './session-access.ts';
 import type { Session } from './sessions.ts';
 import type { Store } from './store.ts';
@@ -63,13 +63,14 @@ function copyInputs(store: Store, from: string, to: string): readonly string[] {
     fs.copyFileSync(`${from}/${name}`, `${to}/${name}`);
   const { uid, gid } = fs.lstatSync(to);
   const leftOut: string[] = [];
+  const own = (path: string): void => (store.isRoot ? fs.lchownSync(native(path), uid, gid) : undefined);
   for (const area of ['context/pinned', 'context/child'])
-    copyTree(`${from}/${area}`, `${to}/${area}`, area, (path) => store.own(path, uid, gid), leftOut);
+    copyTree(bytePath(`${from}/${area}`), bytePath(`${to}/${area}`), area, own, leftOut);
   return leftOut;
 }
 
 /**
- * Names are latin1 strings of their bytes. Symbolic links are copied as links and never followed, neither to read nor to give
+ * Byte paths. Symbolic links are copied as links and never followed, neither to read nor to give
  * away: their owner may point them anywhere. A file too large for any pack is shared by reflink or left out, because this
  * runs on the thread that serves the mount; so are FIFOs and sockets.
  */
@@ -87,15 +88,15 @@ function copyTree(from: string, to: string, relative: string, own: (path: string
       leftOut.push(Buffer.from(name, 'latin1').toString('utf8'));
       continue;
     }
-    const stat = lstatOrFail(source);
+    const stat = fs.lstatSync(native(source));
     own(target);
-    fs.chmodSync(native(target), Number(stat.mode) & 0o777);
-    fs.utimesSync(native(target), Number(stat.atimeMs) / 1000, Number(stat.mtimeMs) / 1000);
+    fs.chmodSync(native(target), stat.mode & 0o777);
+    fs.utimesSync(native(target), stat.atimeMs / 1000, stat.mtimeMs / 1000);
   }
 }
 
 function copyFile(source: string, target: string): boolean {
-  const large = Number(lstatOrFail(source).size) > MAX_INPUT_BYTES;
+  const large = fs.lstatSync(native(source)).size > MAX_INPUT_BYTES;
   try {
     fs.copyFileSync(
       native(source),

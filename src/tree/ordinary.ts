@@ -2,7 +2,7 @@
 // Permission bits are enforced by the kernel (default_permissions); what is created belongs to the caller.
 import * as fs from 'node:fs';
 import { constants } from 'node:fs';
-import { lstat, native, nativeUtf8, toAttr } from './backing.ts';
+import { lstatBytes, native, nativeUtf8, toAttr } from './backing.ts';
 import { getXattr, listXattr, makeNode, removeXattr, rename2, setOpenTimes, setTimes, setXattr } from './libc.ts';
 import type { DeriverClient } from './deriver-client.ts';
 import { DirectoryHandle, fail, Handle, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Slow, TreeNode } from './types.ts';
@@ -49,6 +49,7 @@ export class OrdinaryArea {
 
 /** A directory that ordinary nodes can live in. */
 export interface PathParent {
+  /** Byte path in the store. */
   path(): string;
   /** A change below this directory: `relative` names what changed (for recorded inputs). */
   changed(relative: string): void;
@@ -112,14 +113,14 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   attr(): Attr {
     for (const handle of this.open_) return toAttr(fs.fstatSync(handle.fd, { bigint: true }));
     if (this.aliases.length === 0 && this.#orphan !== undefined) return this.#orphan;
-    const stat = lstat(this.path());
+    const stat = lstatBytes(this.path());
     if (stat === undefined) throw fail('ENOENT', 'no such file');
     return toAttr(stat);
   }
 
   override lookup(name: string): TreeNode {
     if (this.type !== S_IFDIR) throw fail('ENOTDIR', 'not a directory');
-    const stat = lstat(this.#child(name));
+    const stat = lstatBytes(this.#child(name));
     if (stat === undefined) throw fail('ENOENT', 'no such file');
     return this.area.nodeAt(this, name, stat);
   }
@@ -139,7 +140,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     const setgid = (parent.mode & S_ISGID) !== 0;
     if (this.area.isRoot) fs.lchownSync(native(path), caller.uid, setgid ? parent.gid : caller.gid);
     if (mode !== undefined) fs.chmodSync(native(path), mode & 0o7777);
-    const stat = lstat(path);
+    const stat = lstatBytes(path);
     if (stat === undefined) throw fail('ENOENT', 'removed while it was created');
     this.changed(name);
     return this.area.nodeAt(this, name, stat);
@@ -155,7 +156,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
       constants.O_NONBLOCK |
       (flags & constants.O_TRUNC) |
       (flags & constants.O_EXCL);
-    const existed = lstat(this.#child(name)) !== undefined;
+    const existed = lstatBytes(this.#child(name)) !== undefined;
     const fd = fs.openSync(native(this.#child(name)), open, mode & 0o7777);
     try {
       const node = existed ? (this.lookup(name) as OrdinaryNode) : this.#adopt(name, caller, mode);
@@ -200,7 +201,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   }
 
   override unlink(name: string): void {
-    const stat = lstat(this.#child(name));
+    const stat = lstatBytes(this.#child(name));
     if (stat === undefined) throw fail('ENOENT', 'no such file');
     if ((Number(stat.mode) & S_IFMT) === S_IFDIR) throw fail('EISDIR', 'is a directory');
     fs.unlinkSync(native(this.#child(name)));
@@ -209,7 +210,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   }
 
   override rmdir(name: string): void {
-    const stat = lstat(this.#child(name));
+    const stat = lstatBytes(this.#child(name));
     if (stat === undefined) throw fail('ENOENT', 'no such directory');
     fs.rmdirSync(native(this.#child(name)));
     this.#gone(name, stat);
@@ -228,9 +229,9 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     if (!(parent instanceof OrdinaryNode) || parent.area !== this.area) throw fail('EXDEV', 'a rename may not leave its area');
     const from = this.#free(name);
     const to = parent.#free(newName);
-    const source = lstat(from);
+    const source = lstatBytes(from);
     if (source === undefined) throw fail('ENOENT', 'no such file');
-    const target = lstat(to);
+    const target = lstatBytes(to);
     if (flags === 0) fs.renameSync(native(from), native(to));
     else rename2(utf8Path(from), utf8Path(to), flags);
     // rename(2) of two names of one file changes nothing.
@@ -329,7 +330,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
       type: direntType(entry),
       ino: UNKNOWN_INO,
       node: () => {
-        const stat = lstat(this.#child(entry.name));
+        const stat = lstatBytes(this.#child(entry.name));
         return stat === undefined ? undefined : this.area.nodeAt(this, entry.name, stat);
       },
     }));

@@ -1,7 +1,7 @@
 // home/<uid>/agent/<agent>/session/<session>, and the same below shared/<name>.
 import * as fs from 'node:fs';
 import { isObjectName, isReservedSession, isUidName } from '../abi/names.ts';
-import { isDirectory, lstat, lstatOrFail } from './backing.ts';
+import { bytePath, isDirectory, lstat, lstatOrFail, restoreDirectory } from './backing.ts';
 import { FixedDirectory } from './bytes-node.ts';
 import { OrdinaryNode } from './ordinary.ts';
 import type { PathParent } from './ordinary.ts';
@@ -31,6 +31,7 @@ export class HomeDirectory extends PlaceNode {
   override mkdir(name: string, _mode: number, caller: Caller): TreeNode {
     if (!isUidName(name)) throw fail('EINVAL', 'a home is named by its uid');
     if (caller.uid !== 0 && name !== String(caller.uid)) throw fail('EPERM', 'a home belongs to its uid');
+    if (lstat(`${this.backing}/${name}`) !== undefined) throw fail('EEXIST', 'exists');
     makeHome(this.store, Number(name), caller.uid === Number(name) ? caller.gid : Number(name));
     return this.lookup(name);
   }
@@ -42,10 +43,19 @@ export class HomeDirectory extends PlaceNode {
   }
 }
 
+const HOME_DIRECTORIES = ['agent', 'wiki', 'image'] as const;
+
 export function makeHome(store: Store, uid: number, gid: number): void {
-  const home = `${store.root}/home/${uid}`;
-  store.makeDirectory(home, 0o700, uid, gid);
-  for (const name of ['agent', 'wiki', 'image']) store.makeDirectory(`${home}/${name}`, 0o755, uid, gid);
+  // Made aside, then renamed: a crash in between leaves no half of a home.
+  const aside = `${store.root}/home/.new-${process.pid}-${uid}-${Date.now()}`;
+  try {
+    store.makeDirectory(aside, 0o700, uid, gid);
+    for (const name of HOME_DIRECTORIES) store.makeDirectory(`${aside}/${name}`, 0o755, uid, gid);
+    fs.renameSync(aside, `${store.root}/home/${uid}`);
+  } catch (error) {
+    fs.rmSync(aside, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 /** `home/<uid>`: agent/, wiki/, image/; mode 0700. */
@@ -55,11 +65,12 @@ class UserDirectory extends PlaceNode implements PathParent {
 
   constructor(store: Store, backing: string) {
     super(store, backing);
+    for (const name of HOME_DIRECTORIES) restoreDirectory(`${backing}/${name}`);
     this.#agents = new AgentsDirectory(store, `${backing}/agent`);
     this.#images = new FixedDirectory(super.attr(), Date.now(), () => new Map());
   }
   path(): string {
-    return this.backing;
+    return bytePath(this.backing);
   }
   changed(): void {}
   override attr(): Attr {
@@ -122,6 +133,7 @@ class AgentDirectory extends PlaceNode {
   readonly #sessions: SessionsDirectory;
   constructor(store: Store, backing: string) {
     super(store, backing);
+    restoreDirectory(`${backing}/session`);
     this.#sessions = new SessionsDirectory(store, `${backing}/session`);
   }
   override lookup(name: string): TreeNode {
@@ -211,7 +223,7 @@ export class SharedDirectory extends PlaceNode implements PathParent {
   readonly #spaces: Map<string, SharedSpace> = new Map();
 
   path(): string {
-    return this.backing;
+    return bytePath(this.backing);
   }
   changed(): void {}
   override attr(): Attr {
@@ -248,16 +260,18 @@ export class SharedDirectory extends PlaceNode implements PathParent {
 
 class SharedSpace extends OrdinaryNode {
   readonly #store: Store;
+  readonly #agentPath: string;
   #agents: AgentsDirectory | undefined;
 
   constructor(store: Store, key: string, parent: PathParent, name: string) {
     super(store.area, key, S_IFDIR, parent, name);
     this.#store = store;
+    this.#agentPath = `${store.root}/shared/${name}/agent`;
   }
   override lookup(name: string): TreeNode {
     if (name !== 'agent') return super.lookup(name);
-    if (!isDirectory(`${this.path()}/agent`)) throw fail('ENOENT', 'no such directory');
-    return (this.#agents ??= new AgentsDirectory(this.#store, `${this.path()}/agent`));
+    if (!isDirectory(this.#agentPath)) throw fail('ENOENT', 'no such directory');
+    return (this.#agents ??= new AgentsDirectory(this.#store, this.#agentPath));
   }
   override mkdir(name: string, mode: number, caller: Caller): TreeNode {
     const made = super.mkdir(name, mode, caller);

@@ -1,6 +1,6 @@
 // The root of /ctx, and everything that hangs on it.
 import { CONTROL_FILE } from '../abi/control.ts';
-import { lstatOrFail, syntheticAttr } from './backing.ts';
+import { bytePath, lstatOrFail, syntheticAttr } from './backing.ts';
 import { BytesName, FixedDirectory } from './bytes-node.ts';
 import { ControlChannel } from './control-channel.ts';
 import type { PathParent } from './ordinary.ts';
@@ -56,7 +56,7 @@ export class RootDirectory extends TreeNode implements PathParent {
   }
 
   path(): string {
-    return this.store.root;
+    return bytePath(this.store.root);
   }
   changed(): void {}
   attr(): Attr {

@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { isObjectName } from '../abi/names.ts';
 import { initialControls } from '../session/controls.ts';
-import { lstatOrFail, native, toAttr } from './backing.ts';
+import { lstatOrFail, toAttr } from './backing.ts';
 import { OrdinaryArea } from './ordinary.ts';
 import { SessionDirectory } from './session-dir.ts';
 import type { Sessions } from './sessions.ts';
@@ -36,7 +36,7 @@ export class Store {
   }
 
   own(path: string, uid: number, gid: number): void {
-    if (this.isRoot) fs.lchownSync(native(path), uid, gid);
+    if (this.isRoot) fs.lchownSync(path, uid, gid);
   }
 
   makeDirectory(path: string, mode: number, uid: number, gid: number): void {

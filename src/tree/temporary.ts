@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { OrdinaryArea, OrdinaryNode } from './ordinary.ts';
 import type { PathParent } from './ordinary.ts';
-import { native } from './backing.ts';
+import { bytePath, native } from './backing.ts';
 import { DEFAULT_MAX_LINE_BYTES } from '../abi/session-files.ts';
 import { fail, S_IFDIR } from './types.ts';
 
@@ -23,7 +23,7 @@ export class TemporaryNames {
     if (fs.existsSync(this.#path)) this.#sweep();
     else if (make) fs.mkdirSync(this.#path, { recursive: true, mode: 0o755 });
     else return undefined;
-    return (this.#node = new OrdinaryNode(new OrdinaryArea(), '', S_IFDIR, new Root(this.#path), '.'));
+    return (this.#node = new OrdinaryNode(new OrdinaryArea(), '', S_IFDIR, new Root(bytePath(this.#path)), '.'));
   }
 
   /**
@@ -32,7 +32,7 @@ export class TemporaryNames {
    */
   read(name: string): Buffer {
     const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
-    const path = native(`${this.#path}/${name}`);
+    const path = native(`${bytePath(this.#path)}/${name}`);
     if (fs.lstatSync(path).isSymbolicLink()) throw fail('EPERM', 'a symbolic link cannot take this name');
     const fd = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     try {
