@@ -26,7 +26,7 @@ export interface PackPolicy {
 }
 
 /** Bytes of messages.jsonl in one grid cell, for each token of budget: so a cold build tokenizes a bounded part of history. */
-export const CELL_BYTES_PER_TOKEN = 32;
+export const CELL_BYTES_PER_TOKEN = 16;
 const TAIL_SHARE = 0.4;
 const MESSAGE_SHARE = 0.25;
 const OUTPUT_SHARE = 0.125;

@@ -3,7 +3,7 @@
 // History is cut into fixed blocks of BLOCK_LINES messages. `mapBlock` looks at one block alone and gives a BlockRecord;
 // the deriver keeps BlockRecords in an append-only cache file (so: small, plain JSON, no undefined, no tokens).
 // Folds walk BlockRecords and contributions in stream order and render one derived file each. A fold's state is plain JSON
-// (the deriver checkpoints it and clones it with structuredClone) and stays bounded at a million messages.
+// (the deriver checkpoints it, and copies it by its fields: rows are replaced, never changed) and stays bounded at a million messages.
 import type { MessageView } from '../abi/records.ts';
 
 export const BLOCK_LINES = 64;

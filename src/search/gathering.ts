@@ -1,10 +1,10 @@
-// Rows that are not written yet: for each term a chain through one log of (term, row) pairs, newest first. Filled by one
-// write a pair, asked by following the chain, written in the order of hashes.
-import { PostingsWriter, roomFor } from './postings.ts';
+// Rows that are not written yet: one log of term ids in the order of rows. Filled by one write a term, asked by reading the
+// log, written in the order of hashes.
+import { PostingsWriter } from './postings.ts';
 import type { PostingsSink } from './postings.ts';
 import { TermScan, grown } from './term-scan.ts';
 
-/** Pairs that are gathered at most: 8 bytes each. */
+/** Terms of rows that are gathered at most: 4 bytes each, 8 while they are written. */
 const MOST_PAIRS = 5 << 20;
 
 /** One thread works on one gathering at a time; the words it knows are shared by all of them. */
@@ -12,15 +12,14 @@ const scans: TermScan[] = [];
 
 export class Gathering {
   readonly #scan: TermScan = scans.pop() ?? new TermScan();
-  /** By term id: log index + 1 of its newest pair; 0 when it has none. */
-  #newest: Int32Array = new Int32Array(4096);
+  /** Rows with a term, by term id. */
   #counts: Int32Array = new Int32Array(4096);
-  /** Ids with pairs. */
-  #ids: Int32Array = new Int32Array(4096);
-  #used = 0;
-  #before: Int32Array = new Int32Array(1 << 14);
-  #rows: Int32Array = new Int32Array(1 << 14);
+  #log: Int32Array = new Int32Array(1 << 14);
   #pairs = 0;
+  #firstRow = 0;
+  /** Where each row ends in the log. */
+  #ends: Int32Array = new Int32Array(1024);
+  #rows = 0;
 
   constructor() {
     if (this.#scan.full) this.#scan.clear();
@@ -35,90 +34,105 @@ export class Gathering {
     return this.#pairs > MOST_PAIRS || this.#scan.full;
   }
 
-  /** Gathers a passage as this row (rows ascend); returns its number of terms, repeats included. */
+  /** Gathers a passage as this row (rows follow each other); returns its number of terms, repeats included. */
   add(row: number, text: string): number {
     const scan = this.#scan;
     scan.scan(text);
     const { distinct, ids } = scan;
     if (distinct === 0) return scan.count;
-    while (scan.size > this.#newest.length) {
-      this.#newest = grown(this.#newest, Int32Array);
-      this.#counts = grown(this.#counts, Int32Array);
-      this.#ids = grown(this.#ids, Int32Array);
-    }
-    while (this.#pairs + distinct > this.#rows.length) {
-      this.#rows = grown(this.#rows, Int32Array);
-      this.#before = grown(this.#before, Int32Array);
-    }
+    if (this.#rows === 0) this.#firstRow = row;
+    while (scan.size > this.#counts.length) this.#counts = grown(this.#counts, Int32Array);
+    while (this.#pairs + distinct > this.#log.length) this.#log = grown(this.#log, Int32Array);
+    if (this.#rows === this.#ends.length) this.#ends = grown(this.#ends, Int32Array);
+    const counts = this.#counts;
     let pairs = this.#pairs;
     for (let i = 0; i < distinct; i += 1) {
       const id = ids[i] as number;
-      const before = this.#newest[id] as number;
-      if (before === 0) this.#ids[this.#used++] = id;
-      this.#before[pairs] = before;
-      this.#rows[pairs] = row;
-      pairs += 1;
-      this.#newest[id] = pairs;
-      this.#counts[id] = (this.#counts[id] as number) + 1;
+      this.#log[pairs++] = id;
+      counts[id] = (counts[id] as number) + 1;
     }
     this.#pairs = pairs;
+    this.#ends[this.#rows++] = pairs;
     return scan.count;
   }
 
   /** Rows of a term, ascending. */
-  rowsOf(term: string): Int32Array {
-    if (this.#pairs === 0) return new Int32Array(0);
+  rowsOf(term: string): readonly number[] {
     const id = this.#scan.idOf(term);
-    const count = this.#counts[id] ?? 0;
-    const rows = new Int32Array(count);
-    if (count > 0) this.#follow(id, count, rows);
+    const rows: number[] = [];
+    let row = 0;
+    for (let left = this.#counts[id] ?? 0, at = -1; left > 0; left -= 1) {
+      at = this.#log.indexOf(id, at + 1);
+      while ((this.#ends[row] as number) <= at) row += 1;
+      rows.push(this.#firstRow + row);
+    }
     return rows;
   }
 
   /** Writes every term and begins anew. */
   write(sink: PostingsSink): void {
     const scan = this.#scan;
-    const writer = new PostingsWriter(sink);
-    // The upper half of the hash and the place in `#ids`, as one number: sorted natively.
-    const keys = new Float64Array(this.#used);
-    for (let i = 0; i < this.#used; i += 1) keys[i] = scan.top(this.#ids[i] as number) * PLACES + i;
-    keys.sort();
-    const order = new Int32Array(this.#used);
-    for (let i = 0; i < this.#used; i += 1) order[i] = this.#ids[(keys[i] as number) % PLACES] as number;
-    for (let i = 1; i < order.length; i += 1)
-      for (let at = i; at > 0; at -= 1) {
-        const [left, right] = [order[at - 1] as number, order[at] as number];
-        if (scan.top(left) !== scan.top(right) || scan.low(left) <= scan.low(right)) break;
-        order[at - 1] = right;
-        order[at] = left;
+    const order = this.#order();
+    // Each term's rows side by side, in the order in which terms are written: one pass through the log.
+    const next = new Int32Array(this.#counts.length);
+    let total = 0;
+    for (let i = 0; i < order.length; i += 1) {
+      const id = order[i] as number;
+      next[id] = total;
+      total += this.#counts[id] as number;
+    }
+    const rows = new Int32Array(total);
+    const log = this.#log;
+    for (let row = 0, at = 0; row < this.#rows; row += 1) {
+      const number = this.#firstRow + row;
+      for (const end = this.#ends[row] as number; at < end; at += 1) {
+        const id = log[at] as number;
+        const to = next[id] as number;
+        rows[to] = number;
+        next[id] = to + 1;
       }
-    let rows: Int32Array = new Int32Array(1024);
-    for (const id of order) {
+    }
+    const writer = new PostingsWriter(sink);
+    for (let i = 0; i < order.length; i += 1) {
+      const id = order[i] as number;
       const count = this.#counts[id] as number;
-      rows = roomFor(rows, count);
-      this.#follow(id, count, rows);
-      writer.term(scan.top(id), scan.low(id), rows, count);
-      this.#newest[id] = 0;
-      this.#counts[id] = 0;
+      writer.term(scan.top(id), scan.low(id), rows, (next[id] as number) - count, count);
     }
     writer.end();
-    this.#used = 0;
+    this.#counts.fill(0);
     this.#pairs = 0;
+    this.#rows = 0;
     if (scan.full) scan.clear();
+  }
+
+  /** Ids with rows in the order of their hashes. */
+  #order(): Int32Array {
+    const scan = this.#scan;
+    const known = Math.min(scan.size, this.#counts.length);
+    let used = 0;
+    for (let id = 0; id < known; id += 1) if (this.#counts[id] !== 0) used += 1;
+    // The upper half of the hash and the id as one number: sorted natively.
+    const keys = new Float64Array(used);
+    for (let id = 0, at = 0; id < known; id += 1) if (this.#counts[id] !== 0) keys[at++] = scan.top(id) * PLACES + id;
+    keys.sort();
+    const order = new Int32Array(used);
+    for (let i = 0; i < used; i += 1) {
+      const id = (keys[i] as number) % PLACES;
+      let at = i;
+      for (; at > 0; at -= 1) {
+        const before = order[at - 1] as number;
+        if (scan.top(before) !== scan.top(id) || scan.low(before) <= scan.low(id)) break;
+        order[at] = before;
+      }
+      order[at] = id;
+    }
+    return order;
   }
 
   /** Gives its words to the next gathering of this thread. */
   close(): void {
     this.#pairs = 0;
     if (scans.length === 0) scans.push(this.#scan);
-  }
-
-  #follow(id: number, count: number, into: Int32Array): void {
-    let at = this.#newest[id] as number;
-    for (let i = count - 1; i >= 0; i -= 1) {
-      into[i] = this.#rows[at - 1] as number;
-      at = this.#before[at - 1] as number;
-    }
   }
 }
 

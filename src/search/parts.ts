@@ -151,7 +151,7 @@ export class Parts {
         count += cursor.reader.count;
         ended = !cursor.next() || ended;
       }
-      writer.term(top, low, this.#rows, count);
+      writer.term(top, low, this.#rows, 0, count);
       if (ended) left = left.filter((cursor) => !cursor.ended);
     }
     writer.end();

@@ -33,8 +33,8 @@ export class PostingsWriter {
     this.#sink = sink;
   }
 
-  /** Terms come in the order of their hashes; `rows[0 .. count - 1]` ascend. */
-  term(top: number, low: number, rows: Int32Array, count: number): void {
+  /** Terms come in the order of their hashes; `rows[from .. from + count - 1]` ascend. */
+  term(top: number, low: number, rows: Int32Array, from: number, count: number): void {
     // All terms with one upper half are in one block, so that it alone finds the block.
     if (this.#used >= BLOCK_BYTES && top !== this.#top) this.#flush();
     if (this.#used === 0) {
@@ -48,13 +48,13 @@ export class PostingsWriter {
     this.#bytes[this.#used++] = low >>> 8;
     this.#number(count);
     if (count <= HOT_ROWS) {
-      this.#rows(rows, count);
+      this.#rows(rows, from, count);
       return;
     }
     const own = new PostingsWriter(this.#sink);
     own.#ensure(5 * count);
-    own.#rows(rows, count);
-    this.#number(rows[HOT_ROWS] as number);
+    own.#rows(rows, from, count);
+    this.#number(rows[from + HOT_ROWS] as number);
     this.#number(this.#sink.run(own.#bytes.subarray(0, own.#used)));
   }
 
@@ -62,9 +62,9 @@ export class PostingsWriter {
     if (this.#used > 0) this.#flush();
   }
 
-  #rows(rows: Int32Array, count: number): void {
+  #rows(rows: Int32Array, from: number, count: number): void {
     let before = 0;
-    for (let i = 0; i < count; i += 1) {
+    for (let i = from; i < from + count; i += 1) {
       const row = rows[i] as number;
       this.#number(row - before);
       before = row;

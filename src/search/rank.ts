@@ -47,24 +47,57 @@ export function rank(segments: readonly Segment[], query: readonly WeightedTerm[
   }
   const rarities = frequency.map((df) => (df === 0 ? 0 : idf(df, total)));
   const value = query.map(({ weight }, i) => weight * (rarities[i] as number));
-  const best = new Map<number, SearchHit>();
+  const best = new Best(limit);
   for (const { segment, through, rows } of found) {
-    const scores = new Int32Array(through + 1);
+    if (scores.length <= through) scores = new Int32Array(through * 2);
     const touched: number[] = [];
-    rows.forEach((list, i) => {
-      for (const row of list) {
+    for (let i = 0; i < rows.length; i += 1) {
+      const worth = value[i] as number;
+      for (const row of rows[i] as readonly number[]) {
         if (scores[row] === 0) touched.push(row);
-        scores[row] = (scores[row] as number) + (value[i] as number);
+        scores[row] = (scores[row] as number) + worth;
       }
-    });
+    }
     for (const row of touched) {
-      const line = segment.lineOf(row);
-      const score = Math.floor(((scores[row] as number) * (NORM[segment.lengthOf(row)] as number)) / 256);
-      if ((best.get(line)?.score ?? -1) < score) best.set(line, { line, score });
+      best.add(segment.lineOf(row), Math.floor(((scores[row] as number) * (NORM[segment.lengthOf(row)] as number)) / 256));
+      scores[row] = 0;
     }
   }
-  const hits = [...best.values()].sort((a, b) => b.score - a.score || b.line - a.line).slice(0, limit);
-  return { hits, rarities };
+  return { hits: best.hits(), rarities };
+}
+
+/** Score by row of one segment; all zero between segments. */
+let scores: Int32Array = new Int32Array(1024);
+
+/** The best lines, each with the score of its best row. Holds a few times `limit` candidates, however many are added. */
+class Best {
+  readonly #limit: number;
+  #candidates: SearchHit[] = [];
+  /** No line below this can be among the best. */
+  #least = -1;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  add(line: number, score: number): void {
+    if (score < this.#least) return;
+    this.#candidates.push({ line, score });
+    if (this.#candidates.length >= 8 * this.#limit + 256) this.#candidates = this.hits();
+  }
+
+  hits(): SearchHit[] {
+    const seen = new Set<number>();
+    const kept: SearchHit[] = [];
+    for (const hit of this.#candidates.sort((a, b) => b.score - a.score || b.line - a.line)) {
+      if (kept.length === this.#limit) break;
+      if (seen.has(hit.line)) continue;
+      seen.add(hit.line);
+      kept.push(hit);
+    }
+    if (kept.length === this.#limit) this.#least = kept.at(-1)?.score ?? -1;
+    return kept;
+  }
 }
 
 function gather(segment: Segment, through: number, query: readonly WeightedTerm[], frequency: number[]): readonly (readonly number[])[] {

@@ -23,6 +23,8 @@ export interface Postings {
 /** What a flush leaves unwritten: it is indexed again after a restart. */
 const UNWRITTEN_LINES = 256;
 const UNWRITTEN_PAIRS = 1 << 16;
+/** What is not written is searched by reading it. */
+const MOST_OPEN_PAIRS = 1 << 18;
 
 const asked = new TermScan();
 
@@ -101,7 +103,7 @@ export class Segment {
     const gathering = (this.#gathering ??= new Gathering());
     for (const { line, text } of docs) {
       // Whole documents only, so that what is written ends with a line.
-      if (gathering.full) this.#write(line - 1);
+      if (gathering.full || (this.#mode === 'open' && gathering.pairs > MOST_OPEN_PAIRS)) this.#write(line - 1);
       for (const { start, end } of passages(text)) {
         const count = gathering.add(this.#rows + 1, start === 0 && end === text.length ? text : text.slice(start, end));
         if (count > 0) this.#push(line - this.baseLine - 1, Math.min(255, count));

@@ -1,19 +1,22 @@
 // The bulk form of `terms`: the distinct terms of a passage as numbers. ASCII words are scanned in place and looked up by
 // hash, so a word is analysed once for each filling of the cache. A term is known by 48 bits of its hash: two terms of one
 // segment share them with a probability below one in a thousand, and then only find each other's lines as candidates.
-import { analyseAscii, terms } from './terms.ts';
+import { MAX_TERM, analyseAscii, terms } from './terms.ts';
 
 /** Longer words are analysed each time. */
 const CACHED_WORD = 32;
+const HASH_A = 0x811c9dc5;
+const HASH_B = 0x41c6ce57;
 const SLOTS = 1 << 17;
 const ENTRIES = 1 << 16;
 const POOL_UNITS = 1 << 20;
 /** Terms that may be known at once (ids must fit beside 32 bits of hash in a double). */
 const MOST_TERMS = 1 << 20;
 
-/** 1: ASCII letter or digit; 2: any unit beyond ASCII. */
+/** Odd: ASCII letter (1) or digit (3); 2: any unit beyond ASCII. */
 const KIND = new Uint8Array(1 << 16).fill(2, 0x80);
-for (const unit of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789') KIND[unit.charCodeAt(0)] = 1;
+for (const unit of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz') KIND[unit.charCodeAt(0)] = 1;
+for (const unit of '0123456789') KIND[unit.charCodeAt(0)] = 3;
 
 export class TermScan {
   /** Terms of the last passage, repeats included. */
@@ -67,13 +70,35 @@ export class TermScan {
 
   /** The term's id, given now if it has none. */
   idOf(term: string): number {
-    let a = 0x811c9dc5;
-    let b = 0x41c6ce57;
+    let a = HASH_A;
+    let b = HASH_B;
     for (let i = 0; i < term.length; i += 1) {
       const unit = term.charCodeAt(i);
       a = Math.imul(a ^ unit, 0x01000193);
       b = Math.imul(b ^ unit, 0x5f356495);
     }
+    return this.#idOfHash(a, b);
+  }
+
+  /** A word of digits is its own term, without leading zeros: it needs neither a string nor the cache. */
+  #idOfDigits(start: number, end: number): number {
+    const units = this.#units;
+    let at = start;
+    while (at < end - 1 && units[at] === 0x30) at += 1;
+    const to = Math.min(end, at + MAX_TERM);
+    let a = HASH_A;
+    let b = HASH_B;
+    for (; at < to; at += 1) {
+      const unit = units[at] as number;
+      a = Math.imul(a ^ unit, 0x01000193);
+      b = Math.imul(b ^ unit, 0x5f356495);
+    }
+    return this.#idOfHash(a, b);
+  }
+
+  #idOfHash(laneA: number, laneB: number): number {
+    let a = laneA;
+    let b = laneB;
     a = Math.imul(a ^ (a >>> 16), 0x85ebca6b) ^ Math.imul(b ^ (b >>> 13), 0xc2b2ae35);
     b = Math.imul(b ^ (b >>> 16), 0x85ebca6b) ^ Math.imul(a ^ (a >>> 13), 0xc2b2ae35);
     return this.#termId((a ^ (a >>> 15)) >>> 0, (b ^ (b >>> 14)) & 0xffff);
@@ -103,7 +128,9 @@ export class TermScan {
       }
       const start = i;
       let hash = 0x811c9dc5;
-      while (KIND[unit] === 1) {
+      let kinds = 3;
+      for (let kind = KIND[unit] as number; (kind & 1) === 1; kind = KIND[unit] as number) {
+        kinds &= kind;
         hash = Math.imul(hash ^ unit, 0x01000193);
         i += 1;
         if (i === end) break;
@@ -112,7 +139,8 @@ export class TermScan {
       if (i < end && KIND[unit] === 2) {
         while (i < end && KIND[units[i] as number] !== 0) i += 1;
         this.#plain(text.slice(start, i));
-      } else if (i - start > CACHED_WORD) this.#plain(text.slice(start, i));
+      } else if (kinds === 3) this.#met(this.#idOfDigits(start, i));
+      else if (i - start > CACHED_WORD) this.#plain(text.slice(start, i));
       else this.#word(text, start, i, hash ^ (hash >>> 15));
     }
   }

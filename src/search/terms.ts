@@ -3,7 +3,7 @@ import { stem } from './stem.ts';
 import { IRREGULAR, STOP_WORDS } from './words.ts';
 
 /** Longer words (digests, base64) are known by their first characters. */
-const MAX_TERM = 24;
+export const MAX_TERM = 24;
 const MAX_KNOWN_WORDS = 1 << 16;
 
 const WORD = /[\p{L}\p{M}\p{N}]+/gu;

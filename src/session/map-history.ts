@@ -19,7 +19,9 @@ export interface MapTask {
   readonly lines: number;
   /** Where those lines' bytes lie. */
   readonly extents: readonly Extent[];
-  /** Build this segment of the search index from the same lines. */
+  /** Whether block records are wanted. */
+  readonly blocks: boolean;
+  /** Build this segment of the search index from the same lines: all of its lines, or its first ones. */
   readonly segment?: { readonly directory: string; readonly number: number };
 }
 
@@ -33,10 +35,11 @@ const SEARCHED_CHARS = 16_384;
 
 export function mapHistory(task: MapTask): MapResult {
   const blocks: MappedBlock[] = [];
-  const messages = readMessages(task);
-  if (task.segment !== undefined) buildSegment(task.segment.directory, task.segment.number, docsOf(mapped(messages, blocks)));
+  const messages = task.blocks ? mapped(readMessages(task), blocks) : readMessages(task);
+  const { segment } = task;
+  if (segment !== undefined) buildSegment(segment.directory, segment.number, docsOf(messages), task.firstLine + task.lines - 1);
   else
-    for (const _message of mapped(messages, blocks)) {
+    for (const _message of messages) {
       /* mapping is what iterating does */
     }
   return { blocks };

@@ -6,6 +6,7 @@ import type { HistoryReader } from '../journal/types.ts';
 const KEPT_BYTES = 12 << 20;
 const RUN_BYTES = 256 << 10;
 const RUN_LINES = 64;
+const NEAR_LINES = 4;
 
 export class MessageLines {
   readonly #history: HistoryReader;
@@ -20,7 +21,15 @@ export class MessageLines {
   at(line: number): MessageLine {
     const kept = this.#kept.get(line);
     if (kept !== undefined) return kept;
-    this.#readAround(line);
+    this.#readAround(line, RUN_LINES);
+    return this.#kept.get(line) ?? this.#one(line);
+  }
+
+  /** One message somewhere in history: only its next neighbours are read with it. */
+  near(line: number): MessageLine {
+    const kept = this.#kept.get(line);
+    if (kept !== undefined) return kept;
+    this.#readAround(line, NEAR_LINES);
     return this.#kept.get(line) ?? this.#one(line);
   }
 
@@ -36,17 +45,17 @@ export class MessageLines {
   }
 
   /** Reads the aligned run of lines around this one, less when they are large. */
-  #readAround(line: number): void {
+  #readAround(line: number, runLines: number): void {
     const history = this.#history;
-    let first = line - ((line - 1) % RUN_LINES);
-    let last = Math.min(history.lines, first + RUN_LINES - 1);
+    let first = line - ((line - 1) % runLines);
+    let last = Math.min(history.lines, first + runLines - 1);
     let start = history.offsetOfLine(first);
     let end = history.offsetOfLine(last + 1);
     if (end - start > RUN_BYTES) {
       first = last = line;
       start = history.offsetOfLine(line);
       end = history.offsetOfLine(line + 1);
-      for (let next = line - 1; next >= 1 && next > line - RUN_LINES; next--) {
+      for (let next = line - 1; next >= 1 && next > line - runLines; next--) {
         const offset = history.offsetOfLine(next);
         if (end - offset > RUN_BYTES) break;
         first = next;

@@ -50,7 +50,7 @@ export class SectionFolds {
   constructor(history: SectionHistory, checkpoint: SectionState | undefined) {
     this.#history = history;
     this.#older = checkpoint ?? emptyState();
-    this.#newer = structuredClone(this.#older);
+    this.#newer = copyState(this.#older);
   }
 
   /** The state to write into a checkpoint: everything later is folded from it. */
@@ -67,7 +67,7 @@ export class SectionFolds {
       await nextTurn();
       due = now() + sliceMs;
     }
-    if (this.#older.blocks + 4 * STRIDE_BLOCKS < this.#newer.blocks) this.#older = structuredClone(this.#newer);
+    if (this.#older.blocks + 4 * STRIDE_BLOCKS < this.#newer.blocks) this.#older = copyState(this.#newer);
   }
 
   /** Blocks below `cut`, then every contribution up to the position. */
@@ -84,7 +84,7 @@ export class SectionFolds {
     const view = this.#view;
     if (view !== undefined && view.cut === cut && view.eventLine === position.eventLine) return view.states;
     const whole = Math.floor((cut - 1) / BLOCK_LINES);
-    const state = structuredClone(this.#baseFor(whole));
+    const state = copyState(this.#baseFor(whole));
     this.#advance(state, whole);
     const first = whole * BLOCK_LINES + 1;
     if (first < cut) addBlock(state, this.#history.partial(first, cut - 1));
@@ -103,9 +103,9 @@ export class SectionFolds {
     if (whole < this.#newer.blocks) return this.#older;
     if (whole - this.#newer.blocks >= STRIDE_BLOCKS) {
       this.#older = this.#newer;
-      this.#newer = structuredClone(this.#older);
+      this.#newer = copyState(this.#older);
       this.#advance(this.#newer, whole);
-      if (this.#older.blocks < whole - 4 * STRIDE_BLOCKS) this.#older = structuredClone(this.#newer);
+      if (this.#older.blocks < whole - 4 * STRIDE_BLOCKS) this.#older = copyState(this.#newer);
     }
     return this.#newer;
   }
@@ -134,6 +134,22 @@ function emptyState(): SectionState {
   const states = {} as Record<SectionKind, unknown>;
   for (const kind of SECTION_KINDS) states[kind] = SECTION_FOLDS[kind].initial();
   return { blocks: 0, contributions: 0, states };
+}
+
+/**
+ * A copy that may be folded on. Folds replace rows and never change them, so rows are shared: only what holds them is
+ * copied (arrays, arrays in arrays, and records that are fields of a state).
+ */
+export function copyState(state: SectionState): SectionState {
+  const states = {} as Record<SectionKind, unknown>;
+  for (const kind of SECTION_KINDS)
+    states[kind] = Object.fromEntries(Object.entries(state.states[kind] as object).map(([name, value]) => [name, copyField(value)]));
+  return { blocks: state.blocks, contributions: state.contributions, states };
+}
+
+function copyField(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((item: unknown) => (Array.isArray(item) ? item.slice() : item));
+  return typeof value === 'object' && value !== null ? { ...value } : value;
 }
 
 function addBlock(state: SectionState, block: BlockRecord): void {

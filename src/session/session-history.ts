@@ -16,6 +16,7 @@ import type { SearchDoc } from '../search/types.ts';
 import { BlockStore } from './block-store.ts';
 import { ContributionLog } from './contribution-log.ts';
 import { mapHistory, mapWhole, searchDoc } from './map-history.ts';
+import type { MapResult, MapTask } from './map-history.ts';
 import { MessageLines } from './message-lines.ts';
 import { makeInCache } from './output-files.ts';
 import type { SectionHistory } from './section-folds.ts';
@@ -26,6 +27,8 @@ export const SLICE_MS = 8;
 /** Fewer missing blocks than this are mapped here, at once. */
 const POOL_BLOCKS = 32;
 const TASK_BLOCKS = 64;
+/** Fewer lines than this are indexed here. */
+const APART_LINES = 4096;
 const INDEX_BATCH = 64;
 
 export class SessionHistory implements SectionHistory {
@@ -94,7 +97,7 @@ export class SessionHistory implements SectionHistory {
   /** Block records and the index for every whole block of history. Long work goes to the pool and gives way here. */
   async prepare(): Promise<void> {
     const whole = Math.floor(this.messages.lines / BLOCK_LINES);
-    if (whole - this.blocks.count >= POOL_BLOCKS) await this.#mapMany(whole);
+    await this.#mapMany(whole);
     let due = this.#services.now() + SLICE_MS;
     while (this.blocks.count < whole) {
       this.#mapNext();
@@ -146,48 +149,66 @@ export class SessionHistory implements SectionHistory {
     this.index.add(docs, through);
   }
 
-  /** Cold: whole index segments (or runs of blocks) in parallel, appended in order. */
+  /** Cold: block records and segments of the index in parallel, each line read once where both are missing. */
   async #mapMany(whole: number): Promise<void> {
     const { pool } = this.#services;
     const from = this.blocks.count;
-    const run = async (first: number, count: number): Promise<void> => {
-      const firstLine = first * BLOCK_LINES + 1;
-      const lines = count * BLOCK_LINES;
-      const start = this.messages.offsetOfLine(firstLine);
-      const end = this.messages.offsetOfLine(firstLine + lines);
-      const number = segmentOfLine(firstLine);
-      const segment =
-        lines === SEGMENT_LINES && (firstLine - 1) % SEGMENT_LINES === 0 && this.#index === undefined
-          ? { segment: { directory: join(this.#cache, 'recall'), number } }
-          : {};
-      const task = { firstLine, lines, extents: this.messages.extents(start, end), ...segment };
+    const tasks = pool === undefined ? [] : this.#segmentTasks(whole);
+    // Blocks before those: of a segment that is built again from its first line, too.
+    const covered = tasks.find(({ blocks }) => blocks)?.firstLine;
+    const end = covered === undefined ? whole : (covered - 1) / BLOCK_LINES;
+    if (covered !== undefined || end - from >= POOL_BLOCKS)
+      for (let at = from; at < end; at += TASK_BLOCKS) tasks.push(this.#task(at, Math.min(TASK_BLOCKS, end - at), true));
+    tasks.sort((a, b) => a.firstLine - b.firstLine);
+    const pending = new Map<number, MapResult['blocks']>();
+    let done = 0;
+    const all = tasks.reduce((lines, task) => lines + task.lines, 0);
+    const run = async (task: MapTask): Promise<void> => {
       const result = pool === undefined ? mapHistory(task) : await pool.map(task);
-      pending.set(first, result.blocks);
+      if (task.blocks) pending.set((task.firstLine - 1) / BLOCK_LINES, result.blocks);
       for (let next = pending.get(this.blocks.count); next !== undefined; next = pending.get(this.blocks.count)) {
         pending.delete(this.blocks.count);
         this.blocks.append(next);
       }
-      this.#progress = this.blocks.count / whole;
+      done += task.lines;
+      this.#progress = done / all;
     };
-    const pending = new Map<number, Awaited<ReturnType<typeof mapHistory>>['blocks']>();
-    const segmentBlocks = SEGMENT_LINES / BLOCK_LINES;
-    const starts: { readonly first: number; readonly count: number }[] = [];
-    for (let at = from; at < whole;) {
-      const wholeSegment = pool !== undefined && at % segmentBlocks === 0 && at + segmentBlocks <= whole;
-      const count = wholeSegment ? segmentBlocks : Math.min(TASK_BLOCKS, whole - at, segmentBlocks - (at % segmentBlocks));
-      starts.push({ first: at, count });
-      at += count;
-    }
-    const width = pool === undefined ? 1 : pool.size + 1;
     let next = 0;
-    await Promise.all(
-      Array.from({ length: width }, async () => {
-        for (let start = starts[next++]; start !== undefined; start = starts[next++]) {
-          await run(start.first, start.count);
+    // All of them end before an error is told: until then the index stays closed.
+    const ends = await Promise.allSettled(
+      Array.from({ length: pool === undefined ? 1 : pool.size + 1 }, async () => {
+        for (let task = tasks[next++]; task !== undefined; task = tasks[next++]) {
+          await run(task);
           if (pool === undefined) await nextTurn();
         }
       }),
     );
+    for (const ended of ends) if (ended.status === 'rejected') throw ended.reason;
+  }
+
+  /** Segments of which so much is missing that they are built apart, from their first line. The index is closed meanwhile. */
+  #segmentTasks(whole: number): MapTask[] {
+    const through = whole * BLOCK_LINES;
+    if (through - this.index.lastLine < APART_LINES) return [];
+    const first = segmentOfLine(this.index.lastLine + 1);
+    this.index.close();
+    this.#index = undefined;
+    const tasks: MapTask[] = [];
+    const directory = join(this.#cache, 'recall');
+    for (let number = first; number * SEGMENT_LINES < through; number += 1) {
+      const block = (number * SEGMENT_LINES) / BLOCK_LINES;
+      const task = this.#task(block, Math.min(SEGMENT_LINES / BLOCK_LINES, whole - block), block >= this.blocks.count);
+      tasks.push({ ...task, segment: { directory, number } });
+    }
+    return tasks;
+  }
+
+  #task(first: number, count: number, blocks: boolean): MapTask {
+    const firstLine = first * BLOCK_LINES + 1;
+    const lines = count * BLOCK_LINES;
+    const start = this.messages.offsetOfLine(firstLine);
+    const end = this.messages.offsetOfLine(firstLine + lines);
+    return { firstLine, lines, blocks, extents: this.messages.extents(start, end) };
   }
 }
 
