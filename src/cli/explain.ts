@@ -29,9 +29,14 @@ export function registerExplain(program: Command, shell: Shell): void {
 
 /** The record with each reason as a sentence, and each recent rebuild on a line. Pure. */
 export function explanation(record: unknown): readonly string[] {
-  const { recent, why, ...rest } = (typeof record === 'object' && record !== null ? record : {}) as Record<string, unknown>;
+  const { recent, why, inputs, ...rest } = (typeof record === 'object' && record !== null ? record : {}) as Record<string, unknown>;
   const { file, ...more } = rest;
   const lines = [...outline({ file, why: sentence(why) }), ...outline(more)];
+  if (Array.isArray(inputs))
+    lines.push(
+      'inputs:',
+      ...inputs.map(({ name, version }: { name?: unknown; version?: unknown }) => `  ${String(name)}: ${String(version)}`),
+    );
   if (!Array.isArray(recent) || recent.length === 0) return lines;
   const rebuilds = (recent as readonly Record<string, unknown>[]).map(
     (entry) => `  ${String(entry['rule'])}: ${sentence(entry['why'])} (${String(entry['outcome'])}, ${String(entry['elapsed_ms'])} ms)`,

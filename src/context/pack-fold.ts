@@ -92,14 +92,14 @@ export class PackFold {
   contribution(position: StreamPosition, contribution: Contribution): void {
     this.#position = position;
     const { text } = this.#epoch;
-    const { type: _type, time: _time, ...said } = contribution.event;
-    const md = renderBlock(CONTRIBUTION_KIND[contribution.type], `events:${contribution.eventLine}`, clip(JSON.stringify(said)));
+    const kind = kindOf(contribution);
+    const md = renderBlock(kind, `events:${contribution.eventLine}`, clip(saidBy(contribution)));
     this.#append(
       text,
       [
         text.addition(
           {
-            kind: CONTRIBUTION_KIND[contribution.type],
+            kind,
             source: 'events.jsonl',
             range: `${contribution.eventLine}`,
             digest: this.source.eventDigest(contribution.eventLine),
@@ -165,6 +165,19 @@ const CONTRIBUTION_KIND: Readonly<Record<ContributionType, ItemKind>> = {
   'context.summary': 'summary',
   'context.retract': 'facts',
 };
+
+/** A retraction belongs to the file that it speaks of. */
+function kindOf({ type, event }: Contribution): ItemKind {
+  const file = /^(summary|facts|decisions|todo|refs)\.(?:md|jsonl)$/.exec(String(event['file']))?.[1];
+  return type === 'context.retract' && file !== undefined ? (file as ItemKind) : CONTRIBUTION_KIND[type];
+}
+
+/** A whole file as its text, anything else as the line that was appended. */
+function saidBy({ type, event }: Contribution): string {
+  const { type: _type, time: _time, target, content, ...said } = event;
+  if (typeof content === 'string') return content.replace(/\n+$/, '');
+  return JSON.stringify(type === 'context.retract' ? { retract: target, ...said } : said);
+}
 
 const CLIP_CHARS = 4096;
 

@@ -4,6 +4,7 @@
 // whatever the order in which blocks and contributions were folded.
 import { parseSource } from '../abi/ranges.ts';
 import { clipLine } from './sentences.ts';
+import { textHash } from './text-hash.ts';
 import { MAX_EXTRACTED_ITEMS } from './types.ts';
 import type { Contribution } from './types.ts';
 
@@ -114,13 +115,13 @@ export function takeLines(weighed: readonly number[], lineOf: (index: number) =>
     .join('');
 }
 
-/** Lower case, inner blanks and end marks dropped; long texts by a 53-bit hash (a collision merges two rows, the same way each time). */
+/** Lower case, inner blanks and end marks dropped; long texts by their hash (a collision merges two rows, the same way each time). */
 export function statementKey(text: string): string {
   const line = text.toLowerCase().replace(/[\s"'`*_]+/g, ' ');
   let end = line.length;
   while (end > 0 && ' .!;,:'.includes(line.charAt(end - 1))) end -= 1;
   const plain = line.slice(line.startsWith(' ') ? 1 : 0, end);
-  return plain.length <= 24 ? `=${plain}` : hash53(plain);
+  return plain.length <= 24 ? `=${plain}` : textHash(plain);
 }
 
 /** `f12`, and `f12-2` for the second of the same line. `counts` lives for one block. */
@@ -162,18 +163,4 @@ function inStream(a: Row, b: Row): number {
 
 function byWeight(a: Row, b: Row): number {
   return Number(b.event > 0) - Number(a.event > 0) || b.lastLine - a.lastLine || b.event - a.event || (a.id < b.id ? -1 : 1);
-}
-
-/** cyrb53: two mixed 32-bit lanes. */
-function hash53(text: string): string {
-  let a = 0xdeadbeef;
-  let b = 0x41c6ce57;
-  for (let i = 0; i < text.length; i += 1) {
-    const code = text.charCodeAt(i);
-    a = Math.imul(a ^ code, 0x9e3779b1);
-    b = Math.imul(b ^ code, 0x5f356495);
-  }
-  a = Math.imul(a ^ (a >>> 16), 0x85ebca6b) ^ Math.imul(b ^ (b >>> 13), 0xc2b2ae35);
-  b = Math.imul(b ^ (b >>> 16), 0x85ebca6b) ^ Math.imul(a ^ (a >>> 13), 0xc2b2ae35);
-  return (4294967296 * (2097151 & b) + (a >>> 0)).toString(36);
 }

@@ -75,7 +75,7 @@ const MOST_EACH = 12;
 
 // One pass finds candidate sentences; the stricter patterns below decide. No alternative starts with a loop.
 const USER_TRIGGER =
-  /remember|note(?::| that)|in mind|for (?:your )?reference|fyi|important:|prefer|always|never|must|from now on|we (?:only )?use|my [a-z][a-z ]{1,30} (?:is|are) |let[’']?s |go(?:ing)? with|decided|decision|agreed|instead|settled|todo|\[[ x]\] |next(?: steps?)?:|need to|forget to/gi;
+  /remember|note(?::| that)|in mind|for (?:your )?reference|fyi|important:|prefer|always|never|must|from now on|we (?:only )?use|my [a-z][a-z ]{1,30} (?:is|are) |let[’']?s |go(?:ing)? with|decided|decision|agreed|instead|settled|let us |todo|\[[ x]\] |next(?: steps?)?:|need to|forget to/gi;
 const ASSISTANT_TRIGGER =
   /root cause|note:|important:|finding:|turns out|confirmed|decided|decision(?: \([^)\n]{1,40}\))?\**:|agreed|(?:go(?:ing)?|stick) with|adopt|switch to|settled|todo|\[[ x]\] |next(?: steps?)?:|still need|remaining:/gi;
 
@@ -97,7 +97,7 @@ const ASSISTANT_FACT_LEAD = /^(?:note|important|key (?:finding|point|insight)|fi
 const ASSISTANT_FACT = /\bthe root cause (?:is|was)\b|\bit turns out (?:that )?/i;
 
 const USER_DECISION =
-  /^(?:let[’']?s|we(?:[’']ll| will| shall)|i(?:[’']ll| will)) (?:go with|go for|use|stick (?:with|to)|adopt|choose|pick|switch to|keep|drop|move to|call it|name it)\b|^(?:go|going) with\b|^use .{1,120}\binstead\b|^decision\b\**\s*:/i;
+  /^(?:let[’']?s|let us|we(?:[’']ll| will| shall)|i(?:[’']ll| will)) (?:go with|go for|use|stick (?:with|to)|adopt|choose|pick|switch to|keep|drop|move to|call it|name it)\b|^(?:go|going) with\b|^use .{1,120}\binstead\b|^decision\b\**\s*:/i;
 const ASSISTANT_DECISION =
   /^(?:(?:i|we)(?:[’']ll| will|[’']m going to)|let[’']?s) (?:go with|stick with|adopt|switch to)\b|^\**decision\b(?: \([^)\n]{1,40}\))?\**\s*:/i;
 const DECIDED = /\b(?:we|i|team|they)(?:[’']ve| have|[’']d)? (?:all )?(?:decided|agreed|settled|chose|chosen)\b(?! (?:whether|if|what)\b)/i;

@@ -18,6 +18,7 @@ export class Engine {
   readonly #now: () => number;
   readonly #memos = new Map<string, Memo>();
   readonly #flights = new Map<string, Promise<Content>>();
+  readonly #dropped = new Set<string>();
   readonly #log: ExecutionEntry[] = [];
   #unsaved = false;
   #firstTime = 'there is no earlier build';
@@ -61,7 +62,9 @@ export class Engine {
   }
 
   drop(name: string): void {
-    this.#unsaved = this.#memos.delete(name) || this.#unsaved;
+    if (!this.#memos.delete(name)) return;
+    this.#dropped.add(name);
+    this.#unsaved = true;
   }
 
   /** DRV-3: a crash before the rename leaves the memos of before, never wrong ones. */
@@ -75,7 +78,7 @@ export class Engine {
   async #verify(rule: Rule): Promise<Content> {
     const inputs = rule.inputs();
     const memo = this.#memos.get(rule.name);
-    const why = memo === undefined ? [this.#firstTime] : changes(memo.inputs, inputs);
+    const why = memo === undefined ? [this.#dropped.delete(rule.name) ? 'it was removed' : this.#firstTime] : changes(memo.inputs, inputs);
     if (memo !== undefined && why.length === 0) {
       if (isThere(memo.content)) return memo.content;
       why.push('its cached bytes were deleted');

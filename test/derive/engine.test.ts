@@ -129,6 +129,6 @@ describe('the rebuild engine', () => {
     expect(e.log.at(-1)?.why).toEqual(['its cached bytes were deleted']);
     e.drop('file');
     await e.fetch(r);
-    expect(e.log.at(-1)?.why).toEqual(['there is no earlier build']);
+    expect(e.log.at(-1)?.why).toEqual(['it was removed']);
   });
 });

@@ -176,6 +176,20 @@ describe('recall', () => {
 });
 
 describe('between the messages', () => {
+  test('a contribution reads as it was written: a line, a retraction, a whole file', async () => {
+    const s = session('4000');
+    s.append({ role: 'user', content: 'hello' });
+    s.event({ type: 'context.decision', decision: 'use NATS', time: '2026-01-01T00:00:00.000Z' });
+    s.event({ type: 'context.retract', file: 'decisions.jsonl', target: 'de1' });
+    s.event({ type: 'context.todo', content: '- [ ] one\n- [x] two\n' });
+    const blocks = parseBlocks(await s.read('pack.md')).slice(1);
+    expect(blocks).toEqual([
+      { tag: 'decisions', head: 'events:1', body: '{"decision":"use NATS"}' },
+      { tag: 'decisions', head: 'events:2', body: '{"retract":"de1","file":"decisions.jsonl"}' },
+      { tag: 'todo', head: 'events:3', body: '- [ ] one\n- [x] two' },
+    ]);
+  });
+
   test('a child result stands where it arrived, and at the next epoch in its section', async () => {
     const s = session('900');
     s.append({ role: 'user', content: 'ask the reviewer' });
