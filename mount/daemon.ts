@@ -20,8 +20,15 @@ const REQUEST_TIMEOUT_SECONDS = 180;
 const arguments_ = JSON.parse(process.argv[2] ?? '{}') as DaemonArguments;
 
 function log(line: string): void {
-  process.stderr.write(`${new Date().toISOString()} ${line}\n`);
+  try {
+    fs.writeSync(2, `${new Date().toISOString()} ${line}\n`);
+  } catch {
+    // The log lies in the store: a full disk must not end the daemon.
+  }
 }
+
+// Node's own warnings go the same way.
+process.stderr.on('error', () => undefined);
 
 function say(line: string): void {
   try {

@@ -10,7 +10,7 @@ import type { DeriverRequest } from '../src/tree/deriver-client.ts';
 import type { ReplyTicket } from '../src/tree/types.ts';
 import type { CommitRing } from './commit-ring.ts';
 import { isUnchanged, sendRefusal, sendReply } from './kernel/late-reply.ts';
-import { plainError } from './deriver-messages.ts';
+import { knownFailure, plainError } from './deriver-messages.ts';
 import type { FromDeriver, ToDeriver } from './deriver-messages.ts';
 
 export interface HostOptions {
@@ -84,7 +84,7 @@ export class DeriverHost {
     try {
       this.#sessions.set(session, { directory, deriver: this.#options.openDeriver(directory), watcher: undefined });
     } catch (error) {
-      this.#failures.set(session, error);
+      this.#failures.set(session, knownFailure(error));
       this.#options.log(`deriver of ${path.basename(directory)}: ${(error as Error).stack ?? String(error)}`);
     }
   }
@@ -104,7 +104,8 @@ export class DeriverHost {
           this.#failures.get(session) ?? new CtxError('deriver.closed', 'EIO', 'the session is not open', { next: 'see the daemon log' })
         );
       this.#settle(id, ticket, undefined, await this.#within(this.#perform(session, open, request), request), refusable);
-    } catch (error) {
+    } catch (failure) {
+      const error = knownFailure(failure);
       if (!(error instanceof CtxError)) this.#options.log((error as Error).stack ?? String(error));
       this.#settle(id, ticket, error, undefined, refusable);
     }
@@ -142,7 +143,7 @@ export class DeriverHost {
     } finally {
       clearTimeout(timer);
       work.catch((error: unknown) => {
-        if (!(error instanceof CtxError)) this.#options.log((error as Error).stack ?? String(error));
+        if (!(knownFailure(error) instanceof CtxError)) this.#options.log((error as Error).stack ?? String(error));
       });
     }
   }

@@ -39,6 +39,27 @@ export interface PlainError {
   readonly next?: string | undefined;
 }
 
+const SYSTEM: Readonly<Record<string, readonly [ErrnoName, string, string]>> = {
+  ENOSPC: ['ENOSPC', 'the store has no space left for what is derived', 'free space in the store and read again; history is untouched'],
+  EROFS: ['EROFS', 'the store is read-only, and something has to be derived', 'make it writable and read again'],
+  EMFILE: ['EMFILE', 'the daemon has too many files open', "close files on the mount, or raise the daemon's limit (ulimit -n)"],
+};
+const SAME_AS: Readonly<Record<string, string>> = {
+  SQLITE_FULL: 'ENOSPC',
+  EDQUOT: 'ENOSPC',
+  SQLITE_READONLY: 'EROFS',
+  SQLITE_CANTOPEN: 'EMFILE',
+  ENFILE: 'EMFILE',
+};
+
+/** What the disk refused, as a failure that names the next step; anything else is passed on. */
+export function knownFailure(error: unknown): unknown {
+  const code = (error as { code?: unknown } | null)?.code;
+  if (error instanceof CtxError || typeof code !== 'string') return error;
+  const known = SYSTEM[SAME_AS[code] ?? code];
+  return known === undefined ? error : new CtxError('deriver.disk', known[0], known[1], { next: known[2], cause: error });
+}
+
 export function plainError(error: unknown): PlainError {
   if (error instanceof CtxError)
     return { code: error.code, errno: error.errno, message: error.message, where: error.where, next: error.next };

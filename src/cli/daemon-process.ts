@@ -50,8 +50,14 @@ export async function startDaemon(daemon: DaemonArguments, logFile: string): Pro
   stdout.removeAllListeners();
   stdout.destroy();
   child.unref();
-  if (said !== 'ready') throw failure(said.replace(/^error: /, ''));
+  if (said !== 'ready') throw saidError(said) ?? failure(said.replace(/^error: /, ''));
   return child.pid ?? 0;
+}
+
+/** `error: code: what and where; next`, as the daemon describes a failure that it knows. */
+function saidError(said: string): CtxError | undefined {
+  const [, code, what] = /^error: ([a-z_]+\.[a-z_]+): (.*)$/.exec(said) ?? [];
+  return code === undefined || what === undefined ? undefined : new CtxError(code, 'EIO', what);
 }
 
 /** Daemons that serve this (resolved) mount point, by their command lines. */

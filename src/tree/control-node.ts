@@ -58,9 +58,15 @@ export class ControlNode extends TreeNode {
     const old = fs.lstatSync(this.path);
     if (old.size === bytes.length && fs.readFileSync(this.path).equals(bytes)) return;
     const temporary = `${this.path}.new`;
-    fs.writeFileSync(temporary, bytes, { mode: old.mode & 0o777 });
-    if (process.getuid?.() === 0) fs.chownSync(temporary, old.uid, old.gid);
-    fs.renameSync(temporary, this.path);
+    try {
+      fs.writeFileSync(temporary, bytes, { mode: old.mode & 0o777 });
+      if (process.getuid?.() === 0) fs.chownSync(temporary, old.uid, old.gid);
+      fs.renameSync(temporary, this.path);
+    } catch (error) {
+      // A full disk: the old value stays, and no half of the new one.
+      fs.rmSync(temporary, { force: true });
+      throw error;
+    }
     this.session.inputChanged(this.relative);
   }
 }
