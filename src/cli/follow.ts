@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 
 import type { Format, JournalImportState, Transcript } from '../interop/index.ts';
 import { asCtxError, describeFailure, usageError } from './errors.ts';
+import { FORMAT_NAMES, requireFormat } from './import.ts';
 import { requireMount, type Mounted } from './mounted.ts';
 import { defaultReference, JournalAppender, openTarget } from './session-target.ts';
 import { examples, type Shell } from './shell.ts';
@@ -25,7 +26,7 @@ export function registerFollow(program: Command, shell: Shell): void {
     .description('import transcripts and keep importing what is added to them, until interrupted')
     .argument('[path...]', 'transcripts, or directories of them')
     .option('--session <session>', 'where to (default: one session a transcript, AGENT is its format)')
-    .option('--from <format>', 'format instead of detecting it')
+    .option('--from <format>', `format instead of detecting it: ${FORMAT_NAMES}`)
     .option('--mine', 'the places where Claude Code, Codex, Gemini CLI and pi keep sessions')
     .option('--quiet', 'say nothing about what arrives')
     .addHelpText(
@@ -33,6 +34,7 @@ export function registerFollow(program: Command, shell: Shell): void {
       examples(['ctx follow --mine', 'every own session, live'], ['ctx follow run.jsonl --session coder/live', 'one file']),
     )
     .action(async (given: readonly string[], options: Options) => {
+      await requireFormat(options.from);
       const paths = given.map((path) => resolve(path));
       for (const path of paths) {
         await access(path).catch((error: unknown) => {

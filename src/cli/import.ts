@@ -33,7 +33,7 @@ interface Outcome {
   readonly created: boolean;
 }
 
-const FORMAT_NAMES = 'claude-code, codex, gemini, openai, swe-agent, pi, sharegpt, atif, text';
+export const FORMAT_NAMES = 'claude-code, codex, gemini, openai, swe-agent, pi, sharegpt, atif, text';
 
 export function registerImport(program: Command, shell: Shell): void {
   program
@@ -56,15 +56,13 @@ export function registerImport(program: Command, shell: Shell): void {
       ),
     )
     .action(async (files: readonly string[], options: Options) => {
-      const { FORMATS } = await import('../interop/index.ts');
-      if (options.from !== undefined && !(FORMATS as readonly string[]).includes(options.from))
-        throw usageError(`${options.from} is not a format`, `use one of ${FORMAT_NAMES}`);
+      await requireFormat(options.from);
       const episode = options.episode === undefined ? undefined : Number(options.episode);
       if (episode !== undefined && !(Number.isInteger(episode) && episode >= 0))
         throw usageError(`--episode ${options.episode ?? ''} is not a number from 0`);
       if (options.split === true && options.session === undefined) throw usageError('--split needs --session', 'its name gets -0, -1, …');
       const paths = await transcriptPaths(files, options);
-      if (paths.length === 0) throw usageError('nothing to import', 'name files, or use --mine');
+      if (paths.length === 0) throw nothingFound(files, options);
       const outcomes: Outcome[] = [];
       let failures = 0;
       // --list plans and stops, so that it also works before anything is mounted.
@@ -85,6 +83,19 @@ export function registerImport(program: Command, shell: Shell): void {
       else for (const outcome of outcomes) shell.terminal.line(describe(outcome, options.list === true));
       if (failures > 0) shell.exit(EXIT.failed);
     });
+}
+
+/** `--from` names a format that there is. */
+export async function requireFormat(from: string | undefined): Promise<void> {
+  if (from === undefined) return;
+  const { FORMATS } = await import('../interop/index.ts');
+  if (!(FORMATS as readonly string[]).includes(from)) throw usageError(`${from} is not a format`, `use one of ${FORMAT_NAMES}`);
+}
+
+function nothingFound(files: readonly string[], options: Options): CtxError {
+  if (files.length === 0 && options.mine !== true) return usageError('nothing to import', 'name files, or use --mine');
+  const where = files.length > 0 ? files.join(', ') : 'the places of Claude Code, Codex, Gemini CLI and pi';
+  return new CtxError('import.none', 'ENOENT', 'hold no transcripts (.jsonl, .json, .traj)', { where, next: 'name the files themselves' });
 }
 
 function describe(outcome: Outcome, listed: boolean): string {
@@ -111,9 +122,15 @@ async function transcriptPaths(files: readonly string[], options: Options): Prom
     if (!facts.isDirectory()) paths.push(path);
     else
       for (const name of (await readdir(path, { recursive: true })).sort())
-        if (/\.(jsonl|json|traj)$/.test(name)) paths.push(join(path, name));
+        if (/\.(jsonl|json|traj)$/.test(name) && !(await isEmpty(join(path, name)))) paths.push(join(path, name));
   }
   return paths;
+}
+
+/** What an agent has not written to yet; one that is named is an error instead. */
+async function isEmpty(path: string): Promise<boolean> {
+  const facts = await stat(path).catch(() => undefined);
+  return facts?.isFile() === true && facts.size === 0;
 }
 
 interface Run {
@@ -130,6 +147,7 @@ async function importOne(run: Run): Promise<readonly Outcome[]> {
   const { describeSource, fileSource, readHead } = await import('../interop/index.ts');
   const source = run.path === '-' ? await stdinSource() : fileSource(run.path);
   const head = await readHead(source);
+  if (head.bytes.length === 0) throw new CtxError('import.empty', 'EINVAL', 'is empty; nothing was imported', { where: source.path });
   const from = run.options.from === undefined ? {} : { from: run.options.from as Format };
   const about = describeSource(head.bytes, source.path, { ...from, complete: head.complete });
   const reference = run.options.session ?? defaultReference(about, run.path);

@@ -1,8 +1,9 @@
 // The live mount as a verb sees it. Liveness is probed in a child process, so a hung daemon never hangs ctx.
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 
 import { runCommand } from '../../mount/command.ts';
 import { CtxError } from '../abi/errors.ts';
+import { parseSessionRelativePath } from '../abi/names.ts';
 import { mountRoot } from './roots.ts';
 import { parseReference, type Target, type Where } from './reference.ts';
 import type { Shell } from './shell.ts';
@@ -39,7 +40,10 @@ export async function requireSession(shell: Shell, reference: string): Promise<S
   const found = await stat(directory).catch((error: NodeJS.ErrnoException) => error);
   if (found instanceof Error && found.code !== 'ENOENT' && found.code !== 'ENOTDIR') throw found;
   if (found instanceof Error) {
-    throw new CtxError('cli.no_session', 'ENOENT', 'does not exist', { where: reference, next: `run: ctx ls, or ctx new ${reference}` });
+    // AGENT/SESSION is read first, so a file of the session one stands in needs its ./ (REF).
+    const here = parseSessionRelativePath(relative(mounted.root, mounted.cwd).split('/').slice(0, 6).join('/'));
+    const file = here === undefined ? `run: ctx ls, or ctx new ${reference}` : `run: ctx ls; a file of this session is ./${reference}`;
+    throw new CtxError('cli.no_session', 'ENOENT', 'does not exist', { where: reference, next: file });
   }
   return { ...target, directory, mounted };
 }

@@ -89,7 +89,14 @@ export class DocumentImporter implements SourceImporter {
     meter.consume(consumed);
     // One conversation of many: the file as a whole was not imported, so nothing is claimed about it.
     if (this.#episode !== undefined) return lines;
-    const mark = { ...about, records: writer.seq, generation: writer.generation, eol: true, tail: whole.subarray(consumed.length) };
+    const mark = {
+      ...about,
+      records: writer.seq,
+      generation: writer.generation,
+      changed: writer.changed,
+      eol: true,
+      tail: whole.subarray(consumed.length),
+    };
     for (const line of markEvent(meter, mark, known.mark(about.source))) {
       known.observe(line.line);
       lines.push(line);

@@ -64,6 +64,7 @@ export class LinesImporter implements SourceImporter {
       ...about,
       records: writer.seq,
       generation: writer.generation,
+      changed: writer.changed,
       eol: !isRecord && !this.#owedNewline,
       tail: isRecord ? Buffer.alloc(0) : rest,
     };

@@ -54,7 +54,14 @@ export class TextImporter implements SourceImporter {
     if (this.#pending.length > 0) lines.push(...this.#emit(this.#pending));
     this.#pending = Buffer.alloc(0);
     const { writer, meter, known, about } = this.#parts;
-    const mark = { ...about, records: writer.seq, generation: writer.generation, eol: true, tail: Buffer.alloc(0) };
+    const mark = {
+      ...about,
+      records: writer.seq,
+      generation: writer.generation,
+      changed: writer.changed,
+      eol: true,
+      tail: Buffer.alloc(0),
+    };
     for (const line of markEvent(meter, mark, known.mark(about.source))) {
       known.observe(line.line);
       lines.push(line);

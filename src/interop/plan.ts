@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
+import { CtxError } from '../abi/errors.ts';
 import { DEFAULT_MAX_LINE_BYTES } from '../abi/session-files.ts';
 import { detectFormat, documentFields, HEAD_BYTES, headRecords } from './detect.ts';
 import type { Detected, Layout } from './detect.ts';
@@ -67,6 +68,12 @@ export async function* planImport(source: TranscriptSource, known: ImportState, 
 /** Format, layout, identity and facts, from the head of a source. */
 export function describeSource(head: Uint8Array, path: string, options: ImportOptions & { complete?: boolean } = {}): SourceDescription {
   const detected = detectFormat(head, path, options);
+  // INT-1: what nobody named and nothing recognizes is text only if it can be read.
+  if (detected.format === 'text' && options.from !== 'text' && head.includes(0))
+    throw new CtxError('interop.binary', 'EINVAL', 'is no transcript: it holds binary data', {
+      where: path,
+      next: 'name its format with --from (text takes any bytes)',
+    });
   const found = detected.format === 'text' ? {} : CONVERTERS[detected.format].facts(headOf(detected.layout, stableHead(head)));
   // Claude Code names a file by its session: known before the first record that says so.
   const named = detected.format === 'claude-code' && found.session === undefined ? UUID.exec(basename(path, '.jsonl'))?.[0] : undefined;

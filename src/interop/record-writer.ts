@@ -30,6 +30,7 @@ export class RecordWriter {
   readonly #countBefore: number;
   #generation: number;
   #revised = false;
+  #changed = false;
 
   constructor(options: WriterOptions, startSeq: number) {
     this.#options = options;
@@ -41,6 +42,11 @@ export class RecordWriter {
 
   get generation(): number {
     return this.#generation;
+  }
+
+  /** A line was planned. */
+  get changed(): boolean {
+    return this.#changed;
   }
 
   /** Lines for the next record. None when the session holds it at this position already. */
@@ -187,6 +193,7 @@ export class RecordWriter {
 
   #planned(file: ImportLine['file'], body: string, origin: Origin, line: string = closeLine(body, origin)): ImportLine {
     this.#options.known.remember(body, origin);
+    this.#changed = true;
     return { file, line };
   }
 }

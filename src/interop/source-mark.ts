@@ -36,6 +36,8 @@ export interface MarkFields {
   readonly generation: number;
   readonly eol: boolean;
   readonly tail: Uint8Array;
+  /** This import planned a line. */
+  readonly changed: boolean;
 }
 
 /** The event, or nothing when it would say what the session's last one says. */
@@ -45,6 +47,8 @@ export function markEvent(meter: SourceMeter, fields: MarkFields, last: SourceMa
   const tail = fields.tail.length <= MAX_TAIL_BYTES ? Buffer.from(fields.tail).toString('base64') : '';
   if (last !== undefined && last.digest === digest && last.bytes === meter.bytes && last.eol === fields.eol && last.tail === tail)
     return [];
+  // INT-5: an older copy from elsewhere says nothing new; the same path holding less now does (it was cut).
+  if (last !== undefined && !fields.changed && fields.records < last.records && fields.path !== last.path) return [];
   const event = {
     type: 'import.source',
     format: fields.format,

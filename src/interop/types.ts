@@ -93,6 +93,8 @@ export interface SourceMark {
   readonly eol: boolean;
   /** Base64 of what followed the last record and was not one (a torn line, closing brackets). */
   readonly tail: string;
+  /** Where it was read. */
+  readonly path: string;
 }
 
 /** What the session already holds. The importer asks it, and tells it each line that it plans. */

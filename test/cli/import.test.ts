@@ -1,6 +1,6 @@
 // import, follow and export on a real mount.
 import { spawn } from 'node:child_process';
-import { appendFileSync, copyFileSync, mkdtempSync, readFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -39,6 +39,28 @@ it('a wrong format, nothing to import and a torn document are refused with what 
   const torn = await mounted.sh(`head -c 300 '${join(FIXTURES, 'openai-array.json')}' | ctx import - --session coder/torn`);
   expect(torn.code).toBe(1);
   expect(torn.stderr).toContain('interop.bad_document');
+});
+
+it('binary and empty files, an unknown format to follow, and a directory without transcripts are refused with what to do', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'ctx-wrong-'));
+  writeFileSync(join(directory, 'archive.zip'), Buffer.from([0x50, 0x4b, 3, 4, 0, 0, 0, 0xff]));
+  writeFileSync(join(directory, 'empty.jsonl'), '');
+  const said = async (...args: readonly string[]): Promise<readonly [number, string | undefined]> => {
+    const { code, stderr } = await mounted.ctx([...args, '--session', 'coder/wrong']);
+    return [code, /^ctx: ([a-z._]+): /.exec(stderr)?.[1]];
+  };
+  expect(await said('import', join(directory, 'archive.zip'))).toEqual([1, 'interop.binary']);
+  expect(await said('import', join(directory, 'empty.jsonl'))).toEqual([1, 'import.empty']);
+  expect(await said('import', directory)).toEqual([4, 'import.none']);
+  expect(await said('follow', '--from', 'word', directory)).toEqual([2, 'cli.usage']);
+  expect((await mounted.ctx(['ls', '--names'])).stdout).not.toContain('coder/wrong');
+  expect(await said('import', '--from', 'text', join(directory, 'archive.zip'))).toEqual([0, undefined]);
+});
+
+it('inside a session, a missing AGENT/SESSION that reads like a file says how to name the file', async () => {
+  await mounted.must('ctx new coder/here');
+  const { code, stderr } = await mounted.sh('ctx cat context/budget', { cwd: join(mounted.agents, 'coder/session/here') });
+  expect([code, stderr]).toEqual([4, expect.stringContaining('./context/budget')]);
 });
 
 it('follow takes in what is appended until it is interrupted, and import then finds nothing new', async () => {

@@ -172,3 +172,17 @@ test('a source that was rewritten comes back as it is now, and nothing said is s
     { numRuns: 200 },
   );
 });
+
+test('an older copy of a source adds nothing, and leaves the newer one as the original', async () => {
+  const [name, path] = CASES[0];
+  const [older, newer] = [fixture(name).subarray(0, fixture(name).indexOf(10, fixture(name).length >> 1) + 1), fixture(name)];
+  const session = new SessionLines();
+  await session.import('/backup/a.jsonl', older);
+  expect(await session.import(path, newer)).toBeGreaterThan(0);
+  for (let round = 0; round < 2; round++) {
+    session.forget();
+    expect(await session.import('/backup/a.jsonl', older)).toBe(0);
+    expect(await session.import(path, newer)).toBe(0);
+  }
+  expect((await session.original()).equals(newer)).toBe(true);
+});
