@@ -17,6 +17,8 @@ def together(count, function):
             os.read(go_read, 1)
             try:
                 function(number)
+            except FileNotFoundError:
+                os._exit(2)
             except BaseException as error:
                 os.write(2, f'{error!r}\n'.encode())
                 os._exit(1)
@@ -24,8 +26,8 @@ def together(count, function):
         pids.append(pid)
     os.close(go_read)
     os.close(go_write)
-    failed = [status for _, status in (os.waitpid(pid, 0) for pid in pids) if status]
-    assert not failed, failed
+    failed = [os.waitstatus_to_exitcode(status) for _, status in (os.waitpid(pid, 0) for pid in pids) if status]
+    assert not failed, 'a name was missing' if set(failed) == {2} else failed
 
 
 @case('racing: lines that 6 processes append are all there, whole, in each writer\'s order')

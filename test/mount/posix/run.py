@@ -1,4 +1,4 @@
-"""python3 run.py --list, or python3 run.py DIRECTORY [pattern of names]: results as JSON on standard output."""
+"""python3 run.py --list, or python3 run.py DIRECTORY [pattern of names | --cases < names.json]: results as JSON."""
 import opening  # noqa: F401
 import content  # noqa: F401
 import mapping  # noqa: F401

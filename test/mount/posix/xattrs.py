@@ -2,7 +2,7 @@
 import errno
 import os
 
-from suite import Skip, as_other, case, changes, fails, in_child, write_file
+from suite import Unsupported, as_other, case, changes, fails, in_child, write_file
 
 
 def has_xattrs():
@@ -11,7 +11,7 @@ def has_xattrs():
         os.setxattr('f', 'user.probe', b'')
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS):
-            raise Skip('extended attributes are not supported')
+            raise Unsupported(error.errno)
         raise
     os.removexattr('f', 'user.probe')
 
