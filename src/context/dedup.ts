@@ -41,6 +41,7 @@ export const dedupFold: DedupFold<DedupState> = {
     const entry = HEX.test(digest) ? place(state, digest) : state.count;
     return entry < state.count ? { line: state.entries[entry * WORDS + 2] as number, callId: state.callIds[entry] as string } : undefined;
   },
+  references: (state) => new Map([...state.repeats.values()].map(({ digest, total }) => [digest, total])),
   digests: (state) => [...state.repeats.entries()].sort((a, b) => a[0] - b[0]).map(([, repeat]) => repeat.digest),
 };
 

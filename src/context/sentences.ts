@@ -23,8 +23,11 @@ export function sentenceAround(text: string, at: number): { readonly start: numb
   return { start, end };
 }
 
-/** The first sentence that says something: greetings and bare markup are passed over. Empty when there is none. */
-export function leadSentence(text: string, most: number): string {
+/**
+ * The first sentence that says something: greetings and bare markup are passed over. Empty when there is none.
+ * One shorter than `least` is given with what follows.
+ */
+export function leadSentence(text: string, most: number, least: number = SHORT_OPENING): string {
   let head = text.length > HEAD_UNITS ? text.slice(0, HEAD_UNITS) : text;
   if (head.charCodeAt(0) === 0x3c || head.includes('<system-reminder>')) head = dropMarkup(head);
   let at = 0;
@@ -35,7 +38,7 @@ export function leadSentence(text: string, most: number): string {
     const sentence = plain(head.slice(at, stop));
     if (LETTERS.test(sentence) && !SMALL_TALK.test(sentence)) {
       // A short opening ("Sure.") is worth its successor too.
-      return clipLine(sentence.length < 24 ? plain(head.slice(at, at + most * 2)) : sentence, most);
+      return clipLine(sentence.length < least ? plain(head.slice(at, at + most * 2)) : sentence, most);
     }
     at = stop;
   }
@@ -62,6 +65,7 @@ export function wellFormed(text: string): string {
 }
 
 const MOST_SENTENCE = 400;
+const SHORT_OPENING = 24;
 const HEAD_UNITS = 2000;
 const SPACES = /\s+/g;
 const LEADING_MARKS = /^[\s#>*_`~|=+-]+/;

@@ -7,6 +7,8 @@ export const ASKED = 'Asked: ';
 export const ANSWERED = 'Answered: ';
 /** Most UTF-16 units of a block's or a super-summary's text. */
 export const MOST_SUMMARY_UNITS = 400;
+/** A first request shorter than this is given with what follows it. */
+const TASK_UNITS = 80;
 
 /** What was asked first, what was answered last, then the other requests, newest first, while there is room. In history order. */
 export function summarizeBlock(lines: readonly MessageLine[]): string {
@@ -26,9 +28,9 @@ export function summarizeBlock(lines: readonly MessageLine[]): string {
   }
   const picked = new Map<number, string>();
   let units = 0;
-  const pick = (i: number, label: string, most: number): boolean => {
+  const pick = (i: number, label: string, most: number, least?: number): boolean => {
     if (i < 0 || picked.has(i)) return true;
-    const sentence = leadSentence((lines[i] as MessageLine).view.text, most);
+    const sentence = leadSentence((lines[i] as MessageLine).view.text, most, least);
     const piece = sentence === '' ? '' : `${label}${sentence}`;
     if (piece === '') return true;
     if (units + piece.length + PIECE_JOIN.length > MOST_SUMMARY_UNITS) return false;
@@ -36,8 +38,11 @@ export function summarizeBlock(lines: readonly MessageLine[]): string {
     units += piece.length + PIECE_JOIN.length;
     return true;
   };
-  pick(requests[0] ?? -1, ASKED, 140);
+  // What a session is about often takes more than one sentence.
+  pick(requests[0] ?? -1, ASKED, 140, lines[0]?.line === 1 ? TASK_UNITS : undefined);
   pick(answer, ANSWERED, 140);
+  const newest = requests.at(-1) ?? -1;
+  if (!pick(newest, ASKED, 120)) pick(newest, ASKED, 80);
   for (let n = requests.length - 1; n > 0; n -= 1) if (!pick(requests[n] as number, ASKED, 80)) break;
   pick(otherAnswer, ANSWERED, 80);
   if (picked.size > 0)

@@ -146,6 +146,8 @@ export interface DedupFold<S> {
   find(state: S, digest: string): { readonly line: number; readonly callId: string } | undefined;
   /** Digests that occur at least twice. */
   digests(state: S): readonly string[];
+  /** How often each of those occurs. */
+  references(state: S): ReadonlyMap<string, number>;
 }
 
 /**

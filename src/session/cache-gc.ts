@@ -3,8 +3,9 @@
 import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { CACHE_DIR } from '../abi/session-files.ts';
-import { parseGcPolicy, planGc } from '../context/gc.ts';
-import type { GcFile } from '../context/gc.ts';
+import { planGc } from '../context/gc.ts';
+import type { GcFile, GcPolicy } from '../context/gc.ts';
+import { blobName } from './output-files.ts';
 
 export interface GcEntry {
   readonly path: string;
@@ -15,16 +16,29 @@ export interface GcEntry {
 /** What swap/ and search are made from is kept as long as swap is. */
 const SWAP_CACHE = /^(?:blocks\.|swap-rows|recall\/|contributions)/;
 
-export function planCacheGc(directory: string, policyText: string, nowMs: number, usedMs: number): readonly GcEntry[] {
+/** `blobs`: how often the content of each dedup blob occurs, by digest. */
+export function planCacheGc(
+  directory: string,
+  policy: GcPolicy,
+  nowMs: number,
+  usedMs: number,
+  blobs: ReadonlyMap<string, number>,
+): readonly GcEntry[] {
+  const references = new Map([...blobs].map(([digest, count]) => [`out/${blobName(digest)}`, count]));
   const files: GcFile[] = [];
   const real = new Map<string, string>();
   for (const { path, sizeBytes, modifiedMs } of walk(join(directory, CACHE_DIR), '')) {
     // planGc knows files by what they are for.
-    const name = SWAP_CACHE.test(path) ? `context/swap/chunk/${path.replaceAll('/', '_')}` : `${CACHE_DIR}/${path}`;
+    const count = references.get(path) ?? Infinity;
+    const name = SWAP_CACHE.test(path)
+      ? `context/swap/chunk/${path.replaceAll('/', '_')}`
+      : count < policy.dedupMinRefs
+        ? `context/dedup/blob/${path.slice('out/'.length)}`
+        : `${CACHE_DIR}/${path}`;
     real.set(name, `${CACHE_DIR}/${path}`);
-    files.push({ path: name, sizeBytes, usedMs: Math.max(modifiedMs, usedMs) });
+    files.push({ path: name, sizeBytes, usedMs: Math.max(modifiedMs, usedMs), references: count });
   }
-  return planGc({ files, policy: parseGcPolicy(policyText), nowMs })
+  return planGc({ files, policy, nowMs })
     .map((entry) => ({ path: real.get(entry.path) as string, bytes: entry.sizeBytes, reason: entry.reason }))
     .sort((a, b) => (a.path < b.path ? -1 : 1));
 }

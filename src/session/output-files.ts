@@ -26,6 +26,11 @@ const MOST_BLOBS = 1024;
 const KEPT_EPOCHS = 4;
 const FLUSH_CHARS = 1 << 20;
 
+/** Name in the cache of content with this digest. */
+export function blobName(digest: string): string {
+  return digest.slice(7, 47);
+}
+
 /** Whole outputs by digest. The oldest are forgotten; who holds one open keeps its bytes. */
 export class BlobFiles {
   readonly #directory: string;
@@ -39,7 +44,7 @@ export class BlobFiles {
   }
 
   put(bytes: Buffer | string): Extent {
-    const name = digestOf(bytes).slice(7, 47);
+    const name = blobName(digestOf(bytes));
     const path = join(this.#directory, name);
     const sizeBytes = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length;
     if (!this.#swept) this.#sweep();

@@ -5,6 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { digestOf } from '../abi/digest.ts';
 import { CtxError } from '../abi/errors.ts';
 import { CACHE_DIR } from '../abi/session-files.ts';
+import { parseGcPolicy } from '../context/gc.ts';
 import { childRefRows, readChildren } from '../context/child.ts';
 import type { ChildView } from '../context/child.ts';
 import { PACK_RULE_VERSION } from '../context/pack-policy.ts';
@@ -215,22 +216,21 @@ class Deriver implements InspectableDeriver {
   }
 
   async gc(options: { dryRun: boolean; nowMs: number }): Promise<readonly { path: string; bytes: number; reason: string }[]> {
-    return this.#inTurn('gc', () => {
+    return this.#inTurn('gc', async () => {
       const { log } = this.#parts.history;
       const digest = log.inputsAsOf().get('context/gc.policy');
-      const plan = planCacheGc(
-        this.#directory,
-        digest === undefined ? '' : log.inputBytes(digest).toString('utf8'),
-        options.nowMs,
-        this.#usedMs,
-      );
+      const policy = parseGcPolicy(digest === undefined ? '' : log.inputBytes(digest).toString('utf8'));
+      // What is listed in dedup/ occurs twice at least: smaller bounds need no look at history.
+      if (policy.dedupMinRefs > 2) await this.#ready();
+      const blobs = policy.dedupMinRefs > 2 ? this.#parts.swap.blobReferences() : new Map<string, number>();
+      const plan = planCacheGc(this.#directory, policy, options.nowMs, this.#usedMs, blobs);
       if (!options.dryRun && plan.length > 0) {
         this.#save();
         this.#closeParts();
         removeCacheFiles(this.#directory, plan);
         this.#parts = this.#open();
       }
-      return Promise.resolve(plan);
+      return plan;
     });
   }
 

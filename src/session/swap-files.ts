@@ -114,6 +114,10 @@ export class SwapFiles {
     return dedupFold.digests(this.#dedupNow());
   }
 
+  blobReferences(): ReadonlyMap<string, number> {
+    return dedupFold.references(this.#dedupNow());
+  }
+
   blob(digest: string, modifiedMs: number): Content | undefined {
     const text = this.blobText(digest);
     return text === undefined ? undefined : this.#blobs.content(text, modifiedMs);

@@ -228,6 +228,40 @@ describe('garbage collection', () => {
     expect(await s.read('summary.md')).toBe(summary);
   });
 
+  test('GCP-6: each key of gc.policy lets its own files go, and everything reads as before', async () => {
+    const s = session();
+    const output = 'a line of output\n'.repeat(400);
+    for (let n = 0; n < 70; n++) {
+      s.append({ role: 'assistant', content: null, tool_calls: [{ id: `c${n}`, function: { name: 'sh', arguments: '{}' } }] });
+      s.append({ role: 'tool', tool_call_id: `c${n}`, content: n < 3 ? output : `result ${n}` });
+    }
+    const names = async (): Promise<string[]> => [
+      ...DERIVED_FIXED,
+      ...(await s.deriver.list('dedup/blob', s.revision)).map((id) => `dedup/blob/${id}`),
+      ...(await s.deriver.list('swap/chunk', s.revision)).map((id) => `swap/chunk/${id}`),
+    ];
+    const all = async (): Promise<string[][]> => {
+      const read: string[][] = [];
+      for (const name of await names()) read.push([name, await s.read(name)]);
+      return read;
+    };
+    const before = await all();
+    expect(before.some(([name]) => name?.startsWith('dedup/blob/'))).toBe(true);
+    const collect = async (policyText: string): Promise<string[]> => {
+      s.put('context/gc.policy', policyText);
+      s.deriver.inputChanged('context/gc.policy');
+      const plan = await s.deriver.gc({ dryRun: false, nowMs: Date.now() + 1000 });
+      expect([policyText, await all()]).toEqual([policyText, before]);
+      return [...new Set(plan.map((entry) => entry.reason))].sort();
+    };
+    const never = 'pack_ttl=never\nswap_ttl=never\n';
+    expect(await collect(`${never}dedup_min_refs=3\n`)).toEqual([]);
+    expect(await collect(`${never}dedup_min_refs=4\n`)).toEqual(['dedup_min_refs']);
+    expect(await collect('pack_ttl=0\nswap_ttl=never\n')).toEqual(['pack_ttl']);
+    expect(await collect('pack_ttl=never\nswap_ttl=0\n')).toEqual(['swap_ttl']);
+    expect(await collect(`${never}keep_messages=0\nkeep_events=0\n`)).toEqual([]);
+  });
+
   test('nothing that was used within its time goes', async () => {
     const s = session(policy('pack_ttl=1d\nswap_ttl=30d\n'));
     s.append({ role: 'user', content: 'hello' });
