@@ -111,7 +111,14 @@ export class JournalImportState implements ImportState {
     if (typeof source !== 'string' || typeof bytes !== 'number' || typeof digest !== 'string' || typeof records !== 'number') return;
     const tail = typeof event['tail_base64'] === 'string' ? event['tail_base64'] : '';
     const entry = this.#entry(source);
-    entry.mark = { bytes, digest, records, eol: event['eol'] !== false, tail, path: typeof event['path'] === 'string' ? event['path'] : '' };
+    entry.mark = {
+      bytes,
+      digest,
+      records,
+      eol: event['eol'] !== false,
+      tail,
+      path: typeof event['path'] === 'string' ? event['path'] : '',
+    };
     entry.count = Math.max(entry.count, records);
     if (typeof event['gen'] === 'number') entry.generation = Math.max(entry.generation, event['gen']);
   }
