@@ -32,7 +32,8 @@ export function registerFsck(program: Command, shell: Shell): void {
     )
     .action(async (references: readonly string[], options: Options) => {
       const store = storeRoot(shell, options.store ?? (await mountedStore(shell)));
-      const sessions = references.length > 0 ? references.map((text) => named(shell, text, store)) : await sessionsOf(store);
+      const closed: string[] = [];
+      const sessions = references.length > 0 ? references.map((text) => named(shell, text, store)) : await sessionsOf(store, closed);
       const { fsckSession } = await import('../journal/fsck.ts');
       const { terminal } = shell;
       const progress = terminal.progress();
@@ -60,6 +61,7 @@ export function registerFsck(program: Command, shell: Shell): void {
       else
         for (const { session, severity, code, where, message } of findings)
           terminal.line(`${terminal.style(severity === 'error' ? 'red' : 'yellow', severity)} ${session}: ${code}: ${where} ${message}`);
+      for (const place of closed) terminal.note(`not checked: ${place} may not be read by this user`);
       terminal.note(`${sessions.length} sessions, ${errors} errors, ${findings.length - errors} warnings`);
       if (errors > 0) shell.exit(EXIT.findings);
     });
@@ -76,9 +78,10 @@ function named(shell: Shell, text: string, store: string): string {
   return parseReference(text, { root: inStore, cwd, uid: shell.uid }).path;
 }
 
-/** Session paths of a store, in name order. */
-async function sessionsOf(store: string): Promise<readonly string[]> {
+/** Session paths of a store, in name order. Homes of other users are left to them, and named in `closed`. */
+async function sessionsOf(store: string, closed: string[]): Promise<readonly string[]> {
   const found: string[] = [];
+  const names = (directory: string): Promise<readonly string[]> => list(directory, closed);
   for (const top of ['home', 'shared']) {
     for (const owner of await names(join(store, top))) {
       for (const agent of await names(join(store, top, owner, 'agent'))) {
@@ -92,9 +95,13 @@ async function sessionsOf(store: string): Promise<readonly string[]> {
   return found;
 }
 
-async function names(directory: string): Promise<readonly string[]> {
+async function list(directory: string, closed: string[]): Promise<readonly string[]> {
   const entries = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return [];
+    if (error.code === 'EACCES') {
+      closed.push(directory);
+      return [];
+    }
     throw error;
   });
   return entries.filter(isObjectName).sort();
