@@ -117,3 +117,19 @@ describe('the specification check', () => {
     expect(code).toBe(1);
   });
 });
+
+it('the npm package holds the program, its documents and the sample, and nothing of the build or the tests', async () => {
+  const { stdout } = await runProgram('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: ROOT });
+  const files = (JSON.parse(stdout) as { files: { path: string }[] }[])[0]?.files.map(({ path }) => path) ?? [];
+  for (const path of [
+    'bin/ctx',
+    'dist/src/cli/main.js',
+    'dist/mount/daemon.js',
+    'samples/dockd.jsonl',
+    'abi-spec/README.md',
+    'docs/cli.md',
+    'LICENSE',
+  ])
+    expect(files).toContain(path);
+  expect(files.filter((path) => /^(test|src|mount|scripts)\/|\/\.|\.py$/.test(path))).toEqual([]);
+});
