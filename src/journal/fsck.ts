@@ -10,6 +10,7 @@ import { JournalBytes } from './journal-bytes.ts';
 import { isSealedTwin, readSealed, sealedOf } from './layout.ts';
 import { scanLines } from './line-scan.ts';
 import { OrderPages } from './order-pages.ts';
+import { ORDER_FILE, ORDER_VERSION } from './order-record.ts';
 import { recordHolds } from './order-recovery.ts';
 import { digestOfPrefix } from './seal.ts';
 
@@ -27,6 +28,8 @@ const LINES_SHOWN = 10;
 export function fsckSession(directory: string, disk: Disk = nodeDisk): readonly FsckFinding[] {
   const findings: FsckFinding[] = [];
   const add = (severity: FsckFinding['severity'], code: string, where: string, message: string): void => {
+    // What keeps several checks from reading is said once.
+    if (findings.some((known) => known.code === code && known.where === where && known.message === message)) return;
     findings.push({ severity, code, where, message });
   };
   const checks: readonly (() => void)[] = [
@@ -114,6 +117,16 @@ function checkLines(directory: string, journal: JournalFile, disk: Disk, add: Ad
 
 function checkOrder(directory: string, disk: Disk, add: Add): void {
   const pages = new OrderPages(directory, disk);
+  const header = pages.header();
+  if (header.length >= 10 && header.readUInt16BE(8) > ORDER_VERSION) {
+    pages.close();
+    return add(
+      'error',
+      'order.format',
+      ORDER_FILE,
+      `has format ${header.readUInt16BE(8)}; this version reads ${ORDER_VERSION}: use a newer ctxfs`,
+    );
+  }
   const bytes = {
     'messages.jsonl': new JournalBytes(directory, 'messages.jsonl', disk),
     'events.jsonl': new JournalBytes(directory, 'events.jsonl', disk),

@@ -1,5 +1,6 @@
 // Reads a journal's bytes by journal-wide offset, over its segments. Descriptors are opened on first use and kept.
-import { nodeDisk, type Disk } from './disk.ts';
+import { CtxError } from '../abi/errors.ts';
+import { errnoOf, nodeDisk, type Disk } from './disk.ts';
 import type { Extent, SegmentRef } from './types.ts';
 
 export class SegmentFiles {
@@ -70,7 +71,7 @@ export class SegmentFiles {
   }
 
   #fd(index: number): number {
-    return (this.#fds[index] ??= this.#disk.openSync((this.#refs[index] as SegmentRef).path, 'r'));
+    return (this.#fds[index] ??= openSegment(this.#disk, (this.#refs[index] as SegmentRef).path));
   }
 
   /** Last segment whose base is at or before the position. */
@@ -83,5 +84,19 @@ export class SegmentFiles {
       else high = middle;
     }
     return low;
+  }
+}
+
+/** A segment that is gone is lost history (EIO), never a file that does not exist yet. */
+function openSegment(disk: Disk, path: string): number {
+  try {
+    return disk.openSync(path, 'r');
+  } catch (cause) {
+    if (errnoOf(cause) !== 'ENOENT') throw cause;
+    throw new CtxError('journal.segment_missing', 'EIO', 'a segment of the history is gone', {
+      where: path,
+      next: 'bring it back from a backup, or from a fork that shares it, then run ctx fsck',
+      cause,
+    });
   }
 }

@@ -1,8 +1,9 @@
 // Stores as they are met: odd paths, copies that lost their empty directories, a full disk, a read-only one, damage.
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 
+import type { Outcome } from '../cli/program.ts';
 import { mountStore, prepareStore, type MountedStore } from '../cli/mounted-store.ts';
 import { canMount } from './can-mount.ts';
 
@@ -50,5 +51,80 @@ describe.skipIf(!canMount)('stores', () => {
       'mkdir b/session/new',
     ];
     await mounted.must(lines.join(' && '), { cwd: mounted.agents });
+  });
+
+  it('a full disk refuses lines whole, says so, ends no daemon, and is over when space returns', async () => {
+    const mounted = await prepareStore('full');
+    const shell = (line: string): Promise<Outcome> => mounted.sh(line, { cwd: '/' });
+    const must = async (line: string): Promise<string> => mounted.must(line, { cwd: '/' });
+    await must(`mkdir ${mounted.store} && mount -t tmpfs -o size=3m ctxfs-test ${mounted.store}`);
+    try {
+      await must('ctx mount && ctx new a/s');
+      const session = join(mounted.agents, 'a/session/s');
+      const fill = `
+import os
+fd = os.open('${session}/messages.jsonl', os.O_WRONLY | os.O_APPEND)
+stored = 0
+try:
+    while True:
+        line = (b'{"role":"user","content":"%d ' % stored) + b'y' * (4000 if stored < 500 else 1) + b'"}\\n'
+        assert os.write(fd, line) == len(line)
+        stored += 1
+except OSError as error:
+    print(stored, error.errno)
+`;
+      const [stored = 0, errno] = (await must(`python3 -c "$FILL"`.replace('$FILL', fill.replaceAll('"', '\\"'))))
+        .trim()
+        .split(' ')
+        .map(Number);
+      expect(errno).toBe(28);
+      for (const line of [`echo 5 > ${session}/context/budget`, `mkdir ${session}2`, `cat ${session}/context/pack.md`])
+        expect([line, (await shell(line)).stderr]).toEqual([line, expect.stringContaining('No space left on device')]);
+      expect((await shell('ctx explain a/s pack.json')).stderr).toContain('no space left');
+      expect(await must(`wc -l < ${session}/messages.jsonl; cat ${session}/context/budget; ls -A ${session}/..`)).toBe(
+        `${stored}\n32000\nindex\ns\n`,
+      );
+      await must(`mount -o remount,size=60m ${mounted.store}`);
+      await must(`echo '${LINE}' >> ${session}/messages.jsonl && cat ${session}/context/pack.md && ctx fsck`);
+      expect(await must(`wc -l < ${session}/messages.jsonl`)).toBe(`${stored + 1}\n`);
+      await must('ctx umount && ctx mount');
+      expect(await must(`wc -l < ${session}/messages.jsonl`)).toBe(`${stored + 1}\n`);
+    } finally {
+      await mounted.end();
+      await must(`umount -l ${mounted.store}`);
+    }
+  });
+
+  it('a read-only store is refused in words, and stays readable without a mount', async () => {
+    const mounted = await prepareStore('read-only');
+    const must = async (line: string): Promise<string> => mounted.must(line, { cwd: '/' });
+    await must(`mkdir ${mounted.store} && mount -t tmpfs ctxfs-test ${mounted.store}`);
+    try {
+      await must(`ctx mount && ctx new a/s && echo '${LINE}' >> ${mounted.agents}/a/session/s/messages.jsonl && ctx umount`);
+      await must(`mount -o remount,ro ${mounted.store}`);
+      const refused = await mounted.ctx(['mount']);
+      expect([refused.code, refused.stderr]).toEqual([1, `ctx: cli.erofs: ${mounted.store} is read-only\n`]);
+      expect(await must('ctx cat a/s --store $CTX_STORE && ctx fsck --store $CTX_STORE')).toBe(`${LINE}\n`);
+    } finally {
+      await must(`umount -l ${mounted.store}`);
+    }
+  });
+
+  it('a damaged session can still be read where it is whole, and be taken away', async () => {
+    const mounted = keep(await mountStore('damaged'));
+    await mounted.must(
+      `ctx new a/s && ctx new a/t && cd ${mounted.agents}/a/session && echo '${LINE}' | tee -a s/messages.jsonl t/messages.jsonl; cat s/context/pack.md`,
+    );
+    await mounted.must('ctx umount', { cwd: '/' });
+    const session = join(mounted.store, 'home/0/agent/a/session');
+    await writeFile(join(session, 's/segments.json'), 'damaged');
+    const header = await readFile(join(session, 's/order.log'));
+    header.writeUInt16BE(9, 8);
+    await writeFile(join(session, 't/order.log'), header);
+    await mounted.must('ctx mount', { cwd: '/' });
+    expect((await mounted.sh(`cat ${mounted.agents}/a/session/t/messages.jsonl`)).stdout).toBe(`${LINE}\n`);
+    expect((await mounted.ctx(['explain', 'a/t', 'pack.json'])).stderr).toContain('journal.order_format');
+    expect((await mounted.ctx(['explain', 'a/s', 'pack.json'])).stderr).toContain('journal.segments_damaged');
+    await mounted.must('ctx archive a/s && ctx archive a/t && ctx new a/s');
   });
 });
