@@ -44,15 +44,24 @@ export const summaryFold: KindFold<SummaryState> = {
   text(state, limitBytes = MOST_FILE_BYTES) {
     const limit = Math.min(limitBytes, MOST_FILE_BYTES);
     const head = headOf(state, limit);
+    const extracted = state.written === null && head !== '';
     const through = state.written?.throughLine ?? 0;
     const nodes = state.levels
       .toReversed()
       .flat()
-      .filter((node) => node[1] > through);
+      .filter((node) => node[1] > through)
+      .map((node, at) => (at === 0 && extracted ? withoutTask(node, state.task) : node));
     const body = fit(nodes, limit - Buffer.byteLength(head));
-    return body === '' ? head : head === '' || head.endsWith('\n\n') ? head + body : `${head}\n${body}`;
+    if (body === '') return extracted ? head.slice(0, -1) : head;
+    return head === '' || head.endsWith('\n\n') ? head + body : `${head}\n${body}`;
   },
 };
+
+/** The task is said above: in little room something else is worth more. */
+function withoutTask([first, last, text]: SummaryNode, task: SummaryNode | null): SummaryNode {
+  const said = `${ASKED}${task?.[2]}${PIECE_JOIN}`;
+  return [first, last, text.startsWith(said) ? text.slice(said.length) : text];
+}
 
 /** Never larger, whatever the budget. */
 const MOST_FILE_BYTES = 32 * 1024;

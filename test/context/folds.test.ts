@@ -87,7 +87,10 @@ describe('formats of the specification', () => {
     const lines = textOf(summaryFold, [session]).split('\n');
     expect(lines[0]).toMatch(/^Task: Please fix the flaky lock test in src\/lock\.test\.ts\. Remember that .* \[messages:1-21\]$/);
     expect(lines[1]).toBe('Latest request: Decision: ship it as 0.4.1. [messages:1-21]');
-    expect(lines[3]).toMatch(/^- Asked: Please fix .* \[messages:1-21\]$/);
+    // The task is said once.
+    expect(lines[3]).toMatch(/^- Asked: yes, go ahead · .* \[messages:1-21\]$/);
+    const head = `${lines[0]}\n${lines[1]}\n`;
+    expect(textOf(summaryFold, [session], Buffer.byteLength(head) + 1)).toBe(head);
   });
 
   test('a file mentioned again keeps its id and gains its range and tools', () => {
