@@ -1,7 +1,10 @@
 // ctx completion: a script for bash, zsh or fish, made from the commands themselves.
 import type { Command } from 'commander';
 
+import { ROLES } from '../abi/records.ts';
 import { usageError } from './errors.ts';
+import { TARGETS } from './export.ts';
+import { FORMAT_NAMES } from './import.ts';
 import { examples, type Shell } from './shell.ts';
 
 interface VerbShape {
@@ -11,6 +14,14 @@ interface VerbShape {
   /** Verbs whose first argument is a session complete to references. */
   readonly takesSession: boolean;
 }
+
+/** Words that may follow an option, where there are few. */
+const VALUES: Readonly<Record<string, readonly string[]>> = {
+  '--from': FORMAT_NAMES.split(', '),
+  '--to': TARGETS,
+  '--role': ROLES,
+  '--driver': ['kernel', 'fuse-native'],
+};
 
 const SHELLS: Readonly<Record<string, (verbs: readonly VerbShape[]) => string>> = { bash, zsh, fish };
 
@@ -48,6 +59,9 @@ function sessionVerbs(verbs: readonly VerbShape[]): readonly string[] {
 
 function bash(verbs: readonly VerbShape[]): string {
   const cases = verbs.map((verb) => `    ${verb.name}) options='${verb.options.map(({ long }) => long).join(' ')}' ;;`);
+  const values = Object.entries(VALUES).map(
+    ([long, words]) => `    ${long}) COMPREPLY=($(compgen -W '${words.join(' ')}' -- "$word")); return ;;`,
+  );
   return `_ctx() {
   local word="\${COMP_WORDS[COMP_CWORD]}" verb="\${COMP_WORDS[1]}" options=
   COMPREPLY=()
@@ -55,6 +69,10 @@ function bash(verbs: readonly VerbShape[]): string {
     COMPREPLY=($(compgen -W '${verbs.map((verb) => verb.name).join(' ')}' -- "$word"))
     return
   fi
+  case "\${COMP_WORDS[COMP_CWORD-1]}" in
+    completion) COMPREPLY=($(compgen -W '${Object.keys(SHELLS).join(' ')}' -- "$word")); return ;;
+${values.join('\n')}
+  esac
   case "$verb" in
 ${cases.join('\n')}
   esac

@@ -16,7 +16,7 @@ interface Options {
   readonly reasoning?: boolean;
 }
 
-const TARGETS = ['openai', 'openai-lines', 'markdown', 'original'] as const;
+export const TARGETS = ['openai', 'openai-lines', 'markdown', 'original'] as const;
 
 export function registerExport(program: Command, shell: Shell): void {
   program

@@ -111,6 +111,9 @@ describe('completion', () => {
     };
     expect(await complete(['um'])).toEqual(['umount']);
     expect(await complete(['mount', '--st'])).toEqual(['--store']);
+    expect(await complete(['import', '--from', 'cl'])).toEqual(['claude-code']);
+    expect(await complete(['export', 'a/b', '--to', 'mark'])).toEqual(['markdown']);
+    expect(await complete(['completion', ''])).toEqual(['bash', 'zsh', 'fish']);
   });
 
   it.each(['zsh', 'fish'])('the %s script names every verb', async (shell) => {
