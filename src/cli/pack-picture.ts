@@ -9,6 +9,8 @@ export interface PackRecord {
   /** 0 is unlimited. */
   readonly budget_tokens?: number;
   readonly tokens?: number;
+  /** prompt.json with tools.json, as the template renders them. */
+  readonly prompt_tokens?: number;
   readonly tokenizer?: string;
   readonly epoch?: { readonly id: string; readonly cut: number; readonly reason?: string };
   readonly stable_prefix_tokens?: number;
@@ -38,7 +40,7 @@ export function drawPack(pack: PackRecord, terminal: Pick<Terminal, 'style' | 'c
   const used = pack.tokens ?? items.reduce((sum, item) => sum + (item.tokens ?? 0), 0);
   const budget = pack.budget_tokens ?? 0;
   const whole = budget > 0 ? budget : used;
-  const lines = [heading(pack, used, budget, terminal), '', ...bars(items, used, budget, whole, terminal)];
+  const lines = [heading(pack, used, budget, terminal), '', ...bars(items, Math.max(used, pack.prompt_tokens ?? 0), budget, whole, terminal)];
   const stable = pack.stable_prefix_tokens;
   const epoch = pack.epoch;
   const facts = [
@@ -55,7 +57,10 @@ export function drawPack(pack: PackRecord, terminal: Pick<Terminal, 'style' | 'c
 function heading(pack: PackRecord, used: number, budget: number, terminal: Pick<Terminal, 'style'>): string {
   const name = terminal.style('bold', `${pack.agent ?? '?'}/${pack.session ?? '?'}`);
   const of = budget > 0 ? ` of ${countWords(budget)} (${shareWords(used, budget)})` : ', no limit';
-  return `${name}  ${countWords(used)} tokens${of}`;
+  // Both are within the budget: the larger of them decides what is free.
+  const prompt = pack.prompt_tokens ?? 0;
+  const asPrompt = prompt > used ? `; ${countWords(prompt)} as prompt.json${budget > 0 ? ` (${shareWords(prompt, budget)})` : ''}` : '';
+  return `${name}  ${countWords(used)} tokens${of}${asPrompt}`;
 }
 
 function bars(
@@ -85,12 +90,15 @@ function bars(
 
 function leftOut(rows: readonly LeftOut[], terminal: Pick<Terminal, 'style'>): readonly string[] {
   if (rows.length === 0) return [];
-  const reasons = new Map<string, { count: number; tokens: number; places: string[] }>();
+  const reasons = new Map<string, { count: number; tokens: number; places: string[]; source: string | undefined }>();
   for (const { reason = 'not said', source, range, tokens = 0 } of rows) {
-    const sum = reasons.get(reason) ?? { count: 0, tokens: 0, places: [] };
+    const sum = reasons.get(reason) ?? { count: 0, tokens: 0, places: [], source: undefined };
     sum.count += 1;
     sum.tokens += tokens;
-    if (sum.places.length < 3) sum.places.push([source, range].filter((part) => part !== undefined).join(' '));
+    // The source is named where it changes: `messages.jsonl 1-17, 19, 21-29`.
+    const place = source === sum.source && range !== undefined ? range : [source, range].filter((part) => part !== undefined).join(' ');
+    sum.source = source;
+    if (sum.places.length < 3) sum.places.push(place);
     reasons.set(reason, sum);
   }
   const lines = [...reasons].slice(0, REASON_LINES).map(([reason, { count, tokens, places }]) => {

@@ -42,7 +42,13 @@ describe('ctx pack draws where the budget goes', () => {
   });
 
   it('left-out reasons are summed, with places and tokens', () => {
-    expect(lines).toContain('  messages.jsonl 1-120, messages.jsonl 121-130: below the cut (20,000 tokens)');
+    expect(lines).toContain('  messages.jsonl 1-120, 121-130: below the cut (20,000 tokens)');
+  });
+
+  it('what prompt.json takes beyond pack.md is not free', () => {
+    const drawn = drawPack({ ...pack, prompt_tokens: 12_000 }, plain, false);
+    expect(drawn[0]).toBe('coder/default  10,900 tokens of 32,000 (34.1 %); 12,000 as prompt.json (37.5 %)');
+    expect(drawn.find((line) => line.startsWith('free'))).toMatch(/20,000 +62\.5 %/);
   });
 
   it('epoch, stable prefix and tokenizer are told', () => {
