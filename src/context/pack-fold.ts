@@ -73,6 +73,8 @@ export class PackFold {
         packed.md,
         { line: packed },
       );
+      // What does not fit without recall does not fit with it: no need to search.
+      if (!withinBudget(text.plan([...additions, addition]), budget)) return this.#next('the budget is used up');
       const recall = recallAdditions(source, text, message, cut, source.policy.recallTokens, new Set([...recalled, line]));
       additions.unshift(...recall.additions);
       additions.push(addition);

@@ -7,6 +7,9 @@ import { TermScan, grown } from './term-scan.ts';
 /** Terms of rows that are gathered at most: 4 bytes each, 8 while they are written. */
 const MOST_PAIRS = 5 << 20;
 
+/** With more than this known at its beginning, a large gathering would have to be written in two parts. */
+const KNOWN_TERMS: number = 1 << 18;
+
 /** One thread works on one gathering at a time; the words it knows are shared by all of them. */
 const scans: TermScan[] = [];
 
@@ -22,7 +25,7 @@ export class Gathering {
   #rows = 0;
 
   constructor() {
-    if (this.#scan.full) this.#scan.clear();
+    if (this.#scan.size > KNOWN_TERMS) this.#scan.clear();
   }
 
   get pairs(): number {

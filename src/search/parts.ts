@@ -22,6 +22,8 @@ export const SCHEMA = `CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, v
   CREATE TABLE IF NOT EXISTS blocks (id INTEGER PRIMARY KEY, bytes BLOB);
   CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, bytes BLOB);`;
 
+const KEPT_BLOCKS = 96;
+
 type PartRow = [number, number, number, number, number, number, Buffer, Buffer, Buffer];
 type SmallRow = [number, Buffer];
 
@@ -30,6 +32,7 @@ export class Parts {
   readonly #db: Database.Database;
   readonly #block: Database.Statement;
   readonly #run: Database.Statement;
+  readonly #kept = new Map<number, Buffer>();
   #nextBlock = 1;
   #nextRun = 1;
   #rows: Int32Array = new Int32Array(1024);
@@ -100,6 +103,7 @@ export class Parts {
     const parts = from.all.slice(first);
     const about = { rows: parts.reduce((total, part) => total + part.rows, 0), endLine: (parts.at(-1) as Part).endLine };
     if (from === this) this.all.length = first;
+    this.#kept.clear();
     this.#insert(about, lines, lengths, (sink) => from.#join(parts, sink));
     if (from !== this) return;
     for (const part of parts) {
@@ -167,6 +171,16 @@ export class Parts {
     return new BlockReader((this.#block.get(id) as SmallRow)[1]);
   }
 
+  /** Questions share many words: the blocks asked for last are kept. */
+  #keptBlock(id: number): BlockReader {
+    const kept = this.#kept.get(id);
+    const bytes = kept ?? (this.#block.get(id) as SmallRow)[1];
+    if (kept !== undefined) this.#kept.delete(id);
+    this.#kept.set(id, bytes);
+    if (this.#kept.size > KEPT_BLOCKS) this.#kept.delete(this.#kept.keys().next().value as number);
+    return new BlockReader(bytes);
+  }
+
   #entry(part: Part, top: number, low: number): BlockReader | undefined {
     let first = 0;
     let last = part.tops.length - 1;
@@ -176,7 +190,7 @@ export class Parts {
       else last = middle - 1;
     }
     if (last < 0 || (part.tops[first] as number) > top) return undefined;
-    const reader = this.#blockReader(part.firstBlock + first);
+    const reader = this.#keptBlock(part.firstBlock + first);
     while (reader.next()) {
       if (reader.top > top) return undefined;
       if (reader.top === top && reader.low === low) return reader;

@@ -92,7 +92,9 @@ class Stretch {
     this.#asked = asked;
     if (scan.full) scan.clear();
     this.#values = asked.map((concept) =>
-      concept.map(({ term, weight }) => ({ id: scan.idOf(term), value: weight * (rarity.get(term) ?? 0) })).filter(({ value }) => value > 0),
+      concept
+        .map(({ term, weight }) => ({ id: scan.idOf(term), value: weight * (rarity.get(term) ?? 0) }))
+        .filter(({ value }) => value > 0),
     );
     this.#request = request;
     this.#tuning = tuning;

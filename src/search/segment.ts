@@ -180,6 +180,8 @@ export class Segment {
     if (this.#mode !== 'sealed' && this.#lastLine > this.#writtenLine) this.#write(this.#lastLine);
     this.#gathering?.close();
     this.#gathering = undefined;
+    // One file is left, whenever SQLite lets go of it.
+    if (this.#mode === 'open') this.#db.prepare('PRAGMA journal_mode=DELETE').all();
     this.#db.close();
   }
 

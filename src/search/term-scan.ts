@@ -10,8 +10,8 @@ const HASH_B = 0x41c6ce57;
 const SLOTS = 1 << 17;
 const ENTRIES = 1 << 16;
 const POOL_UNITS = 1 << 20;
-/** Terms that may be known at once (ids must fit beside 32 bits of hash in a double). */
-const MOST_TERMS = 1 << 20;
+/** Terms that may be known before ids are given out anew. Ids must fit beside 32 bits of hash in a double: below 2 ** 20. */
+const MOST_TERMS: number = (1 << 19) - (1 << 15);
 
 /** Odd: ASCII letter (1) or digit (3); 2: any unit beyond ASCII. */
 const KIND = new Uint8Array(1 << 16).fill(2, 0x80);
@@ -39,7 +39,7 @@ export class TermScan {
   #top: Uint32Array = new Uint32Array(4096);
   #low: Uint16Array = new Uint16Array(4096);
   #stamps: Int32Array = new Int32Array(4096);
-  #termSlots: Int32Array = new Int32Array(1 << 14);
+  #termSlots: Int32Array = new Int32Array(1 << 13);
   #passage = 0;
 
   /** Terms known. */
@@ -49,7 +49,7 @@ export class TermScan {
 
   /** True when ids should be given out anew before much more is scanned: call `clear` when nobody holds an id. */
   get full(): boolean {
-    return this.#size > MOST_TERMS / 2;
+    return this.#size > MOST_TERMS;
   }
 
   /** The upper 32 bits of a term's hash. */

@@ -1,5 +1,5 @@
 // BlockRecords of whole blocks in an append-only cache file, found by number. Layout of the cache directory:
-// `blocks.z` (a version line, then deflated records), `blocks.at` (16 bytes a block: end offset, newest user line).
+// `blocks.z` (a version line, then deflated records), `blocks.at` (24 bytes a block: end offset, newest user line, where its messages end).
 // Derived: may be deleted at any time; a torn or foreign end is cut off on open.
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,10 +12,12 @@ import type { BlockRecord } from '../context/types.ts';
 export interface MappedBlock {
   readonly record: Uint8Array;
   readonly user: number;
+  /** Bytes of its messages. */
+  readonly bytes: number;
 }
 
-export const BLOCK_STORE_VERSION: string = `blocks/2 records/${RECORD_VERSION}`;
-const INDEX_BYTES = 16;
+export const BLOCK_STORE_VERSION: string = `blocks/3 records/${RECORD_VERSION}`;
+const INDEX_BYTES = 24;
 const CACHED_BLOCKS = 96;
 
 export class BlockStore {
@@ -23,6 +25,7 @@ export class BlockStore {
   readonly #index: number;
   #ends: Float64Array = new Float64Array(64);
   #users: Float64Array = new Float64Array(64);
+  #messagesEnds: Float64Array = new Float64Array(64);
   #count = 0;
   readonly #headBytes: number;
   readonly #cache = new Map<number, BlockRecord>();
@@ -52,6 +55,11 @@ export class BlockStore {
     return number < 0 ? 0 : (this.#users[number] as number);
   }
 
+  /** Where the messages of whole block `number` lie in messages.jsonl; undefined when it is not stored. */
+  messagesOf(number: number): { readonly start: number; readonly end: number } | undefined {
+    return number < this.#count ? { start: this.#messagesEnd(number - 1), end: this.#messagesEnd(number) } : undefined;
+  }
+
   append(blocks: readonly MappedBlock[]): void {
     if (blocks.length === 0) return;
     const parts: Uint8Array[] = [];
@@ -61,8 +69,10 @@ export class BlockStore {
       parts.push(block.record);
       end += block.record.length;
       const user = block.user > 0 ? block.user : this.userThrough(this.#count - 1);
-      this.#push(end, user);
+      const messagesEnd = this.#messagesEnd(this.#count - 1) + block.bytes;
+      this.#push(end, user, messagesEnd);
       index.writeDoubleLE(end, i * INDEX_BYTES);
+      index.writeDoubleLE(messagesEnd, i * INDEX_BYTES + 16);
       index.writeDoubleLE(user, i * INDEX_BYTES + 8);
     }
     writeWhole(this.#records, Buffer.concat(parts));
@@ -109,13 +119,19 @@ export class BlockStore {
     return number < 0 ? this.#headBytes : (this.#ends[number] as number);
   }
 
-  #push(end: number, user: number): void {
+  #messagesEnd(number: number): number {
+    return number < 0 ? 0 : (this.#messagesEnds[number] as number);
+  }
+
+  #push(end: number, user: number, messagesEnd: number): void {
     if (this.#count === this.#ends.length) {
+      this.#messagesEnds = grown(this.#messagesEnds);
       this.#ends = grown(this.#ends);
       this.#users = grown(this.#users);
     }
     this.#ends[this.#count] = end;
     this.#users[this.#count] = user;
+    this.#messagesEnds[this.#count] = messagesEnd;
     this.#count += 1;
   }
 
@@ -126,7 +142,7 @@ export class BlockStore {
     for (let at = 0; at < bytes.length; at += INDEX_BYTES) {
       const end = bytes.readDoubleLE(at);
       if (!(end > before && end <= sizeBytes)) break;
-      this.#push(end, bytes.readDoubleLE(at + 8));
+      this.#push(end, bytes.readDoubleLE(at + 8), bytes.readDoubleLE(at + 16));
       before = end;
     }
     ftruncateSync(this.#index, this.#count * INDEX_BYTES);

@@ -49,7 +49,8 @@ export function mapHistory(task: MapTask): MapResult {
 export function mapWhole(lines: readonly MessageLine[]): MappedBlock {
   let user = 0;
   for (const message of lines) if (isUserMessage(message)) user = message.line;
-  return { record: packRecord(encodeRecord(mapBlock(lines))), user };
+  const record = mapBlock(lines);
+  return { record: packRecord(encodeRecord(record)), user, bytes: record.bytes };
 }
 
 /** What the search index holds of a message; undefined when there is nothing to find in it. */

@@ -1,36 +1,55 @@
 // Parsed messages by line, read in runs and kept while they are near in use. Bounded by bytes, not by lines.
 import { viewMessage } from '../abi/records.ts';
+import { BLOCK_LINES } from '../context/types.ts';
 import type { MessageLine } from '../context/types.ts';
 import type { HistoryReader } from '../journal/types.ts';
 
 const KEPT_BYTES = 12 << 20;
 const RUN_BYTES = 256 << 10;
 const RUN_LINES = 64;
-const NEAR_LINES = 4;
+/** Blocks of which `near` keeps the bytes, and the largest of them. */
+const RAW_BLOCKS = 32;
+const MOST_RAW_BYTES = 256 << 10;
+
+/** Where the messages of a whole block lie; undefined when that is not known without looking. */
+export type MessagesOf = (block: number) => { readonly start: number; readonly end: number } | undefined;
 
 export class MessageLines {
   readonly #history: HistoryReader;
+  readonly #messagesOf: MessagesOf;
   readonly #kept = new Map<number, MessageLine>();
+  readonly #raw = new Map<number, readonly Buffer[]>();
   #keptBytes = 0;
 
-  constructor(history: HistoryReader) {
+  constructor(history: HistoryReader, messagesOf: MessagesOf) {
     this.#history = history;
+    this.#messagesOf = messagesOf;
   }
 
   /** One message. Reading backwards or forwards is cheap: neighbours are read with it. */
   at(line: number): MessageLine {
     const kept = this.#kept.get(line);
     if (kept !== undefined) return kept;
-    this.#readAround(line, RUN_LINES);
+    this.#readAround(line);
     return this.#kept.get(line) ?? this.#one(line);
   }
 
-  /** One message somewhere in history: only its next neighbours are read with it. */
+  /** One message somewhere in history: its block's bytes are read and cut into lines, and it alone is parsed. */
   near(line: number): MessageLine {
     const kept = this.#kept.get(line);
     if (kept !== undefined) return kept;
-    this.#readAround(line, NEAR_LINES);
-    return this.#kept.get(line) ?? this.#one(line);
+    const number = Math.floor((line - 1) / BLOCK_LINES);
+    let block = this.#raw.get(number);
+    if (block === undefined) {
+      const at = this.#messagesOf(number);
+      if (at === undefined || at.end - at.start > MOST_RAW_BYTES) return this.at(line);
+      block = [...splitLines(this.#history.readRange(at.start, at.end))];
+      this.#raw.set(number, block);
+      if (this.#raw.size > RAW_BLOCKS) this.#raw.delete(this.#raw.keys().next().value as number);
+    }
+    const message = parseMessage(line, Buffer.from(block[(line - 1) % BLOCK_LINES] as Buffer));
+    this.#keep(message);
+    return message;
   }
 
   /** Consecutive messages, each parsed once. */
@@ -45,17 +64,17 @@ export class MessageLines {
   }
 
   /** Reads the aligned run of lines around this one, less when they are large. */
-  #readAround(line: number, runLines: number): void {
+  #readAround(line: number): void {
     const history = this.#history;
-    let first = line - ((line - 1) % runLines);
-    let last = Math.min(history.lines, first + runLines - 1);
+    let first = line - ((line - 1) % RUN_LINES);
+    let last = Math.min(history.lines, first + RUN_LINES - 1);
     let start = history.offsetOfLine(first);
     let end = history.offsetOfLine(last + 1);
     if (end - start > RUN_BYTES) {
       first = last = line;
       start = history.offsetOfLine(line);
       end = history.offsetOfLine(line + 1);
-      for (let next = line - 1; next >= 1 && next > line - runLines; next--) {
+      for (let next = line - 1; next >= 1 && next > line - RUN_LINES; next--) {
         const offset = history.offsetOfLine(next);
         if (end - offset > RUN_BYTES) break;
         first = next;

@@ -140,7 +140,7 @@ function emptyState(): SectionState {
  * A copy that may be folded on. Folds replace rows and never change them, so rows are shared: only what holds them is
  * copied (arrays, arrays in arrays, and records that are fields of a state).
  */
-export function copyState(state: SectionState): SectionState {
+function copyState(state: SectionState): SectionState {
   const states = {} as Record<SectionKind, unknown>;
   for (const kind of SECTION_KINDS)
     states[kind] = Object.fromEntries(Object.entries(state.states[kind] as object).map(([name, value]) => [name, copyField(value)]));

@@ -49,8 +49,8 @@ export class SessionHistory implements SectionHistory {
     this.log = openOrderLog(directory, { now: services.now });
     this.messages = openHistory(directory, 'messages.jsonl', this.log);
     this.events = openHistory(directory, 'events.jsonl', this.log);
-    this.lines = new MessageLines(this.messages);
     this.blocks = new BlockStore(cache);
+    this.lines = new MessageLines(this.messages, (block) => this.blocks.messagesOf(block));
     this.contributionLog = new ContributionLog(cache, this.events, this.log);
   }
 

@@ -1,0 +1,99 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { HOT_ROWS } from '../../src/search/postings.ts';
+import { Segment } from '../../src/search/segment.ts';
+import type { SearchDoc } from '../../src/search/types.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'ctx-segment-'));
+});
+afterEach(() => {
+  rmSync(directory, { recursive: true, force: true });
+});
+
+/** Terms as they are said: word n is in every n-th line, so the first ones are hot. */
+const WORDS = ['river', 'boat', 'loan', 'harbor', 'kettle', 'violin', 'zeppelin'];
+
+function docOf(line: number): SearchDoc {
+  const said = WORDS.filter((_, n) => line % (n * n * 3 + 1) === 0);
+  return { line, role: 'user', text: [...said, `word${line % 211}`, `${line}`].join(' ') };
+}
+
+const LINES = 4000;
+/** Lines of each word. */
+const SAID = new Map<string, number[]>();
+for (let line = 1; line <= LINES; line += 1)
+  for (const word of docOf(line).text.split(' ')) SAID.set(word, [...(SAID.get(word) ?? []), line]);
+
+function rowsWith(word: string, through: number): number[] {
+  return (SAID.get(word) ?? []).filter((line) => line <= through);
+}
+
+describe('a segment', () => {
+  test('IDX-11 rows of a term are all rows that have it, or it is hot, however the segment was written', () => {
+    let round = 0;
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ step: fc.integer({ min: 1, max: 700 }), end: fc.constantFrom('keep', 'flush', 'reopen') }), { maxLength: 30 }),
+        fc.integer({ min: 1, max: LINES }),
+        (steps, through) => {
+          const path = join(directory, `segment-${(round += 1)}.db`);
+          let segment = new Segment(path, 0, 'open');
+          let line = 0;
+          for (const { step, end } of steps) {
+            const to = Math.min(LINES, line + step);
+            segment.add(
+              Array.from({ length: to - line }, (_, i) => docOf(line + i + 1)),
+              to,
+            );
+            line = to;
+            if (end === 'flush') segment.flush();
+            if (end === 'reopen') {
+              segment.close();
+              segment = new Segment(path, 0, 'open');
+              expect(segment.lastLine).toBe(line);
+            }
+          }
+          const shown = Math.min(through, line);
+          for (const [word, term] of [...WORDS.map((said, n) => [said, TERMS[n] as string] as const), ['word7', 'word7'] as const]) {
+            const wanted = rowsWith(word, shown);
+            expect(segment.postings(term, shown)).toEqual(
+              wanted.length > HOT_ROWS ? { rows: [], hot: true } : { rows: wanted, hot: false },
+            );
+          }
+          const boat = new Set(rowsWith('boat', shown));
+          const both = rowsWith('river', shown).filter((row) => boat.has(row));
+          expect(segment.common(['river', 'boat'], shown)).toEqual(both.slice(-HOT_ROWS));
+          segment.close();
+        },
+      ),
+      { numRuns: 12 },
+    );
+  });
+
+  test('IDX-11 a sealed segment answers as the open one did, and is one file', () => {
+    const open = new Segment(join(directory, 'open-0.db'), 0, 'open');
+    for (let line = 1; line <= 3000; line += 300) {
+      open.add(
+        Array.from({ length: 300 }, (_, i) => docOf(line + i)),
+        line + 299,
+      );
+      open.flush();
+    }
+    const before = TERMS.map((term) => [open.postings(term, 3000), open.postings(term, 1234), open.common([term], 2000)]);
+    open.seal(join(directory, 'segment-0.db'));
+    expect(readdirSync(directory)).toEqual(['segment-0.db']);
+    const sealed = new Segment(join(directory, 'segment-0.db'), 0, 'sealed');
+    expect(sealed.lastLine).toBe(3000);
+    expect(TERMS.map((term) => [sealed.postings(term, 3000), sealed.postings(term, 1234), sealed.common([term], 2000)])).toEqual(before);
+    expect(sealed.lineOf(2999)).toBe(2999);
+    sealed.close();
+  });
+});
+
+/** The same words as the index knows them. */
+const TERMS = ['river', 'boat', 'loan', 'harbor', 'kettl', 'violin', 'zeppelin'];
