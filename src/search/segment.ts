@@ -177,12 +177,17 @@ export class Segment {
   }
 
   close(): void {
-    if (this.#mode !== 'sealed' && this.#lastLine > this.#writtenLine) this.#write(this.#lastLine);
-    this.#gathering?.close();
-    this.#gathering = undefined;
-    // One file is left, whenever SQLite lets go of it.
-    if (this.#mode === 'open') this.#db.prepare('PRAGMA journal_mode=DELETE').all();
-    this.#db.close();
+    try {
+      if (this.#mode !== 'sealed' && this.#lastLine > this.#writtenLine) this.#write(this.#lastLine);
+      // One file is left, whenever SQLite lets go of it.
+      if (this.#mode === 'open') this.#db.prepare('PRAGMA journal_mode=DELETE').all();
+    } catch {
+      // The session was renamed or removed, or its cache deleted: SQLite writes no file that lost its name. What is missing is built again.
+    } finally {
+      this.#gathering?.close();
+      this.#gathering = undefined;
+      this.#db.close();
+    }
   }
 
   /** What is gathered becomes a part; small parts are joined, so that a few of falling size are left. */
