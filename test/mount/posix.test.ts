@@ -42,6 +42,8 @@ describe.runIf(canMount)('on the mount', () => {
   posixSuite('context/pinned of a session', () => join(mounted.agents, 'coder/session/s/context/pinned'), {
     refused: [NO_TMPFILE],
     without: SECOND_USER,
+    // The same directories as in shared/NAME, where they are filled in earnest.
+    fewer: 10,
     limits: DEFECTS,
   });
 });
