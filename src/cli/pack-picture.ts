@@ -40,7 +40,11 @@ export function drawPack(pack: PackRecord, terminal: Pick<Terminal, 'style' | 'c
   const used = pack.tokens ?? items.reduce((sum, item) => sum + (item.tokens ?? 0), 0);
   const budget = pack.budget_tokens ?? 0;
   const whole = budget > 0 ? budget : used;
-  const lines = [heading(pack, used, budget, terminal), '', ...bars(items, Math.max(used, pack.prompt_tokens ?? 0), budget, whole, terminal)];
+  const lines = [
+    heading(pack, used, budget, terminal),
+    '',
+    ...bars(items, Math.max(used, pack.prompt_tokens ?? 0), budget, whole, terminal),
+  ];
   const stable = pack.stable_prefix_tokens;
   const epoch = pack.epoch;
   const facts = [
