@@ -5,6 +5,7 @@ import { watch } from 'chokidar';
 import type { FSWatcher } from 'chokidar';
 import { CtxError } from '../src/abi/errors.ts';
 import { SESSION_CONTROLS, CONTEXT_CONTROLS } from '../src/abi/session-files.ts';
+import type { CommitNote } from '../src/journal/types.ts';
 import type { SessionDeriver } from '../src/session/types.ts';
 import type { DeriverRequest } from '../src/tree/deriver-client.ts';
 import type { ReplyTicket } from '../src/tree/types.ts';
@@ -26,6 +27,10 @@ export interface HostOptions {
 /** Commits settle for this long before the order log is written: many appends become one record write. */
 const COALESCE_MS = 3;
 const PROGRESS_MS = 250;
+/** Longest run of order-log writing before requests get their turn. */
+const SLICE_MS = 20;
+
+type SessionRequest = Extract<ToDeriver, { op: 'request' }>;
 
 interface OpenSession {
   readonly directory: string;
@@ -35,7 +40,13 @@ interface OpenSession {
 
 export class DeriverHost {
   readonly #options: HostOptions;
+  /** Sessions that the serving thread announced. */
+  readonly #directories: Map<number, string> = new Map();
   readonly #sessions: Map<number, OpenSession> = new Map();
+  /** Sessions that the serving thread let go of, with its request. */
+  readonly #idle: Map<number, SessionRequest> = new Map();
+  /** Commits whose order records are not written yet. */
+  readonly #notes: Map<number, CommitNote[]> = new Map();
   /** Why a session's deriver did not open, for whoever asks it. */
   readonly #failures: Map<number, unknown> = new Map();
   #drainTimer: NodeJS.Timeout | undefined;
@@ -48,55 +59,107 @@ export class DeriverHost {
   handle(message: ToDeriver): void {
     switch (message.op) {
       case 'open':
-        return this.#open(message.session, message.directory);
+        // Opened when first needed: a burst of appends to thousands of sessions must not hold up a reader of one.
+        this.#directories.set(message.session, message.directory);
+        this.#failures.delete(message.session);
+        this.#stay(message.session);
+        return;
       case 'notes':
         this.#drainTimer ??= setTimeout(() => this.drain(), COALESCE_MS);
         return;
       case 'input':
         // In order: what was committed before the change comes before it.
-        this.drain();
-        return this.#sessions.get(message.session)?.deriver.inputChanged(message.path);
+        this.#commit(message.session);
+        return this.#opened(message.session)?.deriver.inputChanged(message.path);
       case 'fsync': {
         const sync = message.dataOnly ? fs.fdatasync : fs.fsync;
         sync(message.file, (error) => this.#settle(message.id, message.ticket, error ?? undefined, null, true));
         return;
       }
       case 'request':
-        this.drain();
+        if (message.request.kind === 'close' && message.ticket === undefined) {
+          // Nobody waits for the rest of an idle session: readers of others come first.
+          this.#idle.set(message.session, message);
+          this.#drainTimer ??= setTimeout(() => this.drain(), COALESCE_MS);
+          return;
+        }
+        this.#commit(message.session);
         void this.#answer(message);
     }
   }
 
+  /** Writes the order log of all sessions, in slices: requests are answered in between. */
   drain(): void {
-    clearTimeout(this.#drainTimer);
     this.#drainTimer = undefined;
-    for (const [session, notes] of this.#options.ring.drain()) {
-      try {
-        this.#sessions.get(session)?.deriver.committed(notes);
-      } catch (error) {
-        this.#options.log(`order log: ${(error as Error).stack ?? String(error)}`);
+    this.#collect();
+    const until = Date.now() + SLICE_MS;
+    for (const session of new Set([...this.#notes.keys(), ...this.#idle.keys()])) {
+      if (Date.now() > until) {
+        this.#drainTimer = setTimeout(() => this.drain(), 0);
+        return;
       }
+      this.#commit(session);
+      const close = this.#idle.get(session);
+      this.#idle.delete(session);
+      if (close !== undefined) void this.#answer(close);
     }
   }
 
-  #open(session: number, directory: string): void {
-    this.#failures.delete(session);
+  /** A session that was to be closed is looked at again: it stays open. */
+  #stay(session: number): void {
+    const close = this.#idle.get(session);
+    if (close === undefined) return;
+    this.#idle.delete(session);
+    this.#settle(close.id, undefined, undefined, null, false);
+  }
+
+  #collect(): void {
+    for (const [session, notes] of this.#options.ring.drain()) {
+      const known = this.#notes.get(session);
+      if (known === undefined) this.#notes.set(session, notes);
+      else for (const note of notes) known.push(note);
+    }
+  }
+
+  /** Everything that was committed to this session so far is in its order log afterwards. */
+  #commit(session: number): void {
+    this.#collect();
+    const notes = this.#notes.get(session);
+    if (notes === undefined) return;
+    this.#notes.delete(session);
     try {
-      this.#sessions.set(session, { directory, deriver: this.#options.openDeriver(directory), watcher: undefined });
+      this.#opened(session)?.deriver.committed(notes);
+    } catch (error) {
+      this.#options.log(`order log: ${(error as Error).stack ?? String(error)}`);
+    }
+  }
+
+  #opened(session: number): OpenSession | undefined {
+    const known = this.#sessions.get(session);
+    const directory = this.#directories.get(session);
+    if (known !== undefined || directory === undefined || this.#failures.has(session)) return known;
+    try {
+      const open = { directory, deriver: this.#options.openDeriver(directory), watcher: undefined };
+      this.#sessions.set(session, open);
+      return open;
     } catch (error) {
       this.#failures.set(session, knownFailure(error));
       this.#options.log(`deriver of ${path.basename(directory)}: ${(error as Error).stack ?? String(error)}`);
+      return undefined;
     }
   }
 
-  async #answer({ session, id, request, ticket }: Extract<ToDeriver, { op: 'request' }>): Promise<void> {
+  async #answer({ session, id, request, ticket }: SessionRequest): Promise<void> {
     // A control transaction carries its failure in the reply text; its write has succeeded.
     const refusable = ticket?.carriesAttributes === true || request.kind === 'list';
     try {
-      const open = this.#sessions.get(session);
-      if (open === undefined && request.kind === 'close') {
-        // A session too damaged to derive from can still be taken away.
+      const open = request.kind === 'close' ? this.#sessions.get(session) : this.#opened(session);
+      if (request.kind === 'close') {
+        this.#directories.delete(session);
         this.#failures.delete(session);
+      }
+      if (open === undefined && request.kind === 'close') {
+        // Never needed, or too damaged to derive from: it can be taken away all the same.
         return this.#settle(id, ticket, undefined, null, refusable);
       }
       if (open === undefined)
@@ -207,7 +270,9 @@ export class DeriverHost {
   }
 
   async close(): Promise<void> {
-    this.drain();
+    clearTimeout(this.#drainTimer);
+    this.#collect();
+    for (const session of this.#notes.keys()) this.#commit(session);
     clearTimeout(this.#progressTimer);
     for (const open of this.#sessions.values()) {
       await open.watcher?.close();

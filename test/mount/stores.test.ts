@@ -127,4 +127,25 @@ except OSError as error:
     expect((await mounted.ctx(['explain', 'a/s', 'pack.json'])).stderr).toContain('journal.segments_damaged');
     await mounted.must('ctx archive a/s && ctx archive a/t && ctx new a/s');
   });
+
+  it('a burst of appends to hundreds of sessions does not hold up a reader of one', async () => {
+    const mounted = keep(await mountStore('burst'));
+    const count = 500;
+    const burst = `
+import os
+d = '${mounted.agents}/a/session'
+os.makedirs('${mounted.agents}/a')
+for i in range(${count}):
+    os.mkdir(f'{d}/s{i}')
+for i in range(${count}):
+    with open(f'{d}/s{i}/messages.jsonl', 'ab', buffering=0) as file:
+        file.write(os.environb[b'LINE'])
+open(f'{d}/s${count - 1}/context/pack.md').read()
+print(sum(os.path.exists(f'${mounted.store}/home/0/agent/a/session/s{i}/order.log') for i in range(${count})))
+`;
+    const recorded = Number(await mounted.must('python3 -c "$BURST"', { env: { BURST: burst, LINE: `${LINE}\n` } }));
+    expect(recorded).toBeGreaterThan(0);
+    expect(recorded).toBeLessThan(count);
+    await mounted.must(`ctx fsck && cat a/session/s0/context/pack.md`, { cwd: mounted.agents });
+  });
 });
