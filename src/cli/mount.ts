@@ -10,7 +10,7 @@ import { mountState, recover } from '../../mount/lifecycle.ts';
 import { resolveMountpoint } from '../../mount/mount-table.ts';
 import type { DaemonArguments, DriverName } from '../../mount/types.ts';
 import { CtxError } from '../abi/errors.ts';
-import { daemonCommand, endDaemon, findDaemons, startDaemon } from './daemon-process.ts';
+import { daemonCommand, daemonEnvironment, endDaemon, findDaemons, startDaemon } from './daemon-process.ts';
 import { asCtxError, usageError } from './errors.ts';
 import { parseStatus, readGuarded } from './mounted.ts';
 import { mountRoot, storeRoot } from './roots.ts';
@@ -122,7 +122,7 @@ async function prepareLog(store: string): Promise<string> {
 
 async function stayInForeground(daemon: DaemonArguments): Promise<number> {
   const [program, args] = daemonCommand(daemon);
-  const child = spawn(program, args, { cwd: '/', stdio: 'inherit' });
+  const child = spawn(program, args, { cwd: '/', env: daemonEnvironment(), stdio: 'inherit' });
   // The daemon unmounts on these; we only pass them on and wait for it.
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => child.kill(name));
   return new Promise((settle, fail) => {

@@ -4,8 +4,10 @@ import { PostingsWriter } from './postings.ts';
 import type { PostingsSink } from './postings.ts';
 import { TermScan, grown } from './term-scan.ts';
 
-/** Terms of rows that are gathered at most: 4 bytes each, 8 while they are written. */
-const MOST_PAIRS = 5 << 20;
+/** Terms of rows that are gathered at most: 4 bytes each. */
+const MOST_PAIRS = (1 << 22) - (1 << 16);
+/** So many rows are put in the order of terms at once. */
+const ROWS_AT_ONCE = 1 << 20;
 
 /** With more than this known at its beginning, a large gathering would have to be written in two parts. */
 const KNOWN_TERMS: number = 1 << 18;
@@ -75,37 +77,49 @@ export class Gathering {
   /** Writes every term and begins anew. */
   write(sink: PostingsSink): void {
     const scan = this.#scan;
-    const order = this.#order();
-    // Each term's rows side by side, in the order in which terms are written: one pass through the log.
-    const next = new Int32Array(this.#counts.length);
-    let total = 0;
-    for (let i = 0; i < order.length; i += 1) {
-      const id = order[i] as number;
-      next[id] = total;
-      total += this.#counts[id] as number;
-    }
-    const rows = new Int32Array(total);
-    const log = this.#log;
-    for (let row = 0, at = 0; row < this.#rows; row += 1) {
-      const number = this.#firstRow + row;
-      for (const end = this.#ends[row] as number; at < end; at += 1) {
-        const id = log[at] as number;
-        const to = next[id] as number;
-        rows[to] = number;
-        next[id] = to + 1;
-      }
-    }
     const writer = new PostingsWriter(sink);
-    for (let i = 0; i < order.length; i += 1) {
-      const id = order[i] as number;
-      const count = this.#counts[id] as number;
-      writer.term(scan.top(id), scan.low(id), rows, (next[id] as number) - count, count);
+    const order = this.#order();
+    const next = new Int32Array(this.#counts.length).fill(-1);
+    // Each term's rows side by side, in the order in which terms are written: a pass through the log for every few terms.
+    let rows: Int32Array = new Int32Array(ROWS_AT_ONCE);
+    for (let first = 0, last = 0; first < order.length; first = last) {
+      let total = 0;
+      for (; last < order.length; last += 1) {
+        const id = order[last] as number;
+        const count = this.#counts[id] as number;
+        if (last > first && total + count > ROWS_AT_ONCE) break;
+        next[id] = total;
+        total += count;
+      }
+      if (rows.length < total) rows = new Int32Array(total);
+      this.#scatter(next, rows);
+      for (let i = first; i < last; i += 1) {
+        const id = order[i] as number;
+        const count = this.#counts[id] as number;
+        writer.term(scan.top(id), scan.low(id), rows, (next[id] as number) - count, count);
+        next[id] = -1;
+      }
     }
     writer.end();
     this.#counts.fill(0);
     this.#pairs = 0;
     this.#rows = 0;
     if (scan.full) scan.clear();
+  }
+
+  /** Puts each row of a term with a place in `next` there, and moves the place on. */
+  #scatter(next: Int32Array, rows: Int32Array): void {
+    const log = this.#log;
+    for (let row = 0, at = 0; row < this.#rows; row += 1) {
+      const number = this.#firstRow + row;
+      for (const end = this.#ends[row] as number; at < end; at += 1) {
+        const id = log[at] as number;
+        const to = next[id] as number;
+        if (to < 0) continue;
+        rows[to] = number;
+        next[id] = to + 1;
+      }
+    }
   }
 
   /** Ids with rows in the order of their hashes. */

@@ -11,9 +11,10 @@ export interface Pool {
   close(): Promise<void>;
 }
 
-const IDLE_MS = 5000;
-const HEAP_MB = 128;
-const YOUNG_MB = 8;
+/** What follows a cold build is the fold of a cell on the deriver's thread: workers should not hold memory beside it. */
+const IDLE_MS = 100;
+const HEAP_MB = 96;
+const YOUNG_MB = 4;
 
 /** Undefined where the built worker file is not beside this one (running from sources): callers then work in-process. */
 export function openPool(size: number): Pool | undefined {

@@ -2,6 +2,7 @@
 // Everything here is a cache but the order log and the recorded inputs; deleting `context/.cache` changes no byte.
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { digestOf } from '../abi/digest.ts';
 import { CtxError } from '../abi/errors.ts';
 import { CACHE_DIR } from '../abi/session-files.ts';
@@ -82,6 +83,7 @@ const SECTION_FILES: ReadonlyMap<string, SectionKind> = new Map([
   ['refs.jsonl', 'refs'],
 ]);
 const SAVE_AFTER_MS = 500;
+const CATCH_UP_BYTES = 4 << 20;
 
 /** Everything that is read from or written to the cache; opened again after garbage collection. */
 interface Parts {
@@ -132,12 +134,12 @@ class Deriver implements InspectableDeriver {
   }
 
   async fetch(name: string, revision: Revision): Promise<Content> {
-    this.#catchUp(revision);
+    await this.#catchUp(revision);
     return this.#inTurn(name, () => this.#fetch(name));
   }
 
   async list(directory: 'swap/chunk' | 'dedup/blob', revision: Revision): Promise<readonly string[]> {
-    this.#catchUp(revision);
+    await this.#catchUp(revision);
     return this.#inTurn(directory, async () => {
       await this.#ready();
       if (directory === 'dedup/blob') return this.#parts.swap.blobDigests();
@@ -176,7 +178,7 @@ class Deriver implements InspectableDeriver {
     limit: number,
     revision: Revision,
   ): Promise<readonly { line: number; score: number; role: string; excerpt: string }[]> {
-    this.#catchUp(revision);
+    await this.#catchUp(revision);
     return this.#inTurn('search', async () => {
       await this.#ready();
       const { history } = this.#parts;
@@ -193,7 +195,7 @@ class Deriver implements InspectableDeriver {
   }
 
   async packAt(at: string, revision: Revision): Promise<Record<string, unknown>> {
-    this.#catchUp(revision);
+    await this.#catchUp(revision);
     return this.#inTurn(`pack at ${at}`, async () => {
       await this.#ready();
       const { history, blobs } = this.#parts;
@@ -288,15 +290,34 @@ class Deriver implements InspectableDeriver {
     return { session: basename(this.#directory), agent: basename(dirname(dirname(this.#directory))) };
   }
 
-  #catchUp(revision: Revision): void {
-    if (this.#closed) throw new CtxError('derive.closed', 'ESTALE', 'the session is closed', { where: this.#directory });
-    this.#parts.history.log.catchUp(revision.messagesBytes, revision.eventsBytes);
+  /** Records for what has none yet. Many bytes (a copied session, an import) are taken in slices. */
+  async #catchUp(revision: Revision): Promise<void> {
+    this.#mustBeOpen();
+    const { messagesBytes, eventsBytes } = revision;
+    for (let size = CATCH_UP_BYTES; ;) {
+      const { log } = this.#parts.history;
+      const before = log.last()?.messagesEnd ?? 0;
+      if (messagesBytes - before <= size) {
+        log.catchUp(messagesBytes, eventsBytes);
+        break;
+      }
+      log.catchUp(before + size, 0);
+      // One line longer than the slice.
+      if ((log.last()?.messagesEnd ?? 0) === before) size *= 2;
+      await nextTurn();
+      this.#mustBeOpen();
+    }
     this.#parts.inputs.update();
     this.#usedMs = this.#services.now();
   }
 
+  #mustBeOpen(): void {
+    if (this.#closed) throw new CtxError('derive.closed', 'ESTALE', 'the session is closed', { where: this.#directory });
+  }
+
   /** One thing at a time for a session: the fold is one walk through one history. */
   #inTurn<T>(what: string, work: () => Promise<T>): Promise<T> {
+    this.#mustBeOpen();
     const turn = this.#queue.then(async () => {
       this.#building = what;
       try {
