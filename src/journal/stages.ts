@@ -21,8 +21,8 @@ export interface Stage {
 }
 
 export interface OwedRefusal {
-  readonly sizeBytes: number;
-  readonly digest: Digest;
+  /** First bytes of the refused WRITE. */
+  readonly start: Buffer;
   readonly error: CtxError;
 }
 

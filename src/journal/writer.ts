@@ -129,12 +129,14 @@ export class Writer implements JournalWriter {
     stage.owed = undefined;
     try {
       // JRN-33: a write(2) of several requests ended in a short count, and its caller has not heard of the refusal yet.
-      if (owed !== undefined && owed.sizeBytes === bytes.length && owed.digest === digestOf(bytes)) throw owed.error;
+      // The cut lies elsewhere when the caller goes on from a copy (other pages), so the start of the bytes tells.
+      if (owed !== undefined && startsAlike(owed.start, bytes)) throw owed.error;
       const count = this.#takeWrite(stage, bytes);
       stage.full = count === bytes.length && count > FULL_REQUEST_BYTES;
       return count;
     } catch (error) {
-      if (full && owed === undefined && error instanceof CtxError) stage.owed = { sizeBytes: bytes.length, digest: digestOf(bytes), error };
+      if (full && owed === undefined && error instanceof CtxError)
+        stage.owed = { start: Buffer.from(bytes.subarray(0, OWED_BYTES)), error };
       throw error;
     } finally {
       this.#stages.settle(key, stage);
@@ -285,6 +287,14 @@ export class Writer implements JournalWriter {
 /** The kernel cuts a larger write(2) into requests of up to 1 MiB, less what its first page lacks. */
 const FULL_REQUEST_BYTES: number = 1024 * 1024 - 4096;
 const NEWLINE: Buffer = Buffer.from('\n');
+
+/** How much of an owed refusal's bytes is remembered. */
+const OWED_BYTES = 4096;
+
+function startsAlike(start: Buffer, bytes: Buffer): boolean {
+  const length = Math.min(start.length, bytes.length);
+  return start.subarray(0, length).equals(bytes.subarray(0, length));
+}
 
 function endDiscard(stage: Stage): void {
   stage.discarding = false;

@@ -161,6 +161,21 @@ print(errors)`;
     expect(await stored(id)).toBe('{"role":"user","content":"after"}\n');
     expect(await stored(id, 'events.jsonl')).toContain('"code":"EFBIG"');
   });
+
+  it('JRN: a caller that goes on after a short count from a copy of its bytes hears of the refusal', async () => {
+    const at = await session('long-copied');
+    const program = `
+import errno, os
+fd = os.open("messages.jsonl", os.O_WRONLY | os.O_APPEND)
+data = b'{"role":"user","content":"' + bytes(range(97, 123)) * (17 << 20 >> 4) + b'"}\\n'
+try:
+  while data:
+    data = data[os.write(fd, data):]
+except OSError as e:
+  print(errno.errorcode[e.errno])`;
+    expect(await mounted.must(`cd ${at} && python3 - <<'END'\n${program}\nEND`)).toBe('EFBIG\n');
+    expect(await stored('long-copied')).toBe('');
+  });
 });
 
 describe('reading while writers run', () => {
