@@ -40,6 +40,7 @@ export const SECTION_KINDS: readonly SectionKind[] = ['summary', 'facts', 'decis
 
 /** Blocks between the two kept states. */
 const STRIDE_BLOCKS = 64;
+const SLICE_BLOCKS = 4;
 
 export class SectionFolds {
   readonly #history: SectionHistory;
@@ -62,7 +63,8 @@ export class SectionFolds {
   async approach(whole: number, sliceMs: number, now: () => number): Promise<void> {
     let due = now() + sliceMs;
     while (this.#newer.blocks + STRIDE_BLOCKS <= whole) {
-      this.#advance(this.#newer, this.#newer.blocks + STRIDE_BLOCKS);
+      // About a millisecond each.
+      this.#advance(this.#newer, this.#newer.blocks + SLICE_BLOCKS);
       if (now() < due) continue;
       await nextTurn();
       due = now() + sliceMs;
