@@ -1,10 +1,15 @@
 // How a pack item reads (abi-spec/pack.md): `<tag head>` line, body, `</tag>` line.
 // PCK-7: every item starts with '<' right after a newline and ends with a newline, so token counts of items add up exactly.
 
+// eslint-disable-next-line no-control-regex
+const UNSAFE_IN_HEAD = /[\u0000-\u001f\u007f<>]/g;
+
 /** One item as text. The body is verbatim; when it contains the closing line, the tag gets the first free suffix (`user-2`). */
 export function renderBlock(tag: string, head: string, body: string): string {
   const used = freeTag(tag, body);
-  const open = head === '' ? used : `${used} ${head}`;
+  // A head names files and calls, which may hold anything: it stays one line and ends where it ends.
+  const safe = head.replace(UNSAFE_IN_HEAD, (sign) => `%${sign.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`);
+  const open = safe === '' ? used : `${used} ${safe}`;
   return body === '' ? `<${open}>\n</${used}>\n` : `<${open}>\n${body}\n</${used}>\n`;
 }
 
