@@ -7,14 +7,6 @@ import { grown } from './term-scan.ts';
 export const HOT_ROWS = 512;
 const BLOCK_BYTES = 2048;
 
-/** One term's entry. Hot: `run` names the bytes that hold its rows, `hotRow` is the row that made it hot. */
-export interface Entry {
-  readonly count: number;
-  readonly rows: Int32Array | undefined;
-  readonly hotRow: number;
-  readonly run: number;
-}
-
 /** Where the blocks go. `firstTop`: the upper half of the first hash in the block. */
 export interface PostingsSink {
   block(bytes: Buffer, firstTop: number): void;

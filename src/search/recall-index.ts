@@ -58,11 +58,6 @@ export function buildSegment(
   }
 }
 
-/** True when the segment is there and complete. */
-export function isSealed(directory: string, number: number): boolean {
-  return existsSync(sealedPath(directory, number));
-}
-
 class SegmentedIndex implements TermIndex {
   readonly #directory: string;
   readonly #sealed: Segment[] = [];
