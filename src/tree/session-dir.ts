@@ -67,23 +67,30 @@ export class SessionDirectory extends TreeNode {
   /** Latest assistant text: looks only at bytes that came since the last look, newest first. */
   #readLatest(messages: JournalWriter): void {
     const until = this.#latestEnd;
-    this.#latestEnd = messages.sizeBytes;
-    let end = messages.sizeBytes;
+    const size = messages.sizeBytes;
+    this.#latestText = this.#textSince(messages, until, size) ?? this.#latestText;
+    // Last: a read that fails leaves the bytes to be looked at again.
+    this.#latestEnd = size;
+  }
+
+  /** Pieces double, so that a line of many pieces costs linear time. */
+  #textSince(messages: JournalWriter, until: number, size: number): string | undefined {
+    let end = size;
+    let pieceBytes = 256 * 1024;
     let tail = Buffer.alloc(0);
     while (end > until) {
-      const start = Math.max(until, end - 256 * 1024);
+      const start = Math.max(until, end - pieceBytes);
+      pieceBytes *= 2;
       const piece = Buffer.alloc(end - start);
       messages.read(start, piece);
       const bytes = Buffer.concat([piece, tail]);
       const firstWhole = start === until ? 0 : bytes.indexOf(0x0a) + 1;
       const text = firstWhole === 0 && start !== until ? undefined : lastAssistantText(bytes.subarray(firstWhole));
-      if (text !== undefined) {
-        this.#latestText = text.endsWith('\n') ? text : `${text}\n`;
-        return;
-      }
+      if (text !== undefined) return text.endsWith('\n') ? text : `${text}\n`;
       tail = Buffer.from(firstWhole === 0 && start !== until ? bytes : bytes.subarray(0, firstWhole));
       end = start;
     }
+    return undefined;
   }
 
   override opendir(): DirectoryHandle {

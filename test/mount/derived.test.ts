@@ -122,6 +122,23 @@ describe('what makes a file stale', () => {
   });
 });
 
+describe('latest.md', () => {
+  it('DRV: is the newest assistant text, also behind lines of many megabytes', async () => {
+    const at = await session('latest');
+    const program = `
+import json
+with open("messages.jsonl", "ab", buffering=0) as file:
+  for message in [{"role": "assistant", "content": "the answer"}] + [{"role": "tool", "content": "x" * 5000000}] * 3:
+    data = memoryview((json.dumps(message) + "\\n").encode())
+    while data:
+      data = data[file.write(data):]`;
+    await mounted.must(`cd ${at} && cat latest.md && python3 - <<'END'\n${program}\nEND`);
+    expect(await mounted.must(`cat ${at}/latest.md`)).toBe('the answer\n');
+    await mounted.must(`echo '{"role":"assistant","content":"a newer one"}' >> ${at}/messages.jsonl`);
+    expect(await mounted.must(`cat ${at}/latest.md`)).toBe('a newer one\n');
+  });
+});
+
 describe('reading is safe', () => {
   it('DRV: grep -r, find, tar and cp -a over the whole mount change no history and create nothing', async () => {
     await session('safe', 5);
