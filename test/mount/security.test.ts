@@ -9,6 +9,8 @@ import { canMount } from './can-mount.ts';
 
 const EVE = 2801;
 const BOB = 2802;
+/** Debian's own: what comes first in PATH may lie where only root can read. */
+const PYTHON = '/usr/bin/python3';
 const SECRET = 'for root only';
 const MINE = `home/${EVE}/agent/a/session/mine`;
 const ROOTS = 'home/0/agent/coder/session/secret';
@@ -33,7 +35,7 @@ describe.skipIf(!canMount)('other users of a mount', () => {
     uid: number,
     request: unknown,
   ): Promise<{ ok: boolean; result?: unknown; error?: { code: string; errno: string } }> => {
-    const line = `exec setpriv --reuid=${uid} --regid=${uid} --clear-groups python3 -c "$CONTROL" "$REQUEST"`;
+    const line = `exec setpriv --reuid=${uid} --regid=${uid} --clear-groups ${PYTHON} -c "$CONTROL" "$REQUEST"`;
     const { stdout, stderr } = await mounted.sh(line, {
       env: { CONTROL, REQUEST: typeof request === 'string' ? request : JSON.stringify(request) },
     });
@@ -80,7 +82,7 @@ describe.skipIf(!canMount)('other users of a mount', () => {
       'echo x > agent',
       'ln file agent',
       'mkfifo agent',
-      `python3 -c "import ctypes; l=ctypes.CDLL(None); exit(1 if l.renameat2(-100, b'crafted/agent', -100, b'agent', 1) else 0)"`,
+      `${PYTHON} -c "import ctypes; l=ctypes.CDLL(None); exit(1 if l.renameat2(-100, b'crafted/agent', -100, b'agent', 1) else 0)"`,
     ];
     const made = await as(
       EVE,
