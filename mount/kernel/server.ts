@@ -24,6 +24,7 @@ import {
   WRITE_KILL_SUIDGID,
   WRITE_LOCKOWNER,
 } from './protocol.ts';
+import { RequestPoll } from './request-poll.ts';
 import { ReplyBuffer } from './reply.ts';
 
 export interface ServerOptions {
@@ -60,9 +61,12 @@ export class KernelServer {
 
   /** Serves until the mount is gone. */
   run(): void {
+    const poll = new RequestPoll(this.#options.fd);
     for (;;) {
       try {
+        poll.beforeRead();
         this.#length = fs.readSync(this.#options.fd, this.#in, 0, this.#in.length, null);
+        poll.afterRead();
       } catch (error) {
         const code = (error as NodeJS.ErrnoException).code;
         if (code === 'ENOENT' || code === 'EINTR' || code === 'EAGAIN') continue;
