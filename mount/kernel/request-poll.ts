@@ -34,7 +34,7 @@ export class RequestPoll {
   beforeRead(): void {
     this.#since = performance.now();
     if (!this.#inBurst || this.#poll === undefined || this.#since < this.#restUntil) return;
-    for (let last = this.#since; this.#poll(this.#fds, 1, 0) === 0; ) {
+    for (let last = this.#since; this.#poll(this.#fds, 1, 0) === 0;) {
       const now = performance.now();
       if (now - last > PREEMPTED_MS) return this.#rest(now);
       if (now - this.#since > PAUSE_MS) return;
