@@ -31,6 +31,9 @@ export interface Epoch {
   readonly recalled: Set<number>;
 }
 
+/** Of the budget, left free by an epoch that begins in the middle of a turn: a recall that fills it would end it at the next line. */
+const GROWTH_SHARE = 0.25;
+
 interface Step {
   readonly recall: boolean;
   /** Scale of the section shares. */
@@ -182,7 +185,8 @@ function tryStep(source: PackSource, position: StreamPosition, reason: string, s
   const recalled = new Set<number>();
   let plan: Plan = text.plan([...before, ...tail]);
   if (step.recall && user > 0 && cut > 1) {
-    const room = Math.min(policy.recallTokens, budget - Math.max(plan.packTokens, plan.promptTokens));
+    const reserve = user === position.line ? 0 : Math.floor(budget * GROWTH_SHARE);
+    const room = Math.min(policy.recallTokens, budget - reserve - Math.max(plan.packTokens, plan.promptTokens));
     const recall = recallAdditions(source, text, source.message(user), cut, room, new Set([user]));
     if (recall.additions.length > 0) {
       const withRecall =

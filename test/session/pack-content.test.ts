@@ -173,6 +173,25 @@ describe('recall', () => {
     expect(pack.items.slice(at, user).every((item) => item.kind === 'recall' && item.for === 'messages:121')).toBe(true);
     expect(await s.read('pack.md')).toContain('rotates every Thursday at noon');
   });
+
+  test('an epoch that begins in the middle of a turn leaves a quarter of the budget to what comes next', async () => {
+    const budget = 2000;
+    const s = session(String(budget));
+    for (let n = 1; n <= 40; n++)
+      s.append({ role: 'user', content: `The staging password of region ${n} rotates at ${n} minutes past noon, every Thursday.` });
+    for (let n = 1; n <= 120; n++)
+      s.append({ role: 'assistant', content: `chatter ${n} about gardens, rivers and bicycles, nothing else to see here` });
+    s.append({ role: 'user', content: 'When do the staging passwords of the regions rotate?' });
+    const first = await packOf(s);
+    expect(first.items.some((item) => item.kind === 'recall')).toBe(true);
+    let turned = first;
+    for (let n = 1; turned.epoch.id === first.epoch.id; n++) {
+      s.append({ role: 'assistant', content: `Reading on, step ${n}: nothing new in this chapter of the almanac.` });
+      turned = await packOf(s);
+    }
+    expect(turned.items.some((item) => item.kind === 'recall')).toBe(true);
+    expect(turned.epoch.start_tokens).toBeLessThanOrEqual(budget * 0.75);
+  });
 });
 
 describe('between the messages', () => {
