@@ -56,7 +56,12 @@ export async function follow(paths: readonly string[], sink: FollowSink, signal:
   watcher
     .on('add', note)
     .on('change', note)
-    .on('unlink', (path) => void followers.delete(path));
+    .on('unlink', (path) => {
+      // INT-8: it may appear again under another name; its unlink comes before or after that.
+      const follower = followers.get(path);
+      if (follower !== undefined) follower.gone = true;
+      forgetOldest(followers);
+    });
   watcher.on('ready', () => {
     scanned = true;
     wake();
@@ -84,7 +89,11 @@ export async function follow(paths: readonly string[], sink: FollowSink, signal:
       });
     }
     for (const path of dirty) await look(path, followers, sink, options);
-    for (const [path, follower] of followers) await deliver(path, follower.finish(), sink);
+    for (const [path, follower] of followers) {
+      // A new file took the name that a renamed one is known by: the mark of that source is the new file's.
+      if (follower.name !== path && followers.get(follower.name) !== undefined) continue;
+      await deliver(follower.name, follower.finish(), sink);
+    }
   } finally {
     signal.removeEventListener('abort', stop);
     for (const timer of glances.values()) clearTimeout(timer);
@@ -100,15 +109,16 @@ async function stamp(path: string): Promise<string | undefined> {
 /** A transcript that cannot be read waits for its next change; a sink that fails ends everything: what it lost is unknown. */
 async function look(path: string, followers: Map<string, Follower>, sink: FollowSink, options: FollowOptions): Promise<void> {
   let batches: AsyncGenerator<readonly ImportLine[]> | undefined;
+  let name = path;
   for (;;) {
     let lines: readonly ImportLine[];
     try {
       if (batches === undefined) {
-        let follower = followers.get(path);
-        if (follower === undefined) {
-          follower = new Follower(path, await options.stateOf(path), options);
-          followers.set(path, follower);
-        }
+        const follower =
+          followers.get(path) ?? (await renamed(path, followers)) ?? new Follower(path, await options.stateOf(path), options);
+        followers.set(path, follower);
+        follower.gone = false;
+        name = follower.name;
         batches = follower.read();
       }
       const next = await batches.next();
@@ -119,8 +129,31 @@ async function look(path: string, followers: Map<string, Follower>, sink: Follow
       options.onError?.(path, error);
       return;
     }
-    await deliver(path, lines, sink);
+    await deliver(name, lines, sink);
   }
+}
+
+/** INT-8: the follower of a file that has this name now and the name it was followed by no more: same inode, same start. */
+async function renamed(path: string, followers: Map<string, Follower>): Promise<Follower | undefined> {
+  const inode = await inodeOf(path);
+  for (const [before, follower] of followers) {
+    if (inode === undefined || follower.inode !== inode || (await inodeOf(before)) === inode || !(await follower.moved(path))) continue;
+    followers.delete(before);
+    return follower;
+  }
+  return undefined;
+}
+
+async function inodeOf(path: string): Promise<number | undefined> {
+  return (await stat(path).catch(() => undefined))?.ino;
+}
+
+const MAX_GONE = 64;
+
+/** Followers of files that are gone wait for their new name; a bound, since most never get one. */
+function forgetOldest(followers: Map<string, Follower>): void {
+  const gone = [...followers].filter(([, follower]) => follower.gone);
+  for (const [path] of gone.slice(0, Math.max(0, gone.length - MAX_GONE))) followers.delete(path);
 }
 
 async function deliver(path: string, lines: readonly ImportLine[], sink: FollowSink): Promise<void> {
@@ -129,7 +162,10 @@ async function deliver(path: string, lines: readonly ImportLine[], sink: FollowS
 
 /** One transcript. Position, importer and a probe of its first bytes, which tells a replaced file from a grown one. */
 class Follower {
-  readonly #path: string;
+  /** What its source is known by: the path it was first seen at. */
+  readonly name: string;
+  gone = false;
+  #path: string;
   readonly #known: ImportState;
   readonly #options: ImportOptions;
   #importer: SourceImporter | undefined;
@@ -138,30 +174,45 @@ class Follower {
   #probe: { readonly size: number; readonly digest: string } | undefined;
 
   constructor(path: string, known: ImportState, options: ImportOptions) {
+    this.name = path;
     this.#path = path;
     this.#known = known;
     this.#options = options;
   }
 
+  /** 0: nothing was read yet. */
+  get inode(): number {
+    return this.#inode;
+  }
+
+  /** Goes on at this path when the file there begins as the one that was read. */
+  async moved(path: string): Promise<boolean> {
+    if (this.#probe === undefined || (await probe(path, this.#probe.size)).digest !== this.#probe.digest) return false;
+    this.#path = path;
+    return true;
+  }
+
   async *read(): AsyncGenerator<readonly ImportLine[]> {
-    const source = fileSource(this.#path);
+    const source = { ...fileSource(this.#path), path: this.name };
     const facts = await stat(this.#path);
     if (facts.size === 0) return;
     if (this.#importer !== undefined && (facts.size < this.#position || facts.ino !== this.#inode || !(await this.#sameStart())))
       this.#importer = undefined;
     if (this.#importer === undefined) {
       const head = await readHead(source);
-      const about = describeSource(head.bytes, this.#path, { ...this.#options, complete: head.complete });
-      if (about.layout === 'document') return yield* inBatches(planImport(source, this.#known, this.#options));
+      const about = describeSource(head.bytes, this.name, { ...this.#options, complete: head.complete });
+      if (about.layout === 'document') {
+        await this.#rememberFile(facts);
+        return yield* inBatches(planImport(source, this.#known, this.#options));
+      }
       // What the file is, or whose it is, cannot be told yet.
       const told =
         about.settled &&
         (about.layout === 'text' ? this.#options.from === 'text' || head.bytes.length >= SHORT_TEXT_BYTES : head.bytes.includes(10));
       if (head.complete && !told) return;
-      this.#importer = createImporter(about, this.#path, this.#known, head.bytes, this.#options);
+      this.#importer = createImporter(about, this.name, this.#known, head.bytes, this.#options);
       this.#position = 0;
-      this.#inode = facts.ino;
-      this.#probe = await probe(this.#path, Math.min(4096, facts.size));
+      await this.#rememberFile(facts);
     }
     for await (const chunk of source.open(this.#position)) {
       const bytes = chunk;
@@ -171,6 +222,11 @@ class Follower {
     }
     const rest = this.#importer.settle();
     if (rest.length > 0) yield rest;
+  }
+
+  async #rememberFile(facts: { readonly ino: number; readonly size: number }): Promise<void> {
+    this.#inode = facts.ino;
+    this.#probe = await probe(this.#path, Math.min(4096, facts.size));
   }
 
   finish(): readonly ImportLine[] {

@@ -17,6 +17,8 @@ class Followed {
   readonly messages: string[] = [];
   readonly events: string[] = [];
   readonly errors: unknown[] = [];
+  /** Whose lines the sink was given. */
+  readonly paths: string[] = [];
   readonly #stop = new AbortController();
   readonly #done: Promise<void>;
   #changed: () => void = () => undefined;
@@ -24,7 +26,8 @@ class Followed {
   constructor(paths: readonly string[], state: JournalImportState = new JournalImportState()) {
     this.#done = follow(
       paths,
-      async (_path, lines) => {
+      async (path, lines) => {
+        this.paths.push(path);
         for (const { file, line } of lines) this[file].push(line);
         this.#changed();
         await Promise.resolve();
@@ -109,6 +112,36 @@ test('a truncated file and a replaced file are read again, and only what is new 
   await followed.until(() => followed.said.length === 5);
   await followed.stop();
   expect(followed.said).toEqual(['one', 'two', '2', 'three', 'four']);
+});
+
+test('a renamed file without a conversation id stays the same source: nothing is imported again', async () => {
+  const path = join(directory, 'chat.jsonl');
+  const later = join(directory, 'chat-old.jsonl');
+  writeFileSync(path, user('one') + user('two'));
+  const followed = new Followed([directory]);
+  await followed.until(() => followed.said.length === 2);
+  renameSync(path, later);
+  appendFileSync(later, user('three'));
+  await followed.until(() => followed.said.length === 3);
+  // A new file takes the old name: what it says is new, whatever its name.
+  writeFileSync(path, user('fresh'));
+  await followed.until(() => followed.said.includes('fresh'));
+  appendFileSync(later, user('four'));
+  await followed.until(() => followed.said.includes('four'));
+  await followed.stop();
+  expect([...followed.said].sort()).toEqual(['four', 'fresh', 'one', 'three', 'two']);
+  expect(new Set(followed.paths)).toEqual(new Set([path]));
+});
+
+test('another file that begins alike is no renamed one', async () => {
+  const path = join(directory, 'chat.jsonl');
+  writeFileSync(path, user('one') + user('two'));
+  const followed = new Followed([directory]);
+  await followed.until(() => followed.said.length === 2);
+  writeFileSync(join(directory, 'copy.jsonl'), user('one') + user('two'));
+  await followed.until(() => followed.said.length === 4);
+  await followed.stop();
+  expect(new Set(followed.paths)).toEqual(new Set([path, join(directory, 'copy.jsonl')]));
 });
 
 test('a followed directory takes in files made later, in directories made later', async () => {
