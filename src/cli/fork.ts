@@ -29,9 +29,13 @@ export function registerFork(program: Command, shell: Shell): void {
         throw usageError(`--at ${options.at ?? ''} is not a line number`, 'use a line of messages.jsonl, such as 120');
       const { path, mounted } = await requireSession(shell, from);
       const target = parseReference(to, mounted);
-      await ask(mounted.root, { verb: 'fork', from: path, to: target.path, ...(at === undefined ? {} : { at }) });
+      const reply = await ask(mounted.root, { verb: 'fork', from: path, to: target.path, ...(at === undefined ? {} : { at }) });
+      const leftOut = (reply as { readonly left_out?: readonly string[] }).left_out ?? [];
       const directory = join(mounted.root, target.path);
-      if (options.json === true) shell.terminal.json({ session: target.path, directory, from: path, at: at ?? null });
-      else shell.terminal.line(directory);
+      if (options.json === true)
+        return shell.terminal.json({ session: target.path, directory, from: path, at: at ?? null, left_out: leftOut });
+      shell.terminal.line(directory);
+      // CHN-10: FIFOs, sockets, devices and files too large for any pack.
+      for (const name of leftOut) shell.terminal.note(`ctx: not copied: ${JSON.stringify(name).slice(1, -1)}`);
     });
 }

@@ -186,6 +186,20 @@ describe('ctx fork, archive, rm, gc, fsck', () => {
     expect((await mounted.ctx(['fork', 'coder/parent', 'coder/child'])).code).toBe(1);
   });
 
+  it('fork names what it did not copy, on the terminal and in --json', async () => {
+    await mounted.must('ctx new coder/odd');
+    await mounted.must('mkfifo coder/session/odd/context/pinned/pipe', { cwd: mounted.agents });
+    const said = await mounted.ctx(['fork', 'coder/odd', 'coder/odd-1']);
+    expect([said.code, said.stdout, said.stderr]).toEqual([
+      0,
+      `${join(mounted.agents, 'coder/session/odd-1')}\n`,
+      'ctx: not copied: context/pinned/pipe\n',
+    ]);
+    expect(await json(['fork', 'coder/odd', 'coder/odd-2', '--json'])).toMatchObject({ left_out: ['context/pinned/pipe'] });
+    await mounted.must('rm coder/session/odd/context/pinned/pipe', { cwd: mounted.agents });
+    expect(await json(['fork', 'coder/odd', 'coder/odd-3', '--json'])).toMatchObject({ left_out: [] });
+  });
+
   it('rm is refused while gc.policy keeps history, deletes when it does not, and asks unless --yes', async () => {
     await mounted.must('ctx new coder/rm && ctx append coder/rm x');
     const kept = await mounted.ctx(['rm', 'coder/rm', '--yes']);
