@@ -180,7 +180,8 @@ function perform(channel: ControlChannel, request: ControlRequest, caller: Calle
 }
 
 function refuseUnlessPolicy(session: Session): void {
-  const policy = parseGcPolicy(fs.readFileSync(`${session.directory}/context/gc.policy`, 'utf8'));
+  const path = `${session.directory}/context/gc.policy`;
+  const policy = parseGcPolicy(fs.existsSync(path) ? fs.readFileSync(path, 'utf8') : '');
   if (policy.keepMessages || policy.keepEvents) {
     throw new CtxError('session.kept', 'EPERM', "gc.policy keeps this session's history", {
       where: sessionName(session),

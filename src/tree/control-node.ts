@@ -1,8 +1,8 @@
 // Small control files: replaced as a whole, validated when written; a refused value leaves the old one (CTL).
 import * as fs from 'node:fs';
 import { constants } from 'node:fs';
-import { isControlFile, MAX_CONTROL_BYTES, validateControl } from '../session/controls.ts';
-import { lstatOrFail, toAttr } from './backing.ts';
+import { initialControls, isControlFile, MAX_CONTROL_BYTES, validateControl } from '../session/controls.ts';
+import { lstat, lstatOrFail, toAttr } from './backing.ts';
 import type { Session } from './sessions.ts';
 import { fail, Handle, TreeNode } from './types.ts';
 import type { Attr, AttrChange, Caller } from './types.ts';
@@ -29,7 +29,20 @@ export class ControlNode extends TreeNode {
   }
 
   attr(): Attr {
-    return toAttr(lstatOrFail(this.path));
+    return toAttr(lstat(this.path) ?? this.#restored());
+  }
+
+  /** CTF-3: the file was deleted in the store: it comes back with its default. Costs nothing while it is there. */
+  #restored(): fs.BigIntStats {
+    const { directory } = this.session;
+    const owner = lstatOrFail(directory);
+    const text = initialControls(Number(owner.birthtimeMs) || Date.now(), '/').get(this.relative) ?? '';
+    const temporary = `${this.path}.new`;
+    fs.writeFileSync(temporary, text, { mode: Number(owner.mode) & 0o666 });
+    if (process.getuid?.() === 0) fs.lchownSync(temporary, Number(owner.uid), Number(owner.gid));
+    fs.renameSync(temporary, this.path);
+    this.session.inputChanged(this.relative);
+    return lstatOrFail(this.path);
   }
 
   override setattr(change: AttrChange, _caller: Caller, handle?: Handle): Attr {
@@ -49,12 +62,14 @@ export class ControlNode extends TreeNode {
   }
 
   override open(flags: number): Handle {
+    if (lstat(this.path) === undefined) this.#restored();
     return new ControlHandle(this, flags);
   }
 
   /** Validates, then replaces by rename; the recorded input follows. */
   replace(bytes: Buffer): void {
     validateControl(this.relative, bytes);
+    if (lstat(this.path) === undefined) this.#restored();
     const old = fs.lstatSync(this.path);
     if (old.size === bytes.length && fs.readFileSync(this.path).equals(bytes)) return;
     const temporary = `${this.path}.new`;

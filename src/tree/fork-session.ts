@@ -60,7 +60,8 @@ function makeAgent(store: Store, directory: string, caller: Caller): void {
 /** Controls, pinned and child files of a fork start as its parent's are now. Returns what was left out. */
 function copyInputs(store: Store, from: string, to: string): readonly string[] {
   for (const name of ['meta.json', 'context/budget', 'context/gc.policy', 'context/policy.yaml', 'context/tools.json'])
-    fs.copyFileSync(`${from}/${name}`, `${to}/${name}`);
+    // One that was deleted in the store has its default, which a new session starts with.
+    if (fs.existsSync(`${from}/${name}`)) fs.copyFileSync(`${from}/${name}`, `${to}/${name}`);
   const { uid, gid } = fs.lstatSync(to);
   const leftOut: string[] = [];
   const own = (path: string): void => (store.isRoot ? fs.lchownSync(native(path), uid, gid) : undefined);

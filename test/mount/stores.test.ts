@@ -53,6 +53,31 @@ describe.skipIf(!canMount)('stores', () => {
     await mounted.must(lines.join(' && '), { cwd: mounted.agents });
   });
 
+  it('a control file that was deleted in the store is back at the next look, with its default', async () => {
+    const mounted = keep(await mountStore('controls'));
+    await mounted.must('ctx new a/s && echo 7000 > a/session/s/context/budget && cat a/session/s/context/pack.md', { cwd: mounted.agents });
+    const session = join(mounted.store, 'home/0/agent/a/session/s');
+    const files = [
+      'state',
+      'cwd',
+      'meta.json',
+      'created_at',
+      'context/budget',
+      'context/gc.policy',
+      'context/policy.yaml',
+      'context/tools.json',
+    ];
+    for (const file of files) await rm(join(session, file));
+    const at = { cwd: `${mounted.agents}/a/session/s` };
+    expect(await mounted.must('cat state cwd meta.json context/budget context/tools.json', at)).toBe('active\n/\n{}\n32000\n[]\n');
+    await mounted.must(`ls -l ${files.join(' ')} && echo 500 > context/budget && grep -q '^20' created_at && cat context/gc.policy`, at);
+    expect(await mounted.must('jq .budget_tokens context/pack.json', at)).toBe('500\n');
+    for (const file of files) await rm(join(session, file));
+    // What a write or a rename meets is the default too, and a pack of the default budget follows.
+    await mounted.must('echo done > state && jq -e ".budget_tokens == 32000" context/pack.json', at);
+    expect(await readFile(join(session, 'state'), 'utf8')).toBe('done\n');
+  });
+
   it('a full disk refuses lines whole, says so, ends no daemon, and is over when space returns', async () => {
     const mounted = await prepareStore('full');
     const shell = (line: string): Promise<Outcome> => mounted.sh(line, { cwd: '/' });
