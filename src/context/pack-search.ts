@@ -2,6 +2,7 @@
 import { digestOf } from '../abi/digest.ts';
 import type { TokenCounter } from '../tokens/types.ts';
 import { passages } from '../search/passages.ts';
+import type { LineMemory } from '../search/line-terms.ts';
 import type { TermIndex } from '../search/recall-index.ts';
 import { recall } from '../search/recall.ts';
 import type { RecallChoice } from '../search/recall.ts';
@@ -28,6 +29,8 @@ export interface RecallHistory {
   message(line: number): MessageLine;
   /** Answers that were found before, by question. A cache: an answer follows from its key. */
   readonly known: Map<string, RecallChoice>;
+  /** What was learnt about lines by earlier questions: a cache, too. */
+  readonly memory: LineMemory;
 }
 
 const KNOWN_ANSWERS = 512;
@@ -59,6 +62,7 @@ export function recallFrom(
       throughLine: cut - 1,
       limitTokens: Math.floor(limitTokens * ASKED_SHARE),
       except,
+      memory: history.memory,
       textOf: (line) => scoredText(history.message(line)),
       // The first choices are counted; of those that come late only their size matters.
       costOf: (line) =>

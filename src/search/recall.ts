@@ -3,9 +3,9 @@
 import { aliases } from './aliases.ts';
 import { answerFit, expects } from './answer-shape.ts';
 import { concepts, type Concept } from './concepts.ts';
+import { LineMemory } from './line-terms.ts';
 import type { WeightedTerm } from './rank.ts';
 import type { TermIndex } from './recall-index.ts';
-import { TermScan } from './term-scan.ts';
 import type { SearchHit } from './types.ts';
 
 /** Changes whenever the same inputs may choose other lines. */
@@ -22,6 +22,8 @@ export interface RecallRequest {
   readonly costOf: (line: number) => number;
   /** Lines that are shown anyway. */
   readonly except?: ReadonlySet<number>;
+  /** What was learnt about this history's lines by earlier questions. */
+  readonly memory?: LineMemory;
 }
 
 export interface RecallChoice {
@@ -45,7 +47,6 @@ export interface Tuning {
 
 export const TUNING: Tuning = { candidates: 80, stretches: 32, before: [8, 7, 6, 5], after: [8, 6], shape: 3, repeat: 12 };
 
-const scan = new TermScan();
 const MAX_CONCEPTS = 32;
 const MAX_NEXT = 16;
 /** Index look-ups (terms x segments) that one question may cost. */
@@ -79,23 +80,31 @@ function lookups(asked: readonly Concept[], bound: number): readonly WeightedTer
 
 /** Lines under consideration, each with what it says about every concept. */
 class Stretch {
-  readonly #asked: readonly Concept[];
-  /** For each concept its alternatives: the term's id in `scan`, weight x rarity. */
-  readonly #values: readonly (readonly { readonly id: number; readonly value: number }[])[];
+  readonly #concepts: number;
+  readonly #memory: LineMemory;
+  /** For a term of the question, by its number: [concept, weight x rarity, …]. */
+  readonly #values: ReadonlyMap<number, readonly number[]>;
   readonly #request: RecallRequest;
   readonly #tuning: Tuning;
   readonly #shapes: ReturnType<typeof expects>;
-  readonly #said = new Map<number, Int32Array | undefined>();
   readonly #lines = new Set<number>();
 
   constructor(asked: readonly Concept[], rarity: ReadonlyMap<string, number>, request: RecallRequest, tuning: Tuning) {
-    this.#asked = asked;
-    if (scan.full) scan.clear();
-    this.#values = asked.map((concept) =>
-      concept
-        .map(({ term, weight }) => ({ id: scan.idOf(term), value: weight * (rarity.get(term) ?? 0) }))
-        .filter(({ value }) => value > 0),
-    );
+    this.#concepts = asked.length;
+    this.#memory = request.memory ?? new LineMemory();
+    this.#memory.begin();
+    const values = new Map<number, number[]>();
+    asked.forEach((concept, at) => {
+      for (const { term, weight } of concept) {
+        const value = weight * (rarity.get(term) ?? 0);
+        if (value <= 0) continue;
+        const id = this.#memory.idOf(term);
+        const known = values.get(id);
+        if (known === undefined) values.set(id, [at, value]);
+        else known.push(at, value);
+      }
+    });
+    this.#values = values;
     this.#request = request;
     this.#tuning = tuning;
     this.#shapes = expects(request.query);
@@ -114,22 +123,28 @@ class Stretch {
 
   choose(): RecallChoice {
     const { limitTokens, costOf, except, textOf } = this.#request;
-    const gains = new Map<number, Int32Array>();
-    for (const line of this.#lines) if (this.#says(line) !== undefined && except?.has(line) !== true) gains.set(line, this.#heard(line));
-    const fit = new Map<number, number>();
-    for (const line of gains.keys()) fit.set(line, 16 + this.#tuning.shape * answerFit(this.#shapes, textOf(line) as string));
-    const seen = new Int32Array(this.#asked.length);
+    const said = new Map<number, Int32Array>();
+    for (const line of this.#lines) {
+      const says = this.#says(line);
+      if (says !== undefined) said.set(line, says);
+    }
+    const seen = new Int32Array(this.#concepts);
     const lines: SearchHit[] = [];
     const next: SearchHit[] = [];
     let room = limitTokens;
     // What is chosen only lowers the other scores, so a score of before bounds the one of now: the best that is up to date is
     // the best of all.
     const heap = new CandidateHeap();
-    for (const [line, gain] of gains) heap.push({ line, gain, score: scoreOf(gain, fit.get(line) as number, seen), chosen: 0 });
+    for (const line of said.keys()) {
+      if (except?.has(line) === true) continue;
+      const gain = this.#heard(line, said);
+      const fit = 16 + this.#tuning.shape * answerFit(this.#shapes, textOf(line) as string);
+      heap.push({ line, gain, fit, score: scoreOf(gain, fit, seen), chosen: 0 });
+    }
     for (let best = heap.pop(); best !== undefined; best = heap.pop()) {
-      const { line, gain } = best;
+      const { line, gain, fit } = best;
       if (best.chosen !== lines.length) {
-        heap.push({ line, gain, score: scoreOf(gain, fit.get(line) as number, seen), chosen: lines.length });
+        heap.push({ line, gain, fit, score: scoreOf(gain, fit, seen), chosen: lines.length });
         continue;
       }
       const cost = costOf(line);
@@ -148,35 +163,40 @@ class Stretch {
   /** What the line itself says: for each concept the best alternative, weight x rarity. */
   #says(line: number): Int32Array | undefined {
     if (line < 1 || line > this.#request.throughLine) return undefined;
-    if (this.#said.has(line)) return this.#said.get(line);
-    const text = this.#request.textOf(line);
-    let said: Int32Array | undefined;
-    if (text !== undefined) {
-      scan.scan(text);
-      // A long line says each thing less clearly.
-      const length = 48 + Math.min(scan.count, 600);
-      said = Int32Array.from(this.#values, (alternatives) => {
-        let best = 0;
-        for (const { id, value } of alternatives) if (value > best && scan.has(id)) best = value;
-        return Math.floor((best * 64) / length);
-      });
+    const terms = this.#memory.of(line, this.#request.textOf);
+    if (terms === undefined) return undefined;
+    const said = new Int32Array(this.#concepts);
+    const { ids, count } = terms;
+    for (let i = 0; i < ids.length; i += 1) {
+      const values = this.#values.get(ids[i] as number);
+      if (values === undefined) continue;
+      for (let at = 0; at < values.length; at += 2) {
+        const concept = values[at] as number;
+        said[concept] = Math.max(said[concept] as number, values[at + 1] as number);
+      }
     }
-    this.#said.set(line, said);
+    // A long line says each thing less clearly.
+    const length = 48 + Math.min(count, 600);
+    for (let i = 0; i < said.length; i += 1) said[i] = Math.floor(((said[i] as number) * 64) / length);
     return said;
   }
 
   /** What is heard at a line: its own words, and fainter those of the lines around it. */
-  #heard(line: number): Int32Array {
-    const heard = new Int32Array(this.#asked.length);
-    const listen = (at: number, weight: number): void => {
-      const said = this.#lines.has(at) ? this.#says(at) : undefined;
-      if (said === undefined) return;
-      for (let i = 0; i < heard.length; i += 1) heard[i] = Math.max(heard[i] as number, ((said[i] as number) * weight) >> 4);
-    };
-    listen(line, 16);
-    this.#tuning.before.forEach((weight, i) => listen(line - 1 - i, weight));
-    this.#tuning.after.forEach((weight, i) => listen(line + 1 + i, weight));
+  #heard(line: number, said: ReadonlyMap<number, Int32Array>): Int32Array {
+    const heard = new Int32Array(this.#concepts);
+    listen(heard, said.get(line), 16);
+    const { before, after } = this.#tuning;
+    for (let i = 0; i < before.length; i += 1) listen(heard, said.get(line - 1 - i), before[i] as number);
+    for (let i = 0; i < after.length; i += 1) listen(heard, said.get(line + 1 + i), after[i] as number);
     return heard;
+  }
+}
+
+function listen(heard: Int32Array, said: Int32Array | undefined, weight: number): void {
+  if (said === undefined) return;
+  for (let i = 0; i < heard.length; i += 1) {
+    const faint = ((said[i] as number) * weight) >> 4;
+    if (faint > (heard[i] as number)) heard[i] = faint;
   }
 }
 
@@ -190,6 +210,7 @@ function scoreOf(gain: Int32Array, fit: number, seen: Int32Array): number {
 interface Candidate {
   readonly line: number;
   readonly gain: Int32Array;
+  readonly fit: number;
   readonly score: number;
   /** Lines that had been chosen when the score was made. */
   readonly chosen: number;

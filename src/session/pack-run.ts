@@ -2,10 +2,11 @@
 // After one append the work is that of the append; after a long pause at most one cell is folded, whatever the history.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PackFold } from '../context/pack-fold.ts';
-import type { Epoch } from '../context/pack-epoch.ts';
+import type { Epoch, LeftOut } from '../context/pack-epoch.ts';
 import { cellBytes, readPackPolicy } from '../context/pack-policy.ts';
 import type { PackPolicy } from '../context/pack-policy.ts';
 import type { ChildResult, PackSource, PinnedFile, StreamPosition } from '../context/pack-source.ts';
+import { LineMemory } from '../search/line-terms.ts';
 import type { RecallChoice } from '../search/recall.ts';
 import { recallFrom } from '../context/pack-search.ts';
 import { packTrailer, packHead } from '../context/pack-json.ts';
@@ -60,6 +61,8 @@ export class PackRun {
   readonly resets: ResetScan = new ResetScan();
   /** Recall answers by question: with them, folding an epoch again asks the index nothing. */
   readonly recalled: Map<string, RecallChoice> = new Map<string, RecallChoice>();
+  readonly #lineMemory: LineMemory = new LineMemory();
+  readonly #lost: Map<string, LeftOut> = new Map();
   #cell: Cell | undefined;
   #cellBytes = Infinity;
   #resetBytes = 0;
@@ -150,7 +153,7 @@ export class PackRun {
     const modified = this.#modifiedMs;
     if (name === 'pack.md') return files.md.content('', this.#blobs, modified);
     if (name === 'prompt.json') return files.prompt.content(files.messages === 0 ? '[]\n' : '\n]\n', this.#blobs, modified);
-    return files.json.content(packTrailer(fold), this.#blobs, modified);
+    return files.json.content(packTrailer(fold, [...this.#lost.values()]), this.#blobs, modified);
   }
 
   close(): void {
@@ -262,7 +265,16 @@ export class PackRun {
   #child(path: string, digest: string): ChildResult | undefined {
     const kind = path.endsWith('/result.md') ? 'child_result' : path.endsWith('/refs.jsonl') ? 'child_refs' : undefined;
     if (kind === undefined || !path.startsWith('context/child/')) return undefined;
-    return { path, kind, digest, text: this.#history.log.inputBytes(digest).toString('utf8') };
+    const text = this.#input(path, digest);
+    return text === undefined ? undefined : { path, kind, digest, text };
+  }
+
+  /** INP-4: what is lost is left out by name, and fails no read. */
+  #input(path: string, digest: string): string | undefined {
+    const text = this.#history.input(path, digest)?.toString('utf8');
+    if (text === undefined) this.#lost.set(path, { source: path, reason: 'its recorded bytes are damaged, and the file has others now' });
+    else this.#lost.delete(path);
+    return text;
   }
 
   #sourceAt(resetIndex: number): PackSource {
@@ -271,7 +283,7 @@ export class PackRun {
     const inputs = log.inputsAsOf(resetIndex + 1);
     const text = (path: string): string | undefined => {
       const digest = inputs.get(path);
-      return digest === undefined ? undefined : log.inputBytes(digest).toString('utf8');
+      return digest === undefined ? undefined : this.#input(path, digest);
     };
     const policy = readPackPolicy(text('context/budget'), text('context/policy.yaml'));
     this.#policyNow = policy;
@@ -279,7 +291,8 @@ export class PackRun {
     const pinned: PinnedFile[] = [...inputs.keys()]
       .filter((path) => path.startsWith('context/pinned/'))
       .sort((a, b) => (a < b ? -1 : 1))
-      .map((path) => ({ path, digest: inputs.get(path) as string, text: text(path) as string }));
+      .map((path) => ({ path, digest: inputs.get(path) as string, text: text(path) }))
+      .filter((file): file is PinnedFile => file.text !== undefined);
     return {
       counter,
       policy,
@@ -302,6 +315,7 @@ export class PackRun {
             index: history.indexThrough(cut - 1),
             message: (line) => history.lines.near(line),
             known: this.recalled,
+            memory: this.#lineMemory,
           },
           counter,
           query,

@@ -3,6 +3,7 @@ import { openCounter } from '../tokens/counter.ts';
 import type { TokenCounter } from '../tokens/types.ts';
 import { openRecallIndex } from '../search/recall-index.ts';
 import type { TermIndex } from '../search/recall-index.ts';
+import { remembering } from './count-memo.ts';
 import { openPool } from './pool.ts';
 import type { Pool } from './pool.ts';
 
@@ -24,7 +25,7 @@ export function defaultServices(options: { readonly log?: (line: string) => void
   return {
     counter(name) {
       let counter = counters.get(name);
-      if (counter === undefined) counters.set(name, (counter = openCounter(name)));
+      if (counter === undefined) counters.set(name, (counter = remembering(openCounter(name))));
       return counter;
     },
     openRecall: openRecallIndex,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { LineMemory } from '../../src/search/line-terms.ts';
 import { openRecallIndex, type TermIndex } from '../../src/search/recall-index.ts';
 import { recall, type RecallRequest } from '../../src/search/recall.ts';
 import { converse } from '../bench/recall-set/conversation.ts';
@@ -80,6 +81,26 @@ describe('recall', () => {
       expect(recall(index, asked)).toEqual(recall(short, asked));
     }
     short.close();
+  });
+
+  test('RCL-2 what earlier questions learnt about lines changes no answer', () => {
+    tell(texts);
+    const memory = new LineMemory();
+    let analysed = 0;
+    const textOf = (line: number): string | undefined => {
+      analysed += 1;
+      return texts[line - 1];
+    };
+    for (const question of [...talk.questions, ...talk.questions.slice(0, 4)]) {
+      const asked = request(texts, question.text);
+      expect(recall(index, { ...asked, memory })).toEqual(recall(index, asked));
+    }
+    memory.begin();
+    for (let line = 1; line <= texts.length; line += 1) memory.of(line, textOf);
+    const first = analysed;
+    for (let line = 1; line <= texts.length; line += 1) memory.of(line, textOf);
+    expect(first).toBeLessThan(texts.length);
+    expect(analysed).toBe(first);
   });
 
   test('RCL-3 a line is found by a synonym, by its kind, by who a person is, and by the lines around it', () => {
