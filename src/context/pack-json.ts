@@ -8,10 +8,11 @@ export function packHead(session: string, agent: string, budgetTokens: number): 
   return `{"session":${JSON.stringify(session)},"agent":${JSON.stringify(agent)},"budget_tokens":${budgetTokens},"items":[`;
 }
 
-export function packTrailer(fold: PackFold): string {
+/** `lost`: inputs whose recorded bytes are damaged. */
+export function packTrailer(fold: PackFold, lost: readonly LeftOut[] = []): string {
   const { epoch, source, position } = fold;
   const totals = epoch.text.totals;
-  const leftOut = merged(withoutRecalled(epoch.leftOut, epoch.recalled));
+  const leftOut = [...lost, ...merged(withoutRecalled(epoch.leftOut, epoch.recalled))];
   const rest = {
     left_out: leftOut.slice(0, LEFT_OUT_SHOWN),
     ...(leftOut.length > LEFT_OUT_SHOWN ? { left_out_more: leftOut.length - LEFT_OUT_SHOWN } : {}),

@@ -54,11 +54,11 @@ function decodeInput(line: Buffer): RecordedInput | undefined {
   }
 }
 
-/** Stores bytes by digest: temporary name, fsync, rename, fsync of the directory. Nothing to do when they are there. */
-export function storeInput(directory: string, digest: string, bytes: Buffer, disk: Disk = nodeDisk): void {
+/** Stores bytes by digest: temporary name, fsync, rename, fsync of the directory. Nothing to do when they are there, unless to `replace` them. */
+export function storeInput(directory: string, digest: string, bytes: Buffer, disk: Disk = nodeDisk, replace: boolean = false): void {
   const folder = join(directory, INPUTS_DIR);
   const path = join(folder, hexOf(digest));
-  if (disk.existsSync(path) && disk.statSync(path).size === bytes.length) return;
+  if (!replace && disk.existsSync(path) && disk.statSync(path).size === bytes.length) return;
   if (!disk.existsSync(folder)) {
     disk.mkdirSync(folder, { recursive: true, mode: 0o700 });
     syncDirectory(disk, directory);

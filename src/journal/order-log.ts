@@ -167,6 +167,10 @@ class Log implements OrderLog {
     return loadInput(this.#directory, digest, this.#disk);
   }
 
+  restoreInput(bytes: Buffer): void {
+    guarded(this.#directory, () => storeInput(this.#directory, digestOf(bytes), bytes, this.#disk, true));
+  }
+
   inputsAsOf(index: number = this.#length): ReadonlyMap<string, string> {
     const count = index >= this.#length ? this.#inputs.length : this.#pages.at(index - 1).inputs;
     if (count === this.#inputs.length) return new Map(this.#current);

@@ -89,6 +89,8 @@ export interface OrderLog {
   /** Stores the bytes durably by digest, then the record. No record when the digest is unchanged. */
   recordInput(path: string, bytes: Buffer | undefined, timeMs: number): boolean;
   inputBytes(digest: string): Buffer;
+  /** Stores the bytes of a recorded input anew: its stored copy is damaged or gone. */
+  restoreInput(bytes: Buffer): void;
   /** Latest recorded digest of each input as of record `index` (exclusive; default: now). */
   inputsAsOf(index?: number): ReadonlyMap<string, string>;
   /** First record index whose messagesEnd is past `bytes`. Binary search. */

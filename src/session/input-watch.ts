@@ -1,16 +1,15 @@
 // Recorded inputs on the deriver thread: pinned, control, tool-schema and child files as the order log knows them.
 // INP-1: each fetch looks at their stat signatures, so an edit made around us is noticed without a watcher.
-import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 import { ARTIFACT_LISTING } from '../context/child.ts';
 import type { OrderLog } from '../journal/types.ts';
+import { inputFile, MAX_INPUT_BYTES, readInput, recordedName } from './input-bytes.ts';
 
 /** Control files whose versions are recorded. */
 export const RECORDED_CONTROLS = ['context/budget', 'context/gc.policy', 'context/policy.yaml', 'context/tools.json'] as const;
 const CHILD_FILES = ['status', 'agent', 'session', 'result.md', 'refs.jsonl'] as const;
-/** Larger files are not recorded: no pack could hold them. */
-export const MAX_INPUT_BYTES: number = 4 << 20;
 const MAX_PINNED_FILES = 1024;
 /** Artifacts of one child that are listed. */
 const MAX_ARTIFACTS = 256;
@@ -52,11 +51,12 @@ export class InputWatch {
 
   #look(path: string): boolean {
     const listed = path.endsWith(`/${ARTIFACT_LISTING}`);
-    const stats = lstat(join(this.#directory, path));
+    const file = inputFile(this.#directory, path);
+    const stats = lstat(file);
     if (stats === undefined) return false;
     const signature = `${stats.ino} ${stats.size} ${stats.mtimeNs} ${stats.ctimeNs}`;
     if (this.#seen.get(path) === signature) return false;
-    const bytes = listed ? listing(join(this.#directory, path)) : read(join(this.#directory, path));
+    const bytes = listed ? listing(join(this.#directory, path)) : readInput(file);
     if (bytes === undefined) return false;
     // Racily clean (git's term): a second write in the same tick would leave the same signature.
     if (BigInt(this.#now()) * 1_000_000n - stats.ctimeNs > 50_000_000n) this.#seen.set(path, signature);
@@ -67,10 +67,12 @@ export class InputWatch {
   #paths(): readonly string[] {
     const paths: string[] = [];
     for (const path of RECORDED_CONTROLS) if (isFile(join(this.#directory, path))) paths.push(path);
-    for (const name of names(join(this.#directory, 'context/pinned')).slice(0, MAX_PINNED_FILES)) {
+    // A name that is not UTF-8 may be written as another file is called: that other one has it.
+    for (const name of [...new Set(names(join(this.#directory, 'context/pinned')))].slice(0, MAX_PINNED_FILES)) {
       // Editors' temporary and backup names are not packed.
       if (name.startsWith('.') || name.endsWith('~')) continue;
-      if (isFile(join(this.#directory, 'context/pinned', name))) paths.push(`context/pinned/${name}`);
+      const path = `context/pinned/${name}`;
+      if (isFile(inputFile(this.#directory, path))) paths.push(path);
     }
     for (const id of names(join(this.#directory, 'context/child'))) {
       for (const file of CHILD_FILES)
@@ -101,7 +103,7 @@ function isWatched(path: string): boolean {
 
 function names(directory: string): readonly string[] {
   try {
-    return readdirSync(directory).sort(byBytes);
+    return readdirSync(directory, { encoding: 'buffer' }).map(recordedName).sort(byBytes);
   } catch {
     return [];
   }
@@ -111,7 +113,7 @@ function byBytes(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function lstat(path: string): BigIntStats | undefined {
+function lstat(path: string | Buffer): BigIntStats | undefined {
   try {
     return lstatSync(path, { bigint: true });
   } catch {
@@ -120,28 +122,7 @@ function lstat(path: string): BigIntStats | undefined {
 }
 
 /** Regular files only: a symbolic link could lead out of the session. */
-function isFile(path: string): boolean {
+function isFile(path: string | Buffer): boolean {
   const stats = lstat(path);
   return stats !== undefined && stats.isFile() && stats.size <= BigInt(MAX_INPUT_BYTES);
-}
-
-/**
- * Bytes of a regular file, reached without following a symbolic link in its last two names: the owner of the session may
- * exchange them at any moment, and this process may read more than that owner.
- */
-function read(path: string): Buffer | undefined {
-  const cut = path.lastIndexOf('/');
-  let directory: number | undefined;
-  let file: number | undefined;
-  try {
-    directory = openSync(path.slice(0, cut), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-    file = openSync(`/proc/self/fd/${directory}${path.slice(cut)}`, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    const stats = fstatSync(file);
-    return stats.isFile() && stats.size <= MAX_INPUT_BYTES ? readFileSync(file) : undefined;
-  } catch {
-    return undefined;
-  } finally {
-    if (file !== undefined) closeSync(file);
-    if (directory !== undefined) closeSync(directory);
-  }
 }

@@ -269,7 +269,7 @@ export class PackRun {
     return text === undefined ? undefined : { path, kind, digest, text };
   }
 
-  /** INP-4: what is lost is left out by name, and fails no read. */
+  /** INP-3: what is lost is left out by name, and fails no read. */
   #input(path: string, digest: string): string | undefined {
     const text = this.#history.input(path, digest)?.toString('utf8');
     if (text === undefined) this.#lost.set(path, { source: path, reason: 'its recorded bytes are damaged, and the file has others now' });

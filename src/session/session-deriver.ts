@@ -221,7 +221,9 @@ class Deriver implements InspectableDeriver {
     return this.#inTurn('gc', async () => {
       const { log } = this.#parts.history;
       const digest = log.inputsAsOf().get('context/gc.policy');
-      const policy = parseGcPolicy(digest === undefined ? '' : log.inputBytes(digest).toString('utf8'));
+      const policy = parseGcPolicy(
+        digest === undefined ? '' : (this.#parts.history.input('context/gc.policy', digest)?.toString('utf8') ?? ''),
+      );
       // What is listed in dedup/ occurs twice at least: smaller bounds need no look at history.
       if (policy.dedupMinRefs > 2) await this.#ready();
       const blobs = policy.dedupMinRefs > 2 ? this.#parts.swap.blobReferences() : new Map<string, number>();
@@ -408,8 +410,10 @@ class Deriver implements InspectableDeriver {
   }
 
   #children(): readonly ChildView[] {
-    const { log } = this.#parts.history;
-    return readChildren(new Map(this.#childFiles().map(([path, digest]) => [path, log.inputBytes(digest)])));
+    const { history } = this.#parts;
+    // A damaged one counts as missing: what is lost does not take the rest with it.
+    const files = this.#childFiles().map(([path, digest]) => [path, history.input(path, digest)] as const);
+    return readChildren(new Map(files.filter((file): file is readonly [string, Buffer] => file[1] !== undefined)));
   }
 
   async #fetchSwapIndex(): Promise<Content> {

@@ -15,6 +15,7 @@ import { SEGMENT_LINES } from '../search/segment.ts';
 import type { SearchDoc } from '../search/types.ts';
 import { BlockStore } from './block-store.ts';
 import { ContributionLog } from './contribution-log.ts';
+import { recordedBytes } from './input-bytes.ts';
 import { mapHistory, mapWhole, searchDoc } from './map-history.ts';
 import type { MapResult, MapTask } from './map-history.ts';
 import { MessageLines } from './message-lines.ts';
@@ -39,12 +40,14 @@ export class SessionHistory implements SectionHistory {
   readonly blocks: BlockStore;
   readonly contributionLog: ContributionLog;
   readonly #services: DeriverServices;
+  readonly #directory: string;
   readonly #cache: string;
   #index: TermIndex | undefined;
   #progress = 1;
 
   constructor(directory: string, cache: string, services: DeriverServices) {
     this.#services = services;
+    this.#directory = directory;
     this.#cache = cache;
     this.log = openOrderLog(directory, { now: services.now });
     this.messages = openHistory(directory, 'messages.jsonl', this.log);
@@ -65,6 +68,11 @@ export class SessionHistory implements SectionHistory {
   /** 0..1 of the block records and index that are there. */
   get progress(): number {
     return this.#progress;
+  }
+
+  /** The recorded bytes of an input; undefined when they are lost. */
+  input(path: string, digest: string): Buffer | undefined {
+    return recordedBytes(this.#directory, this.log, path, digest);
   }
 
   contributions(): readonly Contribution[] {

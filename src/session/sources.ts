@@ -73,7 +73,7 @@ export class Sources {
         return this.#toolResult(source.id);
       case 'file': {
         const digest = history.log.inputsAsOf().get(source.path);
-        return digest === undefined ? undefined : history.log.inputBytes(digest);
+        return digest === undefined ? undefined : history.input(source.path, digest);
       }
     }
   }

@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { constants } from 'node:fs';
 import type { ControlRequest } from '../abi/control.ts';
-import { MAX_INPUT_BYTES } from '../session/input-watch.ts';
+import { MAX_INPUT_BYTES } from '../session/input-bytes.ts';
 import { bytePath, native } from './backing.ts';
 import { newSessionPath } from './session-access.ts';
 import type { Session } from './sessions.ts';

@@ -1,4 +1,6 @@
 // What a pack says, case by case.
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { viewMessage } from '../../src/abi/records.ts';
 import { expandWith } from '../../src/context/near-repeat.ts';
@@ -153,6 +155,62 @@ describe('what is swapped out', () => {
       Array.from({ length: pack.epoch.cut - 1 }, (_, n) => n + 1).filter((line) => !recalled.includes(line)),
     );
     expect(pack.left_out.at(-1)).toEqual({ source: 'messages.jsonl', range: '61', reason: 'only reasoning or no text' });
+  });
+});
+
+describe('recorded inputs', () => {
+  test('a pinned file whose name is not UTF-8 is packed, under its name with escapes', async () => {
+    const s = session('4000');
+    const pinned = Buffer.from(join(s.directory, 'context/pinned/'));
+    writeFileSync(Buffer.concat([pinned, Buffer.from([0x63, 0xe9, 0x5c, 0x2e, 0x6d])]), 'Reply in French.\n');
+    s.append({ role: 'user', content: 'hello' });
+    const [item] = (await packOf(s)).items;
+    expect(item).toMatchObject({ kind: 'system', source: 'context/pinned/c\\xe9\\x5c.m' });
+    expect(await s.read('pack.md')).toContain('<system context/pinned/c\\xe9\\x5c.m>\nReply in French.\n</system>');
+    expect(s.deriver.resolve(item?.source ?? '')?.digest).toBe(item?.digest);
+    // A file that is really called so has the name.
+    s.put('context/pinned/c\\xe9\\x5c.m', 'Reply in Dutch.\n');
+    expect(await s.read('pack.md')).toContain('\nReply in Dutch.\n</system>');
+    expect((await packOf(s)).items).toHaveLength(2);
+  });
+
+  test('a damaged recorded input is stored again from the file, and the pack has the same bytes', async () => {
+    const s = session('4000', { 'context/pinned/rules.md': 'Be brief.\n' });
+    s.put('context/child/rev-1/result.md', 'Looks good.\n');
+    s.append({ role: 'user', content: 'hello' });
+    const before = [await s.read('pack.json'), await s.read('refs.jsonl')];
+    const inputs = join(s.directory, 'inputs');
+    const names = readdirSync(inputs);
+    expect(names.length).toBeGreaterThan(4);
+    for (const [at, name] of names.entries()) {
+      if (at === 0) rmSync(join(inputs, name));
+      else
+        writeFileSync(
+          join(inputs, name),
+          readFileSync(join(inputs, name)).map((byte) => byte ^ 1),
+        );
+    }
+    await s.reopen(true);
+    expect([await s.read('pack.json'), await s.read('refs.jsonl')]).toEqual(before);
+    expect((await packOf(s)).left_out).toEqual([]);
+    for (const item of (await packOf(s)).items) expect(s.deriver.resolve(item.source, item.range)?.digest).toBe(item.digest);
+  });
+
+  test('a recorded input that nobody has any more is left out by name; the read succeeds', async () => {
+    const s = session('4000', { 'context/pinned/rules.md': 'Be brief.\n' });
+    s.append({ role: 'user', content: 'hello' });
+    await packOf(s);
+    const [, digest = ''] = (await packOf(s)).items[0]?.digest.split('-') ?? [];
+    s.put('context/pinned/rules.md', 'Be long.\n');
+    s.append({ role: 'user', content: 'again' });
+    expect((await packOf(s)).left_out).toEqual([]);
+    writeFileSync(join(s.directory, 'inputs', digest), 'Be cruel.\n');
+    const then = (await s.deriver.packAt('1', s.revision)) as unknown as Pack;
+    expect(then.left_out).toEqual([
+      { source: 'context/pinned/rules.md', reason: 'its recorded bytes are damaged, and the file has others now' },
+    ]);
+    expect(then.items.map((item) => item.kind)).toEqual(['recent_messages']);
+    expect((await packOf(s)).items[0]).toMatchObject({ source: 'context/pinned/rules.md' });
   });
 });
 
