@@ -1,17 +1,27 @@
-// The bulk form of `terms`: the distinct terms of a passage as numbers. ASCII words are scanned in place and looked up by
-// hash, so a word is analysed once for each filling of the cache. A term is known by 48 bits of its hash: two terms of one
-// segment share them with a probability below one in a thousand, and then only find each other's lines as candidates.
+// Terms of passages as numbers, by the same rules as `terms` (tested to be equal). Words that were met before cost one look
+// into a table of entries of 64 bytes, numbers none at all: no strings are made. A term is known by 48 bits of its hash: two
+// terms of one segment share them with a probability below one in a thousand, and then only find each other's lines as
+// candidates.
 import { MAX_TERM, analyseAscii, terms } from './terms.ts';
 
 /** Longer words are analysed each time. */
 const CACHED_WORD = 32;
 const HASH_A = 0x811c9dc5;
 const HASH_B = 0x41c6ce57;
-const SLOTS = 1 << 17;
+/** An entry: hash, length and number of terms, ids of the terms, then the characters. */
+const ENTRY = 16;
 const ENTRIES = 1 << 16;
-const POOL_UNITS = 1 << 20;
+/** Entries that a word may lie in. */
+const PROBES = 8;
 /** Terms that may be known before ids are given out anew. Ids must fit beside 32 bits of hash in a double: below 2 ** 20. */
 const MOST_TERMS: number = (1 << 19) - (1 << 15);
+const ID_BITS = 20;
+const MOST_ID: number = (1 << ID_BITS) - 1;
+/** More than this of words alone is not taken along when ids are given out anew. */
+const MOST_KEPT_TERMS = 1 << 17;
+/** Numbers below this have a place of their own. */
+const SMALL_NUMBERS = 10_000;
+const SMALL_DIGITS = 4;
 
 /** Odd: ASCII letter (1) or digit (3); 2: any unit beyond ASCII. */
 const KIND = new Uint8Array(1 << 16).fill(2, 0x80);
@@ -26,21 +36,18 @@ export class TermScan {
   distinct = 0;
   #units: Uint16Array = new Uint16Array(4096);
   #unitBytes: Buffer = Buffer.from(this.#units.buffer);
-  // Words seen: a slot holds an entry number + 1; an entry's terms are ids in `#wordTerms`.
-  readonly #slots: Int32Array = new Int32Array(SLOTS);
-  readonly #hashes: Int32Array = new Int32Array(ENTRIES);
-  readonly #starts: Int32Array = new Int32Array(ENTRIES + 1);
-  readonly #wordPool: Uint8Array = new Uint8Array(POOL_UNITS);
-  readonly #termsAt: Int32Array = new Int32Array(ENTRIES + 1);
-  #wordTerms: Int32Array = new Int32Array(ENTRIES);
-  #entries = 0;
-  // Terms known: open addressing on the hash.
+  // Words seen: a cache of the bounded kind, any entry may go.
+  readonly #words: Int32Array = new Int32Array(ENTRIES * ENTRY);
+  readonly #wordBytes: Uint8Array = new Uint8Array(this.#words.buffer);
+  readonly #small: Int32Array = new Int32Array(SMALL_NUMBERS);
+  // Terms known: open addressing on the hash. A slot holds its upper half, then id + 1 below 12 bits of its lower half.
   #size = 0;
   #top: Uint32Array = new Uint32Array(4096);
   #low: Uint16Array = new Uint16Array(4096);
-  #stamps: Int32Array = new Int32Array(4096);
-  #termSlots: Int32Array = new Int32Array(1 << 13);
+  #termSlots: Int32Array = new Int32Array(1 << 14);
+  // Terms of the last passage: a small table, so that a rare term costs no look into a large one. [passage, id] each.
   #passage = 0;
+  #here: Int32Array = new Int32Array(1 << 11);
 
   /** Terms known. */
   get size(): number {
@@ -62,10 +69,30 @@ export class TermScan {
     return this.#low[id] as number;
   }
 
+  /** Gives ids out anew; what is known of words is kept. */
   clear(): void {
+    const words = this.#words;
+    const kept: number[] = [];
+    for (let at = 0; at < words.length && kept.length <= MOST_KEPT_TERMS * 2; at += ENTRY) {
+      const terms = (words[at + 1] as number) >> 8;
+      for (let i = 0; i < terms; i += 1) {
+        const id = words[at + 2 + i] as number;
+        kept.push(this.#top[id] as number, this.#low[id] as number);
+      }
+    }
     this.#size = 0;
     this.#termSlots.fill(0);
-    this.#forgetWords();
+    this.#small.fill(0);
+    // Ids begin anew with the passages that have them.
+    this.#passage += 1;
+    if (kept.length > MOST_KEPT_TERMS * 2) {
+      words.fill(0);
+      return;
+    }
+    for (let at = 0, from = 0; at < words.length; at += ENTRY) {
+      const terms = (words[at + 1] as number) >> 8;
+      for (let i = 0; i < terms; i += 1, from += 2) words[at + 2 + i] = this.#termId(kept[from] as number, kept[from + 1] as number);
+    }
   }
 
   /** The term's id, given now if it has none. */
@@ -86,14 +113,22 @@ export class TermScan {
     let at = start;
     while (at < end - 1 && units[at] === 0x30) at += 1;
     const to = Math.min(end, at + MAX_TERM);
+    let value = 0;
+    if (to - at <= SMALL_DIGITS) {
+      for (let i = at; i < to; i += 1) value = value * 10 + (units[i] as number) - 0x30;
+      const known = this.#small[value] as number;
+      if (known > 0) return known - 1;
+    }
     let a = HASH_A;
     let b = HASH_B;
-    for (; at < to; at += 1) {
-      const unit = units[at] as number;
+    for (let i = at; i < to; i += 1) {
+      const unit = units[i] as number;
       a = Math.imul(a ^ unit, 0x01000193);
       b = Math.imul(b ^ unit, 0x5f356495);
     }
-    return this.#idOfHash(a, b);
+    const id = this.#idOfHash(a, b);
+    if (to - at <= SMALL_DIGITS) this.#small[value] = id + 1;
+    return id;
   }
 
   #idOfHash(laneA: number, laneB: number): number {
@@ -106,7 +141,10 @@ export class TermScan {
 
   /** Whether the last passage had the term. */
   has(id: number): boolean {
-    return this.#stamps[id] === this.#passage;
+    const here = this.#here;
+    const mask = here.length - 2;
+    for (let slot = (id << 1) & mask; here[slot] === this.#passage; slot = (slot + 2) & mask) if (here[slot + 1] === id) return true;
+    return false;
   }
 
   scan(text: string): void {
@@ -150,87 +188,116 @@ export class TermScan {
   }
 
   #word(text: string, start: number, end: number, hash: number): void {
-    const found = this.#find(start, end, hash);
-    const entry = found < 0 ? this.#learn(text, start, end, hash) : found;
-    const to = this.#termsAt[entry + 1] as number;
-    for (let at = this.#termsAt[entry] as number; at < to; at += 1) this.#met(this.#wordTerms[at] as number);
+    const words = this.#words;
+    const bytes = this.#wordBytes;
+    const units = this.#units;
+    const length = end - start;
+    const first = (hash & (ENTRIES - 1)) * ENTRY;
+    let at = first;
+    let free = first;
+    for (let probe = 0; ; probe += 1) {
+      const about = words[at + 1] as number;
+      if (about === 0 || probe === PROBES) {
+        // All of them taken: the word's own place is used again.
+        free = about === 0 ? at : first;
+        break;
+      }
+      if (words[at] === hash && (about & 0xff) === length) {
+        const count = about >> 8;
+        const from = (at + 2 + count) * 4;
+        let i = 0;
+        while (i < length && bytes[from + i] === units[start + i]) i += 1;
+        if (i === length) {
+          for (let term = at + 2; term < at + 2 + count; term += 1) this.#met(words[term] as number);
+          return;
+        }
+      }
+      at = (at + ENTRY) & (ENTRIES * ENTRY - 1);
+    }
+    this.#learn(text, start, end, hash, free);
   }
 
   #met(id: number): void {
     this.count += 1;
-    if (this.#stamps[id] === this.#passage) return;
-    this.#stamps[id] = this.#passage;
+    const here = this.#here;
+    const mask = here.length - 2;
+    let slot = (id << 1) & mask;
+    for (; here[slot] === this.#passage; slot = (slot + 2) & mask) if (here[slot + 1] === id) return;
+    here[slot] = this.#passage;
+    here[slot + 1] = id;
     if (this.distinct === this.ids.length) this.ids = grown(this.ids, Int32Array);
     this.ids[this.distinct++] = id;
+    if (this.distinct * 4 > here.length) this.#widen();
   }
 
-  #find(start: number, end: number, hash: number): number {
-    const units = this.#units;
-    const length = end - start;
-    for (let slot = hash & (SLOTS - 1); ; slot = (slot + 1) & (SLOTS - 1)) {
-      const entry = (this.#slots[slot] as number) - 1;
-      if (entry < 0) return -1;
-      if (this.#hashes[entry] !== hash) continue;
-      const at = this.#starts[entry] as number;
-      if ((this.#starts[entry + 1] as number) - at !== length) continue;
-      let i = 0;
-      while (i < length && this.#wordPool[at + i] === units[start + i]) i += 1;
-      if (i === length) return entry;
+  #widen(): void {
+    const here = new Int32Array(this.#here.length * 4);
+    const mask = here.length - 2;
+    for (let i = 0; i < this.distinct; i += 1) {
+      const id = this.ids[i] as number;
+      let slot = (id << 1) & mask;
+      while (here[slot] === this.#passage) slot = (slot + 2) & mask;
+      here[slot] = this.#passage;
+      here[slot + 1] = id;
     }
+    this.#here = here;
   }
 
-  #learn(text: string, start: number, end: number, hash: number): number {
+  #learn(text: string, start: number, end: number, hash: number, at: number): void {
+    const words = this.#words;
+    const length = end - start;
     const found = analyseAscii(text.slice(start, end));
-    if (this.#entries === ENTRIES || (this.#starts[this.#entries] as number) + CACHED_WORD > POOL_UNITS) this.#forgetWords();
-    const entry = this.#entries++;
-    let at = this.#starts[entry] as number;
-    for (let i = start; i < end; i += 1) this.#wordPool[at++] = this.#units[i] as number;
-    let to = this.#termsAt[entry] as number;
-    while (to + found.length > this.#wordTerms.length) this.#wordTerms = grown(this.#wordTerms, Int32Array);
-    for (const term of found) this.#wordTerms[to++] = this.idOf(term);
-    this.#hashes[entry] = hash;
-    this.#starts[entry + 1] = at;
-    this.#termsAt[entry + 1] = to;
-    let slot = hash & (SLOTS - 1);
-    while (this.#slots[slot] !== 0) slot = (slot + 1) & (SLOTS - 1);
-    this.#slots[slot] = entry + 1;
-    return entry;
-  }
-
-  #forgetWords(): void {
-    this.#slots.fill(0);
-    this.#entries = 0;
+    const kept = found.length <= ENTRY - 2 - ((length + 3) >> 2);
+    if (kept) {
+      words[at] = hash;
+      words[at + 1] = length | (found.length << 8);
+    }
+    for (let i = 0; i < found.length; i += 1) {
+      const id = this.idOf(found[i] as string);
+      if (kept) words[at + 2 + i] = id;
+      this.#met(id);
+    }
+    if (!kept) return;
+    const from = (at + 2 + found.length) * 4;
+    for (let i = 0; i < length; i += 1) this.#wordBytes[from + i] = this.#units[start + i] as number;
   }
 
   #termId(top: number, low: number): number {
-    const mask = this.#termSlots.length - 1;
-    let slot = top & mask;
+    const slots = this.#termSlots;
+    const mask = slots.length - 2;
+    const upper = top | 0;
+    const part = low << ID_BITS;
+    let slot = (top << 1) & mask;
     for (;;) {
-      const id = (this.#termSlots[slot] as number) - 1;
-      if (id < 0) break;
-      if (this.#top[id] === top && this.#low[id] === low) return id;
-      slot = (slot + 1) & mask;
+      const held = slots[slot + 1] as number;
+      if (held === 0) break;
+      if (slots[slot] === upper && (held & ~MOST_ID) === part) {
+        const id = (held & MOST_ID) - 1;
+        if (this.#low[id] === low) return id;
+      }
+      slot = (slot + 2) & mask;
     }
     if (this.#size === this.#top.length) this.#grow();
     const id = this.#size++;
     this.#top[id] = top;
     this.#low[id] = low;
-    this.#stamps[id] = 0;
     this.#place(id);
     return id;
   }
 
   #place(id: number): void {
-    const mask = this.#termSlots.length - 1;
-    let slot = (this.#top[id] as number) & mask;
-    while (this.#termSlots[slot] !== 0) slot = (slot + 1) & mask;
-    this.#termSlots[slot] = id + 1;
+    const slots = this.#termSlots;
+    const mask = slots.length - 2;
+    const top = this.#top[id] as number;
+    let slot = (top << 1) & mask;
+    while (slots[slot + 1] !== 0) slot = (slot + 2) & mask;
+    slots[slot] = top;
+    slots[slot + 1] = ((this.#low[id] as number) << ID_BITS) | (id + 1);
   }
 
   #grow(): void {
     this.#top = grown(this.#top, Uint32Array);
     this.#low = grown(this.#low, Uint16Array);
-    this.#stamps = grown(this.#stamps, Int32Array);
     this.#termSlots = new Int32Array(this.#termSlots.length * 2);
     for (let id = 0; id < this.#size; id += 1) this.#place(id);
   }
