@@ -160,13 +160,27 @@ export class PackRun {
     this.#closeFiles();
   }
 
+  /** While history is being mapped: folds the blocks there are, as far as the pack of all that is recorded allows. Never fails. */
+  async ahead(): Promise<void> {
+    const { log, messages } = this.#history;
+    try {
+      const resetIndex = this.resets.last(log, log.length);
+      const sizeBytes = cellBytes(this.#sourceAt(resetIndex).policy);
+      await this.#approach(cellAt(log, messages, resetIndex, messages.lines, sizeBytes), sizeBytes);
+    } catch (error) {
+      // It only saves time: whoever asks for the pack hears of it.
+      this.#services.log(`pack.ahead: ${String(error)}`);
+    }
+  }
+
   /** Brings the sections' folds near a new cell in slices: far enough back that its cut cannot lie before. */
   async #approach(cell: Cell, sizeBytes: number): Promise<void> {
     const { messages } = this.#history;
     if (sizeBytes === Infinity || cell.start.line < 2) return;
     const back = messages.offsetOfLine(cell.start.line) - Math.ceil(sizeBytes / 2);
     if (back <= 0) return;
-    await this.#folds.approach(Math.floor((messages.lineOfOffset(back) - 1) / BLOCK_LINES), SLICE_MS, this.#services.now);
+    const whole = Math.min(Math.floor((messages.lineOfOffset(back) - 1) / BLOCK_LINES), this.#history.blocks.count);
+    await this.#folds.approach(whole, SLICE_MS, this.#services.now);
   }
 
   #begin(cell: Cell, source: PackSource, length: number): void {

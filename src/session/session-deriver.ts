@@ -82,7 +82,10 @@ const SECTION_FILES: ReadonlyMap<string, SectionKind> = new Map([
   ['todo.md', 'todo'],
   ['refs.jsonl', 'refs'],
 ]);
-const SAVE_AFTER_MS = 500;
+/** What is derived is written when nobody has asked for this long, */
+const SAVE_IDLE_MS = 400;
+/** or, while questions follow each other, this long after the first. */
+const SAVE_AFTER_MS = 5000;
 const CATCH_UP_BYTES = 4 << 20;
 
 /** Everything that is read from or written to the cache; opened again after garbage collection. */
@@ -107,6 +110,7 @@ class Deriver implements InspectableDeriver {
   #packRevision = '';
   #queue: Promise<unknown> = Promise.resolve();
   #saveTimer: NodeJS.Timeout | undefined;
+  #saveBy = Infinity;
   #building = '';
   #usedMs: number;
   #closed = false;
@@ -334,8 +338,11 @@ class Deriver implements InspectableDeriver {
   }
 
   async #ready(): Promise<void> {
-    await this.#parts.history.prepare();
-    this.#parts.history.contributionLog.update();
+    const { history, pack } = this.#parts;
+    // Before any block is folded: contributions come before the blocks that follow them.
+    history.contributionLog.update();
+    await history.prepare(() => pack.ahead());
+    history.contributionLog.update();
   }
 
   #fetch(name: string): Promise<Content> {
@@ -461,16 +468,22 @@ class Deriver implements InspectableDeriver {
   }
 
   #saveSoon(): void {
-    if (this.#closed || this.#saveTimer !== undefined) return;
-    this.#saveTimer = setTimeout(() => {
-      this.#saveTimer = undefined;
-      try {
-        this.#save();
-      } catch (error) {
-        // A cache that cannot be written costs time later, nothing else.
-        this.#services.log(`derive.save: ${String(error)}`);
-      }
-    }, SAVE_AFTER_MS).unref();
+    if (this.#closed) return;
+    const now = performance.now();
+    this.#saveBy = Math.min(this.#saveBy, now + SAVE_AFTER_MS);
+    clearTimeout(this.#saveTimer);
+    this.#saveTimer = setTimeout(
+      () => {
+        this.#saveBy = Infinity;
+        try {
+          this.#save();
+        } catch (error) {
+          // A cache that cannot be written costs time later, nothing else.
+          this.#services.log(`derive.save: ${String(error)}`);
+        }
+      },
+      Math.max(0, Math.min(SAVE_IDLE_MS, this.#saveBy - now)),
+    ).unref();
   }
 
   /** DRV-3: checkpoint, then indexes, then memos: what is written later never depends on what is not there yet. */

@@ -102,10 +102,13 @@ export class SessionHistory implements SectionHistory {
     return this.messages.readRange(this.messages.offsetOfLine(first), this.messages.offsetOfLine(last + 1));
   }
 
-  /** Block records and the index for every whole block of history. Long work goes to the pool and gives way here. */
-  async prepare(): Promise<void> {
+  /**
+   * Block records and the index for every whole block of history. Long work goes to the pool and gives way here.
+   * `beside` runs now and then while others work, with the records there are: it must not fail, nor touch the index.
+   */
+  async prepare(beside: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     const whole = Math.floor(this.messages.lines / BLOCK_LINES);
-    await this.#mapMany(whole);
+    await this.#mapMany(whole, beside);
     let due = this.#services.now() + SLICE_MS;
     while (this.blocks.count < whole) {
       this.#mapNext();
@@ -158,7 +161,7 @@ export class SessionHistory implements SectionHistory {
   }
 
   /** Cold: block records and segments of the index in parallel, each line read once where both are missing. */
-  async #mapMany(whole: number): Promise<void> {
+  async #mapMany(whole: number, beside: () => Promise<void>): Promise<void> {
     const { pool } = this.#services;
     const from = this.blocks.count;
     const tasks = pool === undefined ? [] : this.#segmentTasks(whole);
@@ -170,6 +173,8 @@ export class SessionHistory implements SectionHistory {
     tasks.sort((a, b) => a.firstLine - b.firstLine);
     const pending = new Map<number, MapResult['blocks']>();
     let done = 0;
+    // A rebuild has stretches that only one thread can run: those run beside the others.
+    let aside: Promise<void> | undefined;
     const all = tasks.reduce((lines, task) => lines + task.lines, 0);
     const run = async (task: MapTask): Promise<void> => {
       const result = pool === undefined ? mapHistory(task) : await pool.map(task);
@@ -180,10 +185,11 @@ export class SessionHistory implements SectionHistory {
       }
       done += task.lines;
       this.#progress = done / all;
+      aside ??= beside().finally(() => (aside = undefined));
     };
     let next = 0;
     // All of them end before an error is told: until then the index stays closed.
-    const ends = await Promise.allSettled(
+    const working = Promise.allSettled(
       Array.from({ length: pool === undefined ? 1 : pool.size + 1 }, async () => {
         for (let task = tasks[next++]; task !== undefined; task = tasks[next++]) {
           await run(task);
@@ -191,6 +197,9 @@ export class SessionHistory implements SectionHistory {
         }
       }),
     );
+    if (tasks.length > 0) aside ??= beside().finally(() => (aside = undefined));
+    const ends = await working;
+    await aside;
     for (const ended of ends) if (ended.status === 'rejected') throw ended.reason;
   }
 
