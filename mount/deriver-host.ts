@@ -13,6 +13,7 @@ import type { CommitRing } from './commit-ring.ts';
 import { isUnchanged, sendRefusal, sendReply } from './kernel/late-reply.ts';
 import { knownFailure, plainError } from './deriver-messages.ts';
 import type { FromDeriver, ToDeriver } from './deriver-messages.ts';
+import { SyncQueue } from './sync-queue.ts';
 
 export interface HostOptions {
   readonly openDeriver: (directory: string) => SessionDeriver;
@@ -49,6 +50,7 @@ export class DeriverHost {
   readonly #notes: Map<number, CommitNote[]> = new Map();
   /** Why a session's deriver did not open, for whoever asks it. */
   readonly #failures: Map<number, unknown> = new Map();
+  readonly #syncs: SyncQueue = new SyncQueue();
   #drainTimer: NodeJS.Timeout | undefined;
   #progressTimer: NodeJS.Timeout | undefined;
 
@@ -74,6 +76,11 @@ export class DeriverHost {
       case 'fsync': {
         const sync = message.dataOnly ? fs.fdatasync : fs.fsync;
         sync(message.file, (error) => this.#settle(message.id, message.ticket, error ?? undefined, null, true));
+        return;
+      }
+      case 'sync': {
+        const { id, work, ticket } = message;
+        this.#syncs.push({ work, done: (error) => this.#settle(id, ticket, error, null, true) });
         return;
       }
       case 'request':

@@ -1,6 +1,7 @@
 // Messages between the serving thread and the deriver thread.
 import { CtxError } from '../src/abi/errors.ts';
 import type { ErrnoName } from '../src/abi/errors.ts';
+import type { SyncWork } from '../src/journal/sync-work.ts';
 import type { DeriverRequest } from '../src/tree/deriver-client.ts';
 import type { ReplyTicket } from '../src/tree/types.ts';
 
@@ -15,6 +16,7 @@ export type ToDeriver =
       readonly dataOnly: boolean;
       readonly ticket?: ReplyTicket | undefined;
     }
+  | { readonly op: 'sync'; readonly id: number; readonly work: SyncWork; readonly ticket?: ReplyTicket | undefined }
   | {
       readonly op: 'request';
       readonly session: number;

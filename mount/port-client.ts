@@ -1,6 +1,7 @@
 // The serving thread's end: sends requests to the deriver and hands back what it answers.
 import { receiveMessageOnPort } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
+import type { SyncWork } from '../src/journal/sync-work.ts';
 import type { CommitNote } from '../src/journal/types.ts';
 import type { DeriverClient, DeriverRequest, DeriverResults, Outcome } from '../src/tree/deriver-client.ts';
 import type { ReplyTicket } from '../src/tree/types.ts';
@@ -48,6 +49,11 @@ export class PortClient implements DeriverClient {
     const id = this.#nextId++;
     this.#waiting.set(id, done as (outcome: Outcome<never>) => void);
     this.#post({ op: 'fsync', id, file, dataOnly, ticket });
+  }
+  sync(work: SyncWork, done: (outcome: Outcome<null>) => void, ticket?: ReplyTicket): void {
+    const id = this.#nextId++;
+    this.#waiting.set(id, done as (outcome: Outcome<never>) => void);
+    this.#post({ op: 'sync', id, work, ticket });
   }
   progress(): readonly string[] {
     return this.#progress;

@@ -7,6 +7,7 @@ import type { JournalFile } from '../abi/session-files.ts';
 import { errnoName, type Disk } from './disk.ts';
 import { lockJournal } from './flock.ts';
 import { countNewlines, scanLines } from './line-scan.ts';
+import { freshSyncKey } from './sync-work.ts';
 
 /** Lines that another process appended in the store, found by a size that was not ours. */
 export interface Foreign {
@@ -39,7 +40,12 @@ export class ActiveFile {
   #ackBytes: number;
   #frozen: CtxError | undefined;
   #syncFailure: CtxError | undefined;
-  #dirty = true;
+  /** Changes of the file, and how many of them are known to be on the disk. */
+  #changes = 1;
+  #durableChanges = 0;
+  #syncs = 0;
+  #closing = false;
+  readonly syncKey: number = freshSyncKey();
 
   /** `fd` and sizes come from a checked reopen (reopen.ts). */
   constructor(options: ActiveFileOptions, fd: number, ackBytes: number, endBytes: number) {
@@ -64,7 +70,7 @@ export class ActiveFile {
   append(bytes: Buffer, lines: number): number {
     if (this.#frozen !== undefined) throw this.#frozen;
     if (this.#endBytes !== this.#ackBytes) this.#endForeignPartial();
-    this.#dirty = true;
+    this.#changes++;
     let wrote = 0;
     let failure: unknown;
     try {
@@ -107,26 +113,43 @@ export class ActiveFile {
     return done;
   };
 
-  /** JRN: durable up to the current size; a failed fsync is sticky, because the kernel forgets which pages were lost. */
-  sync(): boolean {
+  /** Something may not be on the disk. Throws the failure of an earlier fsync. */
+  get unsynced(): boolean {
     if (this.#syncFailure !== undefined) throw this.#syncFailure;
-    if (!this.#dirty) return false;
-    try {
-      this.#disk.fdatasyncSync(this.#fd);
-    } catch (cause) {
-      this.#syncFailure = new CtxError('journal.fsync_failed', 'EIO', 'fsync failed: lines since the last good fsync may be lost', {
-        where: this.#where(),
-        next: 'check the disk, then restart the daemon',
-        cause,
-      });
-      throw this.#syncFailure;
-    }
-    this.#dirty = false;
-    return true;
+    return this.#durableChanges < this.#changes;
   }
 
+  /**
+   * The descriptor to sync, open until `settle`. JRN-11: what is appended meanwhile stays unsynced, and a failed fsync is
+   * sticky, because the kernel forgets which pages were lost.
+   */
+  beginSync(): { readonly fd: number; settle(error: unknown): CtxError | undefined } {
+    const changes = this.#changes;
+    this.#syncs++;
+    return {
+      fd: this.#fd,
+      settle: (cause) => {
+        this.#syncs--;
+        if (this.#closing && this.#syncs === 0) this.#disk.closeSync(this.#fd);
+        if (cause === undefined) this.#durableChanges = Math.max(this.#durableChanges, changes);
+        else this.#syncFailure ??= this.#failed(cause);
+        return this.#syncFailure;
+      },
+    };
+  }
+
+  #failed(cause: unknown): CtxError {
+    return new CtxError('journal.fsync_failed', 'EIO', 'fsync failed: lines since the last good fsync may be lost', {
+      where: this.#where(),
+      next: 'check the disk, then restart the daemon',
+      cause,
+    });
+  }
+
+  /** The descriptor goes when the last sync of it has ended: its number must not name another file before. */
   close(): void {
-    this.#disk.closeSync(this.#fd);
+    this.#closing = true;
+    if (this.#syncs === 0) this.#disk.closeSync(this.#fd);
   }
 
   /** JRN: cut back to the last line boundary, and only bytes that this append put there; otherwise freeze. */
@@ -185,7 +208,7 @@ export class ActiveFile {
     });
     this.#endBytes = sizeBytes;
     this.#ackBytes = endBytes;
-    this.#dirty = true;
+    this.#changes++;
     if (lines > 0) this.#options.onLines(lines);
     if (lines > ours) this.#options.onForeign({ startBytes, endBytes, lines: lines - ours, invalid, fault });
   }

@@ -2,7 +2,8 @@
 // Bounded by count and bytes; the oldest go first. Survives a kill of the daemon at once, and power loss after sync().
 import { createHash, type Hash } from 'node:crypto';
 import { join } from 'node:path';
-import { errnoOf, nodeDisk, readWhole, syncDirectory, writeFully, type Disk } from './disk.ts';
+import { errnoOf, nodeDisk, readWhole, writeFully, type Disk } from './disk.ts';
+import { performSync } from './sync-work.ts';
 
 export const REJECTS_DIR = 'rejects';
 
@@ -46,7 +47,9 @@ export class RejectStore {
   #entries: { id: string; bytes: number }[] | undefined;
   #totalBytes = 0;
   #sequence = 0;
-  readonly #unsynced: Set<string> = new Set<string>();
+  /** Names by the number of their last change. */
+  readonly #unsynced: Map<string, number> = new Map<string, number>();
+  #nextVersion = 1;
 
   constructor(sessionDirectory: string, limits: RejectLimits = { count: 1000, bytes: 64 << 20 }, disk: Disk = nodeDisk) {
     this.#directory = join(sessionDirectory, REJECTS_DIR);
@@ -92,25 +95,27 @@ export class RejectStore {
     return record === undefined || bytes === undefined ? undefined : { bytes, record: JSON.parse(record.toString('utf8')) as RejectRecord };
   }
 
-  /** Makes everything kept so far survive power loss. */
+  /** Paths to sync for everything kept so far to survive power loss; `settle` when that is done. */
+  beginSync(): { readonly paths: readonly string[]; settle(): void } {
+    const names = [...this.#unsynced];
+    const paths = names.map(([name]) => join(this.#directory, name));
+    return {
+      paths: paths.length === 0 ? [] : [...paths, this.#directory],
+      settle: () => {
+        for (const [name, version] of names) if (this.#unsynced.get(name) === version) this.#unsynced.delete(name);
+      },
+    };
+  }
+
+  /** The same on this thread. */
   sync(): void {
-    if (this.#unsynced.size === 0) return;
-    for (const name of this.#unsynced) {
-      let fd: number;
-      try {
-        fd = this.#disk.openSync(join(this.#directory, name), 'r');
-      } catch (error) {
-        if (errnoOf(error) === 'ENOENT') continue;
-        throw error;
-      }
-      try {
-        this.#disk.fsyncSync(fd);
-      } finally {
-        this.#disk.closeSync(fd);
-      }
-    }
-    syncDirectory(this.#disk, this.#directory);
-    this.#unsynced.clear();
+    const { paths, settle } = this.beginSync();
+    performSync({ key: 0, rejects: paths, file: undefined, directories: [] }, this.#disk);
+    settle();
+  }
+
+  #changed(name: string): void {
+    this.#unsynced.set(name, this.#nextVersion++);
   }
 
   #load(): { id: string; bytes: number }[] {
@@ -136,7 +141,7 @@ export class RejectStore {
     }
     state.entry.bytes += kept.length;
     this.#totalBytes += kept.length;
-    this.#unsynced.add(state.entry.id);
+    this.#changed(state.entry.id);
   }
 
   #seal(state: RejectState): void {
@@ -157,7 +162,7 @@ export class RejectStore {
     } finally {
       this.#disk.closeSync(fd);
     }
-    this.#unsynced.add(name);
+    this.#changed(name);
   }
 
   #trim(): void {

@@ -4,7 +4,7 @@ import { CtxError } from '../abi/errors.ts';
 import { lineFault } from '../abi/records.ts';
 import { DEFAULT_MAX_LINE_BYTES, JOURNALS, type JournalFile } from '../abi/session-files.ts';
 import { ActiveFile, type Foreign } from './active-file.ts';
-import { guarded, nodeDisk, syncDirectory, type Disk } from './disk.ts';
+import { guarded, nodeDisk, type Disk } from './disk.ts';
 import { forkHistory } from './fork.ts';
 import { ensureLastingName, isSealedTwin, readSealed, sealedOf, type SealedSegment } from './layout.ts';
 import { OrderPages } from './order-pages.ts';
@@ -13,6 +13,7 @@ import { fileMode, reopen } from './reopen.ts';
 import { sealActive, startActive } from './seal.ts';
 import { SegmentFiles } from './segment-files.ts';
 import { currentBoot, readMark, writeMark } from './sync-mark.ts';
+import { performSync, type PendingSync } from './sync-work.ts';
 import type { CommitNote, SegmentRef, SessionJournals } from './types.ts';
 import { Writer } from './writer.ts';
 
@@ -163,6 +164,7 @@ class Session implements SessionJournals {
       segments: () => [...side.sealedFiles.refs, { path, sizeBytes: side.active.ackBytes }],
       readSealed: (position, into) => side.sealedFiles.read(position, into),
       sync: () => this.#sync(side),
+      beginSync: () => this.#beginSync(side),
     });
     return side;
   }
@@ -222,27 +224,62 @@ class Session implements SessionJournals {
     this.#events.active.append(line, 1);
   }
 
+  /** JRN-11: the data, the refused lines that were reported with it, and (once) the names of the files. */
+  #beginSync(side: Side): PendingSync | undefined {
+    const { active } = side;
+    const sizeBytes = side.baseBytes + active.ackBytes;
+    const rejects = this.#rejects.beginSync();
+    const directories = this.#directorySynced ? [] : [this.#directory, join(this.#directory, '..')];
+    const { unsynced } = active;
+    if (!unsynced && rejects.paths.length === 0 && directories.length === 0) return undefined;
+    const data = unsynced ? active.beginSync() : undefined;
+    return {
+      work: { key: active.syncKey, rejects: rejects.paths, file: data?.fd, directories },
+      settle: (error) => {
+        const failure = data === undefined ? asError(error) : data.settle(error);
+        if (failure !== undefined) return failure;
+        rejects.settle();
+        this.#directorySynced = true;
+        if (sizeBytes > this.#synced[side.file] || directories.length > 0) {
+          this.#synced[side.file] = Math.max(sizeBytes, this.#synced[side.file]);
+          this.#writeMark();
+        }
+        return undefined;
+      },
+    };
+  }
+
   #sync(side: Side): void {
-    const sizeBytes = side.baseBytes + side.active.ackBytes;
-    this.#rejects.sync();
-    const synced = side.active.sync();
-    if (!this.#directorySynced) {
-      syncDirectory(this.#disk, this.#directory);
-      syncDirectory(this.#disk, join(this.#directory, '..'));
-      this.#directorySynced = true;
-    } else if (!synced) {
-      return;
+    const pending = this.#beginSync(side);
+    if (pending === undefined) return;
+    let failure: unknown;
+    try {
+      performSync(pending.work, this.#disk);
+    } catch (error) {
+      failure = error;
     }
-    this.#synced[side.file] = sizeBytes;
-    this.#writeMark();
+    const reported = pending.settle(failure);
+    if (reported !== undefined) throw reported;
   }
 
   #markAll(): void {
     for (const side of [this.#messages, this.#events]) {
-      if (side.active.endBytes > 0) side.active.sync();
+      if (side.active.endBytes > 0) this.#syncData(side.active);
       this.#synced[side.file] = side.baseBytes + side.active.ackBytes;
     }
     this.#writeMark();
+  }
+
+  #syncData(active: ActiveFile): void {
+    const { fd, settle } = active.beginSync();
+    let failure: unknown;
+    try {
+      this.#disk.fdatasyncSync(fd);
+    } catch (error) {
+      failure = error;
+    }
+    const reported = settle(failure);
+    if (reported !== undefined) throw reported;
   }
 
   /** The mark only saves work: without it (a full disk, say) a reopen after power loss checks more. */
@@ -284,6 +321,10 @@ class Session implements SessionJournals {
   #sealedRefs(file: JournalFile): SegmentRef[] {
     return sealedOf(this.#sealed, file).map((segment) => ({ path: join(this.#directory, segment.file), sizeBytes: segment.bytes }));
   }
+}
+
+function asError(error: unknown): Error | undefined {
+  return error === undefined || error instanceof Error ? error : new Error(JSON.stringify(error));
 }
 
 /** How far the order log reaches; it may trail, and an unusable one counts as empty. */

@@ -1,6 +1,7 @@
 // src/journal: append-only truth. Two sides: the *server thread* writes lines (sync, nothing awaited),
 // the *deriver thread* writes the order log and reads history. Nothing here knows FUSE or paths of the mount.
 import type { JournalFile } from '../abi/session-files.ts';
+import type { PendingSync } from './sync-work.ts';
 
 /** Where the bytes of a journal lie: sealed segments in order, then the active one. */
 export interface SegmentRef {
@@ -34,8 +35,10 @@ export interface JournalWriter {
   release(openFile: string): void;
   /** Reads acknowledged bytes into `into`; returns the count (0 at the end). */
   read(positionBytes: number, into: Buffer): number;
-  /** Durable up to the current size. A failed fsync is sticky. */
+  /** Durable up to the current size, on this thread. A failed fsync is sticky. */
   fsync(): void;
+  /** The same as work for another thread; undefined when everything is on the disk. Throws the failure of an earlier one. */
+  beginSync(): PendingSync | undefined;
   segments(): readonly SegmentRef[];
   /** Takes in lines that others appended in the store since; true when there were some. One fstat when not. */
   refresh(): boolean;

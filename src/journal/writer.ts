@@ -7,6 +7,7 @@ import type { ActiveFile } from './active-file.ts';
 import { countNewlines, endsObject, sortLines } from './line-scan.ts';
 import type { Reject, RejectStore } from './rejects.ts';
 import { Stages, type RefusedWrite, type Stage } from './stages.ts';
+import type { PendingSync } from './sync-work.ts';
 import type { JournalWriter, SegmentRef, StageKey } from './types.ts';
 
 export interface WriterParts {
@@ -24,6 +25,7 @@ export interface WriterParts {
   segments(): readonly SegmentRef[];
   readSealed(positionBytes: number, into: Uint8Array): number;
   sync(): void;
+  beginSync(): PendingSync | undefined;
 }
 
 export class Writer implements JournalWriter {
@@ -101,6 +103,9 @@ export class Writer implements JournalWriter {
 
   fsync(): void {
     this.#parts.sync();
+  }
+  beginSync(): PendingSync | undefined {
+    return this.#parts.beginSync();
   }
   segments(): readonly SegmentRef[] {
     return this.#parts.segments();

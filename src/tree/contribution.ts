@@ -4,6 +4,7 @@ import { contributionEvent, wholeFileEvent } from '../context/contributions.ts';
 import { CONTRIBUTION_LINES, CONTRIBUTION_WHOLE, DEFAULT_MAX_LINE_BYTES } from '../abi/session-files.ts';
 import type { Session } from './sessions.ts';
 import { fail, Handle } from './types.ts';
+import type { Slow } from './types.ts';
 
 type LineFile = (typeof CONTRIBUTION_LINES)[number];
 type WholeFile = (typeof CONTRIBUTION_WHOLE)[number];
@@ -140,8 +141,8 @@ export class ContributionHandle extends Handle {
     if (this.#dirty) this.flush('');
   }
 
-  override fsync(): void {
+  override fsync(): null | Slow<null> {
     this.flush('');
-    this.#session.journals.events.fsync();
+    return this.#session.durable(this.#session.journals.events, null);
   }
 }

@@ -1,10 +1,11 @@
 // Small control files: replaced as a whole, validated when written; a refused value leaves the old one (CTL).
 import * as fs from 'node:fs';
 import { constants } from 'node:fs';
+import { freshSyncKey } from '../journal/sync-work.ts';
 import { initialControls, isControlFile, MAX_CONTROL_BYTES, validateControl } from '../session/controls.ts';
 import { lstat, lstatOrFail, toAttr } from './backing.ts';
 import type { Session } from './sessions.ts';
-import { fail, Handle, TreeNode } from './types.ts';
+import { fail, Handle, Slow, TreeNode } from './types.ts';
 import type { Attr, AttrChange, Caller } from './types.ts';
 
 /** Files whose every write must be valid by itself; the structured ones may arrive in pieces. */
@@ -164,14 +165,22 @@ class ControlHandle extends Handle {
     }
   }
 
-  override fsync(): void {
+  override fsync(): Slow<null> {
     this.flush();
-    const fd = fs.openSync(this.node.path, 'r');
-    try {
-      fs.fsyncSync(fd);
-    } finally {
-      fs.closeSync(fd);
-    }
+    const { path, session } = this.node;
+    const file = fs.openSync(path, 'r');
+    // The name too: a new value comes by rename.
+    const work = { key: freshSyncKey(), rejects: [], file, directories: [path.slice(0, path.lastIndexOf('/'))] };
+    return new Slow<null>(null, (done, ticket) => {
+      session.options.deriver.sync(
+        work,
+        (outcome) => {
+          fs.closeSync(file);
+          done(outcome);
+        },
+        ticket,
+      );
+    });
   }
 }
 

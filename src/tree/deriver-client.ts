@@ -1,4 +1,5 @@
 // What the serving thread asks of the deriver thread. Requests are answered later, on the serving thread.
+import type { SyncWork } from '../journal/sync-work.ts';
 import type { CommitNote } from '../journal/types.ts';
 import type { Content } from '../derive/types.ts';
 import type { Revision } from '../session/types.ts';
@@ -44,6 +45,8 @@ export interface DeriverClient {
   ): void;
   /** fsync(2) of a descriptor of this process, off the serving thread. */
   fsync(fd: number, dataOnly: boolean, done: (outcome: Outcome<null>) => void, ticket?: ReplyTicket): void;
+  /** An fsync of a journal, off the serving thread. */
+  sync(work: SyncWork, done: (outcome: Outcome<null>) => void, ticket?: ReplyTicket): void;
   /** Lines for /ctx/status: what is being built. */
   progress(): readonly string[];
 }

@@ -5,6 +5,7 @@ import type { JournalFile } from '../abi/session-files.ts';
 import type { JournalWriter } from '../journal/types.ts';
 import type { Session } from './sessions.ts';
 import { fail, Handle, S_IFREG, TreeNode } from './types.ts';
+import type { Slow } from './types.ts';
 import type { Attr, AttrChange, Caller } from './types.ts';
 
 export class JournalNode extends TreeNode {
@@ -101,7 +102,7 @@ class JournalHandle extends Handle {
   override read(offset: number, into: Buffer): number {
     return this.node.journal.read(offset, into);
   }
-  override write(_offset: number, bytes: Buffer, owner: string, flags: number): number {
+  override write(_offset: number, bytes: Buffer, owner: string, flags: number): number | Slow<number> {
     checkFlags(flags);
     this.#wrote = true;
     const journal = this.node.journal;
@@ -110,8 +111,7 @@ class JournalHandle extends Handle {
       this.#stage = `${this.#key}:${owner}`;
     }
     const count = journal.write(this.#stage, bytes);
-    if ((flags & (constants.O_DSYNC | constants.O_SYNC)) !== 0) journal.fsync();
-    return count;
+    return (flags & (constants.O_DSYNC | constants.O_SYNC)) === 0 ? count : this.node.session.durable(journal, count);
   }
   override flush(owner: string): void {
     if (this.#wrote) this.node.journal.flush(`${this.#key}:${owner}`);
@@ -120,7 +120,7 @@ class JournalHandle extends Handle {
     this.node.session.handles -= 1;
     if (this.#wrote) this.node.journal.release(this.#key);
   }
-  override fsync(): void {
-    this.node.journal.fsync();
+  override fsync(): null | Slow<null> {
+    return this.node.session.durable(this.node.journal, null);
   }
 }

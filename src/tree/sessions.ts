@@ -1,5 +1,5 @@
 // Open sessions of the serving thread: their journals, their revision, and what is known to be fresh.
-import type { CommitNote, SessionJournals } from '../journal/types.ts';
+import type { CommitNote, JournalWriter, SessionJournals } from '../journal/types.ts';
 import type { Revision } from '../session/types.ts';
 import type { DeriverClient, DeriverRequest, DeriverResults } from './deriver-client.ts';
 import { fail, Slow } from './types.ts';
@@ -172,6 +172,22 @@ export class Session {
       },
       current,
     );
+  }
+
+  /** JRN-11: `ready` once the journal is on the disk as far as it goes now. The serving thread waits for no disk. */
+  durable<T>(journal: JournalWriter, ready: T): T | Slow<T> {
+    const pending = journal.beginSync();
+    if (pending === undefined) return ready;
+    return new Slow<T>(ready, (done, ticket) => {
+      this.options.deriver.sync(
+        pending.work,
+        (outcome) => {
+          const failure = pending.settle('error' in outcome ? outcome.error : undefined);
+          done(failure === undefined ? { value: ready } : { error: failure });
+        },
+        ticket,
+      );
+    });
   }
 
   rest(): void {

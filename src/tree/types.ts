@@ -97,7 +97,7 @@ export abstract class Handle {
   }
   flush(_owner: string): void {}
   release(): void {}
-  fsync(_dataOnly: boolean): void | Slow<null> {}
+  fsync(_dataOnly: boolean): void | null | Slow<null> {}
   /** A write by someone without privilege clears set-id bits. */
   dropSetId(): void {}
   /** Backing descriptor, where there is one (fallocate, lseek, ftruncate, fchmod). */

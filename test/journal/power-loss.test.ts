@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { fsckSession, openOrderLog, openSessionJournals, type CommitNote } from '../../src/journal/index.ts';
+import { performSync } from '../../src/journal/sync-work.ts';
 import { recordTrace } from './crash-disk.ts';
 import { temporaryDirectory, unsyncedDisk as disk } from './session-fixture.ts';
 
@@ -44,6 +45,7 @@ test('power loss at any operation: every fsynced line survives, no line is torn 
   const moments: Moment[] = [];
   let acknowledged = 0;
   let synced = 0;
+  let elsewhere = 0;
   const note = (): void => {
     moments.push({ ops: trace.length, acknowledged, synced });
   };
@@ -60,8 +62,18 @@ test('power loss at any operation: every fsynced line survives, no line is torn 
     if (step % 5 === 2) log.commit(notes.splice(0));
     if (step % 11 === 6) log.recordInput('context/pinned/a.md', Buffer.from(`version ${step}`), step);
     if (random() < 0.2) {
-      journals.messages.fsync();
-      synced = acknowledged;
+      const before = acknowledged;
+      const pending = step % 2 === 0 ? undefined : journals.messages.beginSync();
+      if (pending === undefined) journals.messages.fsync();
+      else {
+        // As on another thread: a line comes while the sync is under way.
+        journals.messages.write('1:a', Buffer.from(`${JSON.stringify({ role: 'user', id: acknowledged, content: 'meanwhile' })}\n`));
+        acknowledged++;
+        performSync(pending.work, trace.disk);
+        expect(pending.settle(undefined)).toBeUndefined();
+        elsewhere++;
+      }
+      synced = before;
       note();
     }
     if (step === 20 || step === 40) {
@@ -73,6 +85,7 @@ test('power loss at any operation: every fsynced line survives, no line is torn 
   }
   log.close();
   journals.close();
+  expect(elsewhere).toBeGreaterThan(2);
 
   let [lost, kept, forked] = [0, 0, 0];
   for (let round = 0; round < 150; round++) {
