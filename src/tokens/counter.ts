@@ -3,12 +3,12 @@
 import { CtxError } from '../abi/errors.ts';
 import { classTable, codePointAt, widthAt } from './classes.ts';
 import { LinearEncoder } from './linear.ts';
-import { SHORT_PIECE_BYTES, mergeShort } from './merge.ts';
 import { CACHED_UNITS, PieceCache, hashUnits } from './piece-cache.ts';
 import { mergeRuns } from './runs.ts';
 import { splitCl100k, splitO200k, type Split } from './split.ts';
 import type { TokenCounter } from './types.ts';
-import { loadVocabulary, type Vocabulary } from './vocabulary.ts';
+import { NO_KEY, loadVocabulary, type Vocabulary } from './vocabulary.ts';
+import { WINDOW_BYTES, WindowEncoder } from './windows.ts';
 
 export const TOKENIZERS = ['o200k_base', 'cl100k_base'] as const;
 export type TokenizerName = (typeof TOKENIZERS)[number];
@@ -49,13 +49,15 @@ class PieceCounter implements TokenCounter {
   readonly #cache: PieceCache = new PieceCache();
   readonly #table: Uint8Array = classTable();
   readonly #units: Uint16Array = new Uint16Array(KEPT_UNITS);
-  readonly #short: Uint8Array = new Uint8Array(SHORT_PIECE_BYTES * 4);
+  readonly #short: Uint8Array = new Uint8Array(WINDOW_BYTES * 4);
+  readonly #windows: WindowEncoder;
   #linear: LinearEncoder | undefined;
 
   constructor(name: string, split: Split, vocabulary: Vocabulary) {
     this.name = name;
     this.#split = split;
     this.#vocabulary = vocabulary;
+    this.#windows = new WindowEncoder(vocabulary);
   }
 
   count(text: string): number {
@@ -88,6 +90,8 @@ class PieceCounter implements TokenCounter {
   }
 
   #piece(units: Uint16Array, start: number, end: number): number {
+    const alone = this.#tiny(units, start, end);
+    if (alone > 0) return alone;
     if (end - start > CACHED_UNITS) return this.#encodePiece(units, start, end);
     const hash = hashUnits(units, start, end);
     const known = this.#cache.find(units, start, end, hash);
@@ -95,6 +99,16 @@ class PieceCounter implements TokenCounter {
     const count = this.#encodePiece(units, start, end);
     this.#cache.add(units, start, end, hash, count);
     return count;
+  }
+
+  /** One or two ASCII characters, counted without a hash; else 0. */
+  #tiny(units: Uint16Array, start: number, end: number): number {
+    const first = units[start] as number;
+    if (end - start > 2 || first >= 0x80) return 0;
+    if (end - start === 1) return 1;
+    const second = units[start + 1] as number;
+    if (second >= 0x80) return 0;
+    return this.#vocabulary.pairs[(first << 8) | second] === NO_KEY ? 2 : 1;
   }
 
   /** A piece that is a token is that token; anything else is merged. */
@@ -106,9 +120,11 @@ class PieceCounter implements TokenCounter {
       into?.push(whole);
       return 1;
     }
-    if (length <= SHORT_PIECE_BYTES) return mergeShort(this.#vocabulary, bytes, length, into);
+    if (length <= WINDOW_BYTES) return this.#windows.encode(bytes, length, into);
     const repeated = mergeRuns(this.#vocabulary, bytes, length, into);
     if (repeated >= 0) return repeated;
+    const joined = this.#windows.encode(bytes, length, into);
+    if (joined >= 0) return joined;
     this.#linear ??= new LinearEncoder(this.#vocabulary);
     return this.#linear.encode(bytes, length, into);
   }

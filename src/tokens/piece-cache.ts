@@ -1,4 +1,4 @@
-// Counts of short pieces already seen, in flat arrays (about 5 MB). When it is full it starts again empty: a count
+// Counts of short pieces already seen, in flat arrays (about 3 MB). When it is full it starts again empty: a count
 // never depends on what was counted before.
 
 /** Longer pieces are not kept. */
@@ -6,12 +6,13 @@ export const CACHED_UNITS = 48;
 
 const SLOTS = 1 << 17;
 const ENTRIES = 1 << 16;
+const ENTRY_BITS = 17;
+const ENTRY_MASK = (1 << ENTRY_BITS) - 1;
 const POOL_UNITS = 1 << 20;
 
 export class PieceCache {
-  // A slot holds an entry number + 1.
+  // A slot holds an entry number + 1, and above it the upper bits of the hash.
   readonly #slots: Int32Array = new Int32Array(SLOTS);
-  readonly #hashes: Int32Array = new Int32Array(ENTRIES);
   readonly #starts: Int32Array = new Int32Array(ENTRIES + 1);
   readonly #counts: Uint8Array = new Uint8Array(ENTRIES);
   readonly #pool: Uint16Array = new Uint16Array(POOL_UNITS);
@@ -21,9 +22,10 @@ export class PieceCache {
   find(units: Uint16Array, start: number, end: number, hash: number): number {
     let slot = hash & (SLOTS - 1);
     for (;;) {
-      const entry = (this.#slots[slot] as number) - 1;
-      if (entry < 0) return 0;
-      if (this.#hashes[entry] === hash) {
+      const held = this.#slots[slot] as number;
+      if (held === 0) return 0;
+      if ((held ^ hash) >>> ENTRY_BITS === 0) {
+        const entry = (held & ENTRY_MASK) - 1;
         const at = this.#starts[entry] as number;
         const length = end - start;
         if ((this.#starts[entry + 1] as number) - at === length) {
@@ -47,10 +49,9 @@ export class PieceCache {
     for (let i = start; i < end; i += 1) this.#pool[at++] = units[i] as number;
     let slot = hash & (SLOTS - 1);
     while (this.#slots[slot] !== 0) slot = (slot + 1) & (SLOTS - 1);
-    this.#hashes[this.#entries] = hash;
     this.#counts[this.#entries] = count;
     this.#entries += 1;
-    this.#slots[slot] = this.#entries;
+    this.#slots[slot] = (hash & ~ENTRY_MASK) | this.#entries;
     this.#starts[this.#entries] = at;
   }
 }

@@ -7,6 +7,7 @@ import { TOKENIZERS, openCounter } from '../../src/tokens/counter.ts';
 import { LinearEncoder } from '../../src/tokens/linear.ts';
 import { mergeRuns } from '../../src/tokens/runs.ts';
 import { loadVocabulary } from '../../src/tokens/vocabulary.ts';
+import { WINDOW_BYTES, WindowEncoder } from '../../src/tokens/windows.ts';
 import { oracle } from './oracle.ts';
 
 /** Pieces of text on which the split patterns differ most. */
@@ -74,6 +75,31 @@ const mixed = fc.oneof(
   fc.array(fc.constantFrom(...'etaoinshrdlu'.split('')), { minLength: 97, maxLength: 400 }).map((letters) => letters.join('')),
 );
 
+/** Alphabets that make pieces of many windows. */
+const ALPHABETS = [
+  'abcdefghijklmnopqrstuvwxyz',
+  'etaoinshr',
+  'ABCDEFGHIJKLMNOPQRSTUVWXYZ',
+  'ab',
+  '=-',
+  '!"#$%&()*+,-.:;<=>?@[]^_`{|}~',
+  ' \t',
+  'абвгдежзиклмнопрстуфхцчшщыьэюя',
+  'กขคงจชดตนบปพมยรลวสหอะาิีเแโ',
+  '的一是不了人我在有他这中大来上国文',
+  '😀😂🥰👍👩\u200d🏽\ufe0f',
+  'e\u0301\u0308\u0323',
+];
+const WORDS = ['user', 'name', 'get', 'handler', 'request', 'config', 'value', 'index', 'of', 'state', 'machine', 'session', 'token'];
+const long = fc.oneof(
+  fc.constantFrom(...ALPHABETS).chain((alphabet) => fc.array(fc.constantFrom(...Array.from(alphabet)), { minLength: 60, maxLength: 700 })),
+  fc.array(fc.constantFrom(...WORDS), { minLength: 12, maxLength: 150 }),
+  fc.array(
+    fc.tuple(fc.constantFrom('a', 'b', '=', ' ', '-', 'xyz'), fc.integer({ min: 1, max: 90 })).map(([unit, times]) => unit.repeat(times)),
+    { minLength: 2, maxLength: 40 },
+  ),
+);
+
 describe.each(TOKENIZERS)('%s', (name) => {
   const counter = openCounter(name);
   const reference = oracle(name);
@@ -108,6 +134,41 @@ describe.each(TOKENIZERS)('%s', (name) => {
         }
       }
     }
+  });
+
+  test('TOK-2 long pieces of many windows are encoded as tiktoken encodes them', () => {
+    fc.assert(
+      fc.property(long, (parts) => {
+        const text = parts.join('');
+        const wanted = reference(text);
+        expect([...counter.encode(text)]).toEqual(wanted);
+        expect(counter.count(text)).toBe(wanted.length);
+      }),
+      { numRuns: 700 },
+    );
+  });
+
+  test('TOK-2 windows join to the same tokens as the longest-compatible-token method, or say that they cannot', () => {
+    const vocabulary = loadVocabulary(name);
+    const windows = new WindowEncoder(vocabulary);
+    const linear = new LinearEncoder(vocabulary);
+    const refused = [0, 0];
+    fc.assert(
+      fc.property(long, (parts) => {
+        const bytes = Buffer.from(parts.join(''));
+        const wanted: number[] = [];
+        linear.encode(bytes, bytes.length, wanted);
+        const got: number[] = [-1];
+        const count = windows.encode(bytes, bytes.length, got);
+        expect(windows.encode(bytes, bytes.length)).toBe(count);
+        (refused as [number, number])[count < 0 ? 1 : 0] += 1;
+        expect(got).toEqual(count < 0 ? [-1] : [-1, ...wanted]);
+      }),
+      { numRuns: 700 },
+    );
+    expect(refused.every((times) => times > 0)).toBe(true);
+    // A token of more than a window.
+    expect(windows.encode(new Uint8Array(WINDOW_BYTES * 4).fill(0x20), WINDOW_BYTES * 4)).toBe(-1);
   });
 
   test('TOK-2 runs of a million characters agree between the two ways to encode them', () => {

@@ -1,0 +1,167 @@
+// Exact byte-pair encoding of a piece of any length by the definition (lowest rank first, leftmost among equals), one
+// window of at most 64 bytes at a time: a bounded amount of work a byte, on tables that the vocabulary has anyway.
+//
+// Long pieces rest on this: a sequence of tokens is the encoding of its bytes when each two neighbours are the encoding
+// of theirs. A window starts at a boundary inside the one before it, a few tokens from that one's end. When its first
+// token is the one that was there before, the neighbours at the boundary have been seen together, and the two join.
+// Else the boundary goes back by a token.
+import { NO_KEY, POSITION_BITS, addByte, firstAlike, hashPowers, type Vocabulary } from './vocabulary.ts';
+
+/** Eight blocks of eight bytes. */
+export const WINDOW_BYTES: number = 1 << POSITION_BITS;
+/** Tokens at the end of a window that the next one decides again: with three, one boundary in a hundred goes back. */
+const REPEATED_TOKENS = 3;
+
+// Scratch of one window, in constants: the compiler then knows lengths, and masks spare it the checks (a third of the
+// time). A window is merged without leaving off, so that encoders may share it.
+/** Positions in a window; positions and its end. */
+const IN = WINDOW_BYTES - 1;
+const ALL = 2 * WINDOW_BYTES - 1;
+/** By the position where a part starts: rank of the part joined with the one behind it, above that position. */
+const keys = new Int32Array(IN + 1);
+/** The lowest key of each block. */
+const lowest = new Int32Array(8);
+const next = new Int32Array(IN + 1);
+const previous = new Int32Array(ALL + 1);
+/** Hashes of the window's first bytes, by their number. */
+const hashes = new Int32Array(ALL + 1);
+const powers = hashPowers(ALL + 1);
+
+export class WindowEncoder {
+  readonly #vocabulary: Vocabulary;
+  /** Starts of the tokens taken from the last window. */
+  readonly #taken: Int32Array = new Int32Array(WINDOW_BYTES);
+
+  constructor(vocabulary: Vocabulary) {
+    this.#vocabulary = vocabulary;
+  }
+
+  /**
+   * Encodes `bytes[0..length)`; returns the count, tokens go to `into` when given. Returns -1, with nothing in `into`,
+   * where a token is nearly as long as a window or boundaries go back too often: then another way must be taken.
+   */
+  encode(bytes: Uint8Array, length: number, into?: number[]): number {
+    const taken = this.#taken;
+    const already = into === undefined ? 0 : into.length;
+    let retries = 16 + (length >> 8);
+    let total = 0;
+    let kept = 0;
+    let expected = 0;
+    let parts = 0;
+    for (let at = 0, merged = -1; ;) {
+      const size = Math.min(WINDOW_BYTES, length - at);
+      // Repetitive text: the window is the one before once more.
+      if (merged < 0 || size < WINDOW_BYTES || !sameBytes(bytes, merged, at)) parts = mergeWindow(this.#vocabulary, bytes, at, size);
+      merged = at;
+      if (expected > 0 && next[0] !== expected) {
+        retries -= 1;
+        if (kept === 0 || retries < 0) break;
+        kept -= 1;
+        total -= 1;
+        into?.pop();
+        expected = at - (taken[kept] as number);
+        at -= expected;
+        continue;
+      }
+      const last = at + size === length;
+      const count = last ? parts : parts - REPEATED_TOKENS;
+      if (count <= 0) break;
+      let end = 0;
+      for (kept = 0; kept < count; kept += 1) {
+        const start = end;
+        end = next[start & IN] as number;
+        taken[kept] = at + start;
+        into?.push(this.#vocabulary.find(bytes, at + start, at + end));
+      }
+      total += count;
+      if (last) return total;
+      expected = (next[end & IN] as number) - end;
+      at += end;
+    }
+    if (into !== undefined) into.length = already;
+    return -1;
+  }
+}
+
+/** Merges `bytes[at..at + size)`; the boundaries are left in `next`. Returns the number of parts. */
+function mergeWindow(vocabulary: Vocabulary, bytes: Uint8Array, at: number, size: number): number {
+  const { filter, slots, mask, pairs, pool, offsets } = vocabulary;
+  let hash = 0;
+  let byte = bytes[at] as number;
+  for (let i = 0; i < size; i += 1) {
+    hash = addByte(hash, byte);
+    hashes[(i + 1) & ALL] = hash;
+    next[i & IN] = i + 1;
+    previous[(i + 1) & ALL] = i;
+    const after = i + 1 < size ? (bytes[at + i + 1] as number) : 0;
+    keys[i & IN] = (pairs[(byte << 8) | after] as number) | i;
+    byte = after;
+  }
+  const used = (size + 7) & ~7;
+  for (let i = size - 1; i < used; i += 1) keys[i & IN] = NO_KEY;
+  for (let i = 0; i < WINDOW_BYTES; i += 8) lowest[i >> 3] = i < used ? lowestOf(keys, i) : NO_KEY;
+  for (let parts = size; ;) {
+    const best = lowestOf(lowest, 0);
+    if (best === NO_KEY) return parts;
+    const start = best & IN;
+    const middle = next[start] as number;
+    const end = next[middle & IN] as number;
+    if (end - start > 2) {
+      // A key stands for what hashes alike and may be too low: seen here, before it is used.
+      const token = best >> POSITION_BITS;
+      let from = offsets[token] as number;
+      let same = (offsets[token + 1] as number) - from === end - start;
+      for (let i = at + start; same && i < at + end; i += 1, from += 1) same = pool[from] === bytes[i];
+      if (!same) {
+        const found = vocabulary.find(bytes, at + start, at + end);
+        keys[start] = found < 0 ? NO_KEY : (found << POSITION_BITS) | start;
+        lowest[start >> 3] = lowestOf(keys, start & 56);
+        continue;
+      }
+    }
+    parts -= 1;
+    next[start] = end;
+    previous[end & ALL] = start;
+    keys[middle & IN] = NO_KEY;
+    // Two new pairs: with the part behind, and with the one before.
+    let left = start;
+    let right = end < size ? (next[end & IN] as number) : 0;
+    for (let side = 0; side < 2; side += 1) {
+      let key = NO_KEY;
+      if (right > 0) {
+        const before = Math.imul(hashes[left & ALL] as number, powers[(right - left) & ALL] as number);
+        const token = firstAlike(filter, slots, mask, ((hashes[right & ALL] as number) - before) | 0);
+        if (token >= 0) key = (token << POSITION_BITS) | left;
+      }
+      keys[left & IN] = key;
+      if (start === 0) break;
+      if (side === 0) {
+        left = previous[start] as number;
+        right = end;
+      }
+    }
+    lowest[start >> 3] = lowestOf(keys, start & 56);
+    if ((middle ^ start) > 7) lowest[(middle >> 3) & 7] = lowestOf(keys, middle & 56);
+    if ((left ^ start) > 7) lowest[(left >> 3) & 7] = lowestOf(keys, left & 56);
+  }
+}
+
+/** The lowest of the eight keys from `at`; without a branch, for which of them it is cannot be foretold. */
+function lowestOf(from: Int32Array, at: number): number {
+  const a = lower(from[at] as number, from[at + 1] as number);
+  const b = lower(from[at + 2] as number, from[at + 3] as number);
+  const c = lower(from[at + 4] as number, from[at + 5] as number);
+  const d = lower(from[at + 6] as number, from[at + 7] as number);
+  return lower(lower(a, b), lower(c, d));
+}
+
+/** The lower of two numbers that are not negative. */
+function lower(a: number, b: number): number {
+  const difference = (a - b) | 0;
+  return b + (difference & (difference >> 31));
+}
+
+function sameBytes(bytes: Uint8Array, one: number, other: number): boolean {
+  for (let i = 0; i < WINDOW_BYTES; i += 1) if (bytes[one + i] !== bytes[other + i]) return false;
+  return true;
+}
