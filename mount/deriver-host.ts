@@ -3,9 +3,11 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { watch } from 'chokidar';
 import type { FSWatcher } from 'chokidar';
+import { digestOf } from '../src/abi/digest.ts';
 import { CtxError } from '../src/abi/errors.ts';
 import { SESSION_CONTROLS, CONTEXT_CONTROLS } from '../src/abi/session-files.ts';
 import type { CommitNote } from '../src/journal/types.ts';
+import { findLatest } from '../src/session/latest-text.ts';
 import type { SessionDeriver } from '../src/session/types.ts';
 import type { DeriverRequest } from '../src/tree/deriver-client.ts';
 import type { ReplyTicket } from '../src/tree/types.ts';
@@ -193,7 +195,7 @@ export class DeriverHost {
 
   /** A rebuild that takes longer goes on, and its waiter is told to come back. */
   async #within<T>(work: Promise<T>, what: DeriverRequest): Promise<T> {
-    if (what.kind !== 'fetch' && what.kind !== 'list') return work;
+    if (what.kind !== 'fetch' && what.kind !== 'list' && what.kind !== 'latest') return work;
     this.#showProgress();
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
@@ -232,6 +234,10 @@ export class DeriverHost {
         return deriver.search(what.query, what.limit, what.revision);
       case 'pack-at':
         return deriver.packAt(what.at, what.revision);
+      case 'latest': {
+        const text = (await findLatest(open.directory, what.fromBytes, what.endBytes)) ?? what.otherwise;
+        return { text, sizeBytes: Buffer.byteLength(text), modifiedMs: what.modifiedMs, digest: digestOf(text) };
+      }
       case 'gc':
         return deriver.gc({ dryRun: what.dryRun, nowMs: Date.now() });
       case 'drop':

@@ -13,13 +13,22 @@ export interface Owner {
 export class BytesNode extends TreeNode {
   override readonly entryTtlMs = 0;
   override readonly attrTtlMs = 3_600_000;
-  readonly bytes: Buffer;
-  readonly #attr: Attr;
+  #bytes: Buffer;
+  #attr: Attr;
 
   constructor(bytes: Buffer, owner: Owner, atMs: number, mode: number = 0o444) {
     super();
-    this.bytes = bytes;
+    this.#bytes = bytes;
     this.#attr = syntheticAttr(syntheticIno(), S_IFREG | mode, bytes.length, owner, atMs);
+  }
+  get bytes(): Buffer {
+    return this.#bytes;
+  }
+  /** Completes a node whose bytes the deriver finds, before the kernel hears of it. */
+  fill(bytes: Buffer, atMs: number): void {
+    const { ino, mode, uid, gid } = this.#attr;
+    this.#bytes = bytes;
+    this.#attr = syntheticAttr(ino, mode, bytes.length, { uid, gid }, atMs);
   }
   attr(): Attr {
     return this.#attr;
@@ -48,6 +57,9 @@ export class BytesName {
   node(bytes: Buffer, owner: Owner, atMs: number, mode?: number): BytesNode {
     if (this.#last === undefined || !this.#last.bytes.equals(bytes)) this.#last = new BytesNode(bytes, owner, atMs, mode);
     return this.#last;
+  }
+  adopt(node: BytesNode): void {
+    this.#last = node;
   }
 }
 

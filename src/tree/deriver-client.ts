@@ -11,6 +11,14 @@ export type DeriverRequest =
   | { readonly kind: 'explain'; readonly name: string; readonly revision: Revision }
   | { readonly kind: 'search'; readonly query: string; readonly limit: number; readonly revision: Revision }
   | { readonly kind: 'pack-at'; readonly at: string; readonly revision: Revision }
+  | {
+      /** The newest assistant text in a range of messages.jsonl; `otherwise` when there is none. */
+      readonly kind: 'latest';
+      readonly fromBytes: number;
+      readonly endBytes: number;
+      readonly otherwise: string;
+      readonly modifiedMs: number;
+    }
   | { readonly kind: 'gc'; readonly dryRun: boolean }
   | { readonly kind: 'drop'; readonly name: string }
   | { readonly kind: 'settle'; readonly revision: Revision }
@@ -23,6 +31,7 @@ export interface DeriverResults {
   readonly explain: Readonly<Record<string, unknown>>;
   readonly search: readonly { readonly line: number; readonly score: number; readonly role: string; readonly excerpt: string }[];
   readonly 'pack-at': Readonly<Record<string, unknown>>;
+  readonly latest: Pick<Content, 'sizeBytes' | 'modifiedMs' | 'digest'> & { readonly text: string };
   readonly gc: readonly { readonly path: string; readonly bytes: number; readonly reason: string }[];
   readonly drop: null;
   readonly settle: null;

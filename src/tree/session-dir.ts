@@ -1,19 +1,23 @@
 // One session: journals, latest.md, updated_at, control files, context/. What is answered here is O(1):
 // `>>` takes this directory's lock in the kernel and must never wait for a rebuild.
-import { viewMessage } from '../abi/records.ts';
 import { JOURNALS, SESSION_CONTROLS, SESSION_DERIVED } from '../abi/session-files.ts';
 import type { JournalWriter } from '../journal/types.ts';
+import { searchLatest } from '../session/latest-text.ts';
 import { lstatOrFail, toAttr } from './backing.ts';
-import { BytesName } from './bytes-node.ts';
+import { BytesName, BytesNode } from './bytes-node.ts';
+import type { Owner } from './bytes-node.ts';
 import { ContextDirectory } from './context-dir.ts';
 import { ControlNode } from './control-node.ts';
 import { JournalNode } from './journal-node.ts';
 import type { Session } from './sessions.ts';
 import { TemporaryNames } from './temporary.ts';
-import { DirectoryHandle, fail, S_IFDIR, S_IFREG, TreeNode } from './types.ts';
+import { DirectoryHandle, fail, S_IFDIR, S_IFREG, Slow, TreeNode } from './types.ts';
 import type { Attr, Caller, Created, DirectoryEntry } from './types.ts';
 
 const FIXED: ReadonlySet<string> = new Set([...JOURNALS, ...SESSION_CONTROLS, ...SESSION_DERIVED, 'context']);
+
+/** About a millisecond of the serving thread. */
+const MAX_LOOK_BYTES = 1 << 20;
 
 export class SessionDirectory extends TreeNode {
   readonly session: Session;
@@ -33,14 +37,14 @@ export class SessionDirectory extends TreeNode {
     return toAttr(lstatOrFail(this.session.directory));
   }
 
-  override lookup(name: string): TreeNode {
+  override lookup(name: string): TreeNode | Slow<TreeNode> {
     if (FIXED.has(name)) return this.#fixed(name);
     const temporary = this.#temporary.directory(false);
     if (temporary === undefined) throw fail('ENOENT', 'no such file');
     return temporary.lookup(name);
   }
 
-  #fixed(name: string): TreeNode {
+  #fixed(name: string): TreeNode | Slow<TreeNode> {
     const { session } = this;
     if (name === 'latest.md' || name === 'updated_at') return this.#computed(name);
     let node = session.fixed.get(name);
@@ -53,44 +57,47 @@ export class SessionDirectory extends TreeNode {
     return node;
   }
 
-  #computed(name: 'latest.md' | 'updated_at'): TreeNode {
+  #computed(name: 'latest.md' | 'updated_at'): TreeNode | Slow<TreeNode> {
     const { messages, events } = this.session.journals;
     const { uid, gid } = this.attr();
-    if (name === 'latest.md') {
-      this.#readLatest(messages);
-      return this.#latest.node(Buffer.from(this.#latestText), { uid, gid }, messages.modifiedMs);
-    }
+    if (name === 'latest.md') return this.#latestNode(messages, { uid, gid });
     const at = Math.max(messages.modifiedMs, events.modifiedMs);
     return this.#updated.node(Buffer.from(`${new Date(at).toISOString()}\n`), { uid, gid }, at);
   }
 
-  /** Latest assistant text: looks only at bytes that came since the last look, newest first. */
-  #readLatest(messages: JournalWriter): void {
-    const until = this.#latestEnd;
-    const size = messages.sizeBytes;
-    this.#latestText = this.#textSince(messages, until, size) ?? this.#latestText;
-    // Last: a read that fails leaves the bytes to be looked at again.
-    this.#latestEnd = size;
+  /**
+   * Latest assistant text: looks only at bytes that came since the last look, newest first. What is not found in the
+   * newest MiB (a long history without an answer, at its first look) the deriver looks for.
+   */
+  #latestNode(messages: JournalWriter, owner: Owner): TreeNode | Slow<TreeNode> {
+    const { modifiedMs, sizeBytes } = messages;
+    const search = searchLatest(
+      (at, into) => messages.read(at, Buffer.from(into.buffer, into.byteOffset, into.byteLength)),
+      this.#latestEnd,
+      sizeBytes,
+    );
+    for (;;) {
+      const step = search.next();
+      if (step.done === true) {
+        // Last: a read that fails leaves the bytes to be looked at again.
+        this.#remember(step.value ?? this.#latestText, sizeBytes);
+        return this.#latest.node(Buffer.from(this.#latestText), owner, modifiedMs);
+      }
+      if (step.value >= MAX_LOOK_BYTES) break;
+    }
+    const node = new BytesNode(Buffer.alloc(0), owner, modifiedMs);
+    const range = { fromBytes: this.#latestEnd, endBytes: sizeBytes };
+    return this.session.ask({ kind: 'latest', ...range, otherwise: this.#latestText, modifiedMs }, node, ({ text }) => {
+      node.fill(Buffer.from(text), modifiedMs);
+      if (sizeBytes < this.#latestEnd) return;
+      this.#remember(text, sizeBytes);
+      this.#latest.adopt(node);
+    });
   }
 
-  /** Pieces double, so that a line of many pieces costs linear time. */
-  #textSince(messages: JournalWriter, until: number, size: number): string | undefined {
-    let end = size;
-    let pieceBytes = 256 * 1024;
-    let tail = Buffer.alloc(0);
-    while (end > until) {
-      const start = Math.max(until, end - pieceBytes);
-      pieceBytes *= 2;
-      const piece = Buffer.alloc(end - start);
-      messages.read(start, piece);
-      const bytes = Buffer.concat([piece, tail]);
-      const firstWhole = start === until ? 0 : bytes.indexOf(0x0a) + 1;
-      const text = firstWhole === 0 && start !== until ? undefined : lastAssistantText(bytes.subarray(firstWhole));
-      if (text !== undefined) return text.endsWith('\n') ? text : `${text}\n`;
-      tail = Buffer.from(firstWhole === 0 && start !== until ? bytes : bytes.subarray(0, firstWhole));
-      end = start;
-    }
-    return undefined;
+  #remember(text: string, endBytes: number): void {
+    this.#latestText = text;
+    this.#latestEnd = endBytes;
   }
 
   override opendir(): DirectoryHandle {
@@ -102,7 +109,10 @@ export class SessionDirectory extends TreeNode {
       name,
       type: name === 'context' ? S_IFDIR : S_IFREG,
       ino: 0xffff_ffff,
-      node: () => this.#fixed(name),
+      node: () => {
+        const node = this.#fixed(name);
+        return node instanceof Slow ? undefined : node;
+      },
     }));
   }
 
@@ -136,23 +146,4 @@ export class SessionDirectory extends TreeNode {
     target.replace(this.#temporary.read(name));
     directory.unlink(name);
   }
-}
-
-/** Text of the last assistant message in whole lines; undefined when there is none. */
-function lastAssistantText(bytes: Buffer): string | undefined {
-  let end = bytes.length;
-  while (end > 0) {
-    const at = bytes.lastIndexOf('assistant', end - 1);
-    if (at < 0) return undefined;
-    const start = bytes.lastIndexOf(0x0a, at) + 1;
-    const stop = bytes.indexOf(0x0a, at);
-    try {
-      const message = viewMessage(JSON.parse(bytes.toString('utf8', start, stop < 0 ? bytes.length : stop)) as Record<string, unknown>);
-      if (message.role === 'assistant' && message.text.trim() !== '') return message.text;
-    } catch {
-      // A line that does not parse was set aside or is being looked at by fsck; it is no assistant text.
-    }
-    end = start;
-  }
-  return undefined;
 }
