@@ -2,7 +2,7 @@
 import { digestOf } from '../abi/digest.ts';
 import type { TokenCounter } from '../tokens/types.ts';
 import { passages } from '../search/passages.ts';
-import type { LineMemory } from '../search/line-terms.ts';
+import { LineMemory } from '../search/line-terms.ts';
 import type { TermIndex } from '../search/recall-index.ts';
 import { recall } from '../search/recall.ts';
 import type { RecallChoice } from '../search/recall.ts';
@@ -27,13 +27,44 @@ const COUNTED_LINES = 48;
 export interface RecallHistory {
   readonly index: TermIndex;
   message(line: number): MessageLine;
-  /** Answers that were found before, by question. A cache: an answer follows from its key. */
-  readonly known: Map<string, RecallChoice>;
-  /** What was learnt about lines by earlier questions: a cache, too. */
-  readonly memory: LineMemory;
+  readonly memory: RecallMemory;
 }
 
 const KNOWN_ANSWERS = 512;
+
+/** What earlier questions to one history leave: a cache, everything in it follows from history. */
+export class RecallMemory {
+  /** Answers by question, the latest last. */
+  readonly known: Map<string, RecallChoice> = new Map<string, RecallChoice>();
+  readonly lines: LineMemory = new LineMemory();
+  #asked = '';
+  #bodies = new Map<number, string>();
+
+  /** Bodies of lines as this question gets to see them. The same question often comes twice: at an epoch's start. */
+  bodies(asked: string): Map<number, string> {
+    if (asked !== this.#asked) {
+      this.#asked = asked;
+      this.#bodies = new Map();
+    }
+    return this.#bodies;
+  }
+
+  answer(key: string, find: () => RecallChoice): RecallChoice {
+    const choice = this.known.get(key) ?? find();
+    this.known.delete(key);
+    this.known.set(key, choice);
+    this.keep(KNOWN_ANSWERS);
+    return choice;
+  }
+
+  /** Forgets all answers but the latest. */
+  keep(answers: number): void {
+    for (const oldest of this.known.keys()) {
+      if (this.known.size <= answers) break;
+      this.known.delete(oldest);
+    }
+  }
+}
 
 export function recallFrom(
   history: RecallHistory,
@@ -46,36 +77,32 @@ export function recallFrom(
   const asked = query.view.text.slice(0, QUERY_CHARS);
   // "Thank you for your help!" asks for nothing.
   if (!asked.includes('?') && leadSentence(asked, 80) === '') return { picks: [], next: [] };
-  const wanted = new Set(terms(asked));
-  const bodies = new Map<number, string>();
+  const { memory } = history;
+  memory.lines.begin();
+  const wanted = new Set(terms(asked).map((term) => memory.lines.idOf(term)));
+  const bodies = memory.bodies(asked);
   const bodyOf = (line: number): string => {
     let body = bodies.get(line);
-    if (body === undefined) bodies.set(line, (body = lineBody(history.message(line), counter, wanted)));
+    if (body === undefined) bodies.set(line, (body = lineBody(history.message(line), counter, memory.lines, wanted)));
     return body;
   };
   let counted = 0;
   const key = digestOf(`${query.line} ${cut} ${limitTokens} ${[...except].sort((a, b) => a - b).join(' ')}`).slice(7, 39);
-  const choice =
-    history.known.get(key) ??
+  const choice = memory.answer(key, () =>
     recall(history.index, {
       query: asked,
       throughLine: cut - 1,
       limitTokens: Math.floor(limitTokens * ASKED_SHARE),
       except,
-      memory: history.memory,
+      memory: memory.lines,
       textOf: (line) => scoredText(history.message(line)),
       // The first choices are counted; of those that come late only their size matters.
       costOf: (line) =>
         (counted++ < COUNTED_LINES
           ? counter.count(bodyOf(line))
           : Math.ceil(Math.min(said(history.message(line)).length / 3.5, LINE_TOKENS))) + ITEM_TOKENS,
-    });
-  history.known.set(key, choice);
-  if (history.known.size > KNOWN_ANSWERS)
-    for (const [oldest] of history.known) {
-      history.known.delete(oldest);
-      break;
-    }
+    }),
+  );
   // Best first, each at what it really costs: a line beside one that is taken needs no frame of its own.
   const taken = new Set<number>();
   let room = limitTokens;
@@ -114,25 +141,24 @@ function scoredText(message: MessageLine): string | undefined {
   return text.length <= SCORED_CHARS ? text : text.slice(0, SCORED_CHARS);
 }
 
-function lineBody(message: MessageLine, counter: TokenCounter, wanted: ReadonlySet<string>): string {
+function lineBody(message: MessageLine, counter: TokenCounter, memory: LineMemory, wanted: ReadonlySet<number>): string {
   const { view } = message;
   const text = said(message);
   // Tool results often come in a user's message: nobody wrote them.
   const role = view.toolResults.length > 0 && view.text.trim() === '' ? 'tool' : view.role;
   const who = view.name === undefined ? role : `${role} ${view.name}`;
   if (fits(counter, text, LINE_TOKENS)) return `${who}: ${text}`;
-  const part = bestPassage(text.slice(0, PASSAGE_CHARS), wanted);
+  const part = bestPassage(text.slice(0, PASSAGE_CHARS), memory, wanted);
   return `${who}: [...] ${fits(counter, part, LINE_TOKENS) ? part : headAndTail(counter, part, LINE_TOKENS, () => '[...]')} [...]`;
 }
 
 /** The passage with the most different words of the question; the first among equals. */
-function bestPassage(text: string, wanted: ReadonlySet<string>): string {
+function bestPassage(text: string, memory: LineMemory, wanted: ReadonlySet<number>): string {
   let best = '';
   let most = -1;
   for (const { start, end } of passages(text)) {
     const passage = text.slice(start, end);
-    let found = 0;
-    for (const term of new Set(terms(passage))) if (wanted.has(term)) found += 1;
+    const found = memory.countIn(passage, wanted);
     if (found > most) {
       most = found;
       best = passage;

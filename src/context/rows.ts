@@ -74,23 +74,53 @@ export function retract(state: RowState, contribution: Contribution, file: strin
 export function rowsText(state: RowState, limitBytes?: number, more: readonly Row[] = []): string {
   const contributed = Object.values(state.contributed);
   const keys = new Set(contributed.map((row) => row.key));
-  const rows = contributed.concat(
-    [...state.items, ...more].filter(
-      (row) => state.retracted[row.id] === undefined && state.contributed[row.id] === undefined && !keys.has(row.key),
-    ),
-  );
-  rows.sort(inStream);
-  const lineOf = (index: number): string => {
-    const { id, fields } = rows[index] as Row;
-    return `${JSON.stringify({ id, ...fields })}\n`;
+  const stated = [...state.items, ...more];
+  const rows =
+    contributed.length === 0 && Object.keys(state.retracted).length === 0
+      ? stated
+      : contributed.concat(
+          stated.filter((row) => state.retracted[row.id] === undefined && state.contributed[row.id] === undefined && !keys.has(row.key)),
+        );
+  if (limitBytes === undefined) return rows.sort(inStream).map(rowLine).join('');
+  // Only as many are put in order as may fit.
+  const kept: Row[] = [];
+  let left = limitBytes;
+  let misfits = 0;
+  for (const row of heaviestFirst(rows)) {
+    const sizeBytes = Buffer.byteLength(rowLine(row));
+    if (sizeBytes <= left) {
+      kept.push(row);
+      left -= sizeBytes;
+    } else if (++misfits === MOST_MISFITS) break;
+  }
+  return kept.sort(inStream).map(rowLine).join('');
+}
+
+function rowLine({ id, fields }: Row): string {
+  return `${JSON.stringify({ id, ...fields })}\n`;
+}
+
+/** Rows by weight, one at a time: a binary heap made in place. */
+function* heaviestFirst(rows: Row[]): Generator<Row> {
+  const sink = (from: number, length: number): void => {
+    const row = rows[from] as Row;
+    let at = from;
+    for (let child = at * 2 + 1; child < length; child = at * 2 + 1) {
+      if (child + 1 < length && byWeight(rows[child + 1] as Row, rows[child] as Row) < 0) child += 1;
+      if (byWeight(row, rows[child] as Row) <= 0) break;
+      rows[at] = rows[child] as Row;
+      at = child;
+    }
+    rows[at] = row;
   };
-  const all = rows.map((_, index) => index);
-  if (limitBytes === undefined) return all.map(lineOf).join('');
-  return takeLines(
-    all.sort((a, b) => byWeight(rows[a] as Row, rows[b] as Row)),
-    lineOf,
-    limitBytes,
-  );
+  for (let at = (rows.length >> 1) - 1; at >= 0; at -= 1) sink(at, rows.length);
+  for (let length = rows.length; length > 0;) {
+    const top = rows[0] as Row;
+    length -= 1;
+    rows[0] = rows[length] as Row;
+    if (length > 0) sink(0, length);
+    yield top;
+  }
 }
 
 /**

@@ -47,6 +47,14 @@ export class LineMemory {
     return scan.idOf(term);
   }
 
+  /** How many of these terms a text mentions. */
+  countIn(text: string, ids: ReadonlySet<number>): number {
+    scan.scan(text);
+    let found = 0;
+    for (let i = 0; i < scan.distinct; i += 1) if (ids.has(scan.ids[i] as number)) found += 1;
+    return found;
+  }
+
   /** Undefined for a line without text. */
   of(line: number, textOf: (line: number) => string | undefined): LineTerms | undefined {
     if (this.#lines.has(line)) return this.#lines.get(line);

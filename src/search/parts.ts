@@ -22,7 +22,12 @@ export const SCHEMA = `CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, v
   CREATE TABLE IF NOT EXISTS blocks (id INTEGER PRIMARY KEY, bytes BLOB);
   CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, bytes BLOB);`;
 
-const KEPT_BLOCKS = 96;
+/** Questions share many words, and the one at an epoch's start was just asked: blocks of the last few are kept (2 KB each). */
+const KEPT_BLOCKS = 1024;
+/** By file and block; shared by all files of this thread, the block asked for last at the end. */
+const kept = new Map<number, Buffer>();
+const FILE_SPAN = 2 ** 32;
+let files = 0;
 
 type PartRow = [number, number, number, number, number, number, Buffer, Buffer, Buffer];
 type SmallRow = [number, Buffer];
@@ -32,7 +37,7 @@ export class Parts {
   readonly #db: Database.Database;
   readonly #block: Database.Statement;
   readonly #run: Database.Statement;
-  readonly #kept = new Map<number, Buffer>();
+  #file = ++files;
   #nextBlock = 1;
   #nextRun = 1;
   #rows: Int32Array = new Int32Array(1024);
@@ -103,7 +108,7 @@ export class Parts {
     const parts = from.all.slice(first);
     const about = { rows: parts.reduce((total, part) => total + part.rows, 0), endLine: (parts.at(-1) as Part).endLine };
     if (from === this) this.all.length = first;
-    this.#kept.clear();
+    this.#file = ++files;
     this.#insert(about, lines, lengths, (sink) => from.#join(parts, sink));
     if (from !== this) return;
     for (const part of parts) {
@@ -171,13 +176,17 @@ export class Parts {
     return new BlockReader((this.#block.get(id) as SmallRow)[1]);
   }
 
-  /** Questions share many words: the blocks asked for last are kept. */
   #keptBlock(id: number): BlockReader {
-    const kept = this.#kept.get(id);
-    const bytes = kept ?? (this.#block.get(id) as SmallRow)[1];
-    if (kept !== undefined) this.#kept.delete(id);
-    this.#kept.set(id, bytes);
-    if (this.#kept.size > KEPT_BLOCKS) this.#kept.delete(this.#kept.keys().next().value as number);
+    const key = this.#file * FILE_SPAN + id;
+    let bytes = kept.get(key);
+    if (bytes === undefined) bytes = (this.#block.get(id) as SmallRow)[1];
+    else kept.delete(key);
+    kept.set(key, bytes);
+    if (kept.size > KEPT_BLOCKS)
+      for (const oldest of kept.keys()) {
+        kept.delete(oldest);
+        break;
+      }
     return new BlockReader(bytes);
   }
 

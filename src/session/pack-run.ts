@@ -6,9 +6,7 @@ import type { Epoch, LeftOut } from '../context/pack-epoch.ts';
 import { cellBytes, readPackPolicy } from '../context/pack-policy.ts';
 import type { PackPolicy } from '../context/pack-policy.ts';
 import type { ChildResult, PackSource, PinnedFile, StreamPosition } from '../context/pack-source.ts';
-import { LineMemory } from '../search/line-terms.ts';
-import type { RecallChoice } from '../search/recall.ts';
-import { recallFrom } from '../context/pack-search.ts';
+import { recallFrom, RecallMemory } from '../context/pack-search.ts';
 import { packTrailer, packHead } from '../context/pack-json.ts';
 import type { Content } from '../derive/types.ts';
 import { BLOCK_LINES } from '../context/types.ts';
@@ -21,6 +19,9 @@ import type { SectionFolds } from './section-folds.ts';
 import { SLICE_MS } from './session-history.ts';
 import type { SessionHistory } from './session-history.ts';
 import type { DeriverServices } from './services.ts';
+
+/** Questions that one epoch's start may ask: what is tried first has recall, and so has a partial message. */
+const ANSWERS_OF_A_START = 4;
 
 export interface EpochMark {
   readonly resetIndex: number;
@@ -59,9 +60,8 @@ export class PackRun {
   readonly #names: EpochNames;
   readonly #blobs: BlobFiles;
   readonly resets: ResetScan = new ResetScan();
-  /** Recall answers by question: with them, folding an epoch again asks the index nothing. */
-  readonly recalled: Map<string, RecallChoice> = new Map<string, RecallChoice>();
-  readonly #lineMemory: LineMemory = new LineMemory();
+  /** With its answers, folding an epoch again asks the index nothing. */
+  readonly recalled: RecallMemory = new RecallMemory();
   readonly #lost: Map<string, LeftOut> = new Map();
   #cell: Cell | undefined;
   #cellBytes = Infinity;
@@ -70,6 +70,7 @@ export class PackRun {
   #files: EpochFiles | undefined;
   #mark: EpochMark | undefined;
   #resume: EpochMark | undefined;
+  #resumedAt: StreamPosition | undefined;
   #modifiedMs = 0;
 
   constructor(
@@ -192,10 +193,13 @@ export class PackRun {
     const usable =
       resume !== undefined && resume.resetIndex === cell.resetIndex && resume.cell === cell.number && resume.position.order <= length;
     const start = usable ? resume.position : cell.start;
+    this.#resumedAt = usable ? start : undefined;
     this.#fold = new PackFold(source, start, usable ? resume.reason : cell.reason, (epoch) => this.#onEpoch(epoch));
   }
 
   #onEpoch(epoch: Epoch): void {
+    // Only this epoch is ever folded again: answers of those before are asked for no more.
+    if (epoch.start !== this.#resumedAt) this.recalled.keep(ANSWERS_OF_A_START);
     this.#closeFiles();
     const prefix = this.#names.take();
     this.#files = {
@@ -328,8 +332,7 @@ export class PackRun {
           {
             index: history.indexThrough(cut - 1),
             message: (line) => history.lines.near(line),
-            known: this.recalled,
-            memory: this.#lineMemory,
+            memory: this.recalled,
           },
           counter,
           query,

@@ -1,6 +1,7 @@
 // summary, facts, decisions, todo and refs as of any cut and position: folds of block records and contributions.
-// Two states of each fold are kept, the older well behind the cut: so an epoch costs a clone and a few blocks, and a cut
-// that lies a little earlier than the one before costs no more. Anything older is folded again from the first block.
+// Two states of each fold are kept, the older well behind the cut: so a cut that lies a little earlier than the one before
+// costs a clone and a few blocks. The last view's is kept too: the next epoch goes on from there. Anything older is folded
+// again from the first block.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SectionKind, StreamPosition } from '../context/pack-source.ts';
 import { decisionsFold } from '../context/decisions.ts';
@@ -46,6 +47,8 @@ export class SectionFolds {
   readonly #history: SectionHistory;
   #older: SectionState;
   #newer: SectionState;
+  /** As of the last view, without its partial block. */
+  #near: SectionState | undefined;
   #view: { readonly cut: number; readonly eventLine: number; readonly states: Record<SectionKind, unknown> } | undefined;
 
   constructor(history: SectionHistory, checkpoint: SectionState | undefined) {
@@ -86,8 +89,7 @@ export class SectionFolds {
     const view = this.#view;
     if (view !== undefined && view.cut === cut && view.eventLine === position.eventLine) return view.states;
     const whole = Math.floor((cut - 1) / BLOCK_LINES);
-    const state = copyState(this.#baseFor(whole));
-    this.#advance(state, whole);
+    const state = this.#stateAt(whole);
     const first = whole * BLOCK_LINES + 1;
     if (first < cut) addBlock(state, this.#history.partial(first, cut - 1));
     const contributions = this.#history.contributions();
@@ -98,6 +100,16 @@ export class SectionFolds {
     }
     this.#view = { cut, eventLine: position.eventLine, states: state.states };
     return state.states;
+  }
+
+  /** A state that the caller may change. An epoch asks for two cuts, and the next one for a cut soon after: the last is kept. */
+  #stateAt(whole: number): SectionState {
+    const near = this.#near;
+    const base = this.#baseFor(whole);
+    const state = near !== undefined && near.blocks <= whole && near.blocks > base.blocks ? near : copyState(base);
+    this.#advance(state, whole);
+    this.#near = state;
+    return copyState(state);
   }
 
   #baseFor(whole: number): SectionState {

@@ -275,7 +275,7 @@ class Deriver implements InspectableDeriver {
       pack.resets.restore(checkpoint.resets, history.log.length);
       if (checkpoint.mark !== undefined) pack.resumeAt(checkpoint.mark);
       swap.cut = checkpoint.cut;
-      for (const [key, choice] of checkpoint.recalled) pack.recalled.set(key, choice);
+      for (const [key, choice] of checkpoint.recalled) pack.recalled.known.set(key, choice);
     }
     this.#packRevision = checkpoint?.pack.revision ?? '';
     this.#packVersion = checkpoint?.pack.version ?? '';
@@ -469,7 +469,7 @@ class Deriver implements InspectableDeriver {
 
   #saveSoon(): void {
     if (this.#closed) return;
-    const now = performance.now();
+    const now = this.#services.now();
     this.#saveBy = Math.min(this.#saveBy, now + SAVE_AFTER_MS);
     clearTimeout(this.#saveTimer);
     this.#saveTimer = setTimeout(
@@ -497,7 +497,7 @@ class Deriver implements InspectableDeriver {
       mark: pack.mark,
       sections: folds.checkpoint(),
       cut: swap.cut,
-      recalled: [...pack.recalled],
+      recalled: [...pack.recalled.known],
       pack: { revision: this.#packRevision, version: this.#packVersion },
     });
     history.save();
