@@ -7,7 +7,7 @@ import { TermScan, grown } from './term-scan.ts';
 /** Terms of rows that are gathered at most: 4 bytes each. */
 const MOST_PAIRS = (1 << 22) - (1 << 16);
 /** So many rows are put in the order of terms at once. */
-const ROWS_AT_ONCE = 1 << 20;
+const ROWS_AT_ONCE = 1 << 21;
 
 /** With more than this known at its beginning, a large gathering would have to be written in two parts. */
 const KNOWN_TERMS: number = 1 << 18;
@@ -81,11 +81,11 @@ export class Gathering {
     const order = this.#order();
     const next = new Int32Array(this.#counts.length).fill(-1);
     // Each term's rows side by side, in the order in which terms are written: a pass through the log for every few terms.
-    let rows: Int32Array = new Int32Array(ROWS_AT_ONCE);
+    let rows: Int32Array = new Int32Array(Math.min(this.#pairs, ROWS_AT_ONCE));
     for (let first = 0, last = 0; first < order.length; first = last) {
       let total = 0;
       for (; last < order.length; last += 1) {
-        const id = order[last] as number;
+        const id = idIn(order[last] as number);
         const count = this.#counts[id] as number;
         if (last > first && total + count > ROWS_AT_ONCE) break;
         next[id] = total;
@@ -93,10 +93,12 @@ export class Gathering {
       }
       if (rows.length < total) rows = new Int32Array(total);
       this.#scatter(next, rows);
-      for (let i = first; i < last; i += 1) {
-        const id = order[i] as number;
-        const count = this.#counts[id] as number;
-        writer.term(scan.top(id), scan.low(id), rows, (next[id] as number) - count, count);
+      for (let i = first, from = 0; i < last; i += 1) {
+        const key = order[i] as number;
+        const id = idIn(key);
+        const end = next[id] as number;
+        writer.term(topIn(key), scan.low(id), rows, from, end - from);
+        from = end;
         next[id] = -1;
       }
     }
@@ -122,28 +124,51 @@ export class Gathering {
     }
   }
 
-  /** Ids with rows in the order of their hashes. */
-  #order(): Int32Array {
+  /** Terms with rows in the order of their hashes, each as the upper half of its hash and its id. */
+  #order(): Float64Array {
     const scan = this.#scan;
     const known = Math.min(scan.size, this.#counts.length);
     let used = 0;
     for (let id = 0; id < known; id += 1) if (this.#counts[id] !== 0) used += 1;
-    // The upper half of the hash and the id as one number: sorted natively.
-    const keys = new Float64Array(used);
-    for (let id = 0, at = 0; id < known; id += 1) if (this.#counts[id] !== 0) keys[at++] = scan.top(id) * PLACES + id;
-    keys.sort();
-    const order = new Int32Array(used);
-    for (let i = 0; i < used; i += 1) {
-      const id = (keys[i] as number) % PLACES;
-      let at = i;
-      for (; at > 0; at -= 1) {
-        const before = order[at - 1] as number;
-        if (scan.top(before) !== scan.top(id) || scan.low(before) <= scan.low(id)) break;
-        order[at] = before;
-      }
-      order[at] = id;
+    // Hashes are spread evenly: a few terms in each bucket.
+    const ends = new Int32Array(BUCKETS + 1);
+    for (let id = 0; id < known; id += 1) {
+      const bucket = (scan.top(id) >>> BUCKET_SHIFT) + 1;
+      if (this.#counts[id] !== 0) ends[bucket] = (ends[bucket] as number) + 1;
     }
-    return order;
+    for (let bucket = 1; bucket <= BUCKETS; bucket += 1) ends[bucket] = (ends[bucket] as number) + (ends[bucket - 1] as number);
+    const keys = new Float64Array(used);
+    for (let id = 0; id < known; id += 1) {
+      if (this.#counts[id] === 0) continue;
+      const top = scan.top(id);
+      const bucket = top >>> BUCKET_SHIFT;
+      const at = ends[bucket] as number;
+      keys[at] = top * PLACES + id;
+      ends[bucket] = at + 1;
+    }
+    for (let bucket = 0, from = 0; bucket < BUCKETS; bucket += 1) {
+      const end = ends[bucket] as number;
+      if (end - from > FEW_TERMS) keys.subarray(from, end).sort();
+      this.#putInOrder(keys, from, end);
+      from = end;
+    }
+    return keys;
+  }
+
+  /** By insertion; terms with the same upper half in the order of the lower one. */
+  #putInOrder(keys: Float64Array, from: number, end: number): void {
+    for (let i = from + 1; i < end; i += 1) {
+      const key = keys[i] as number;
+      const top = topIn(key);
+      let at = i;
+      for (; at > from; at -= 1) {
+        const before = keys[at - 1] as number;
+        const topBefore = topIn(before);
+        if (topBefore < top || (topBefore === top && this.#scan.low(idIn(before)) <= this.#scan.low(idIn(key)))) break;
+        keys[at] = before;
+      }
+      keys[at] = key;
+    }
   }
 
   /** Gives its words to the next gathering of this thread. */
@@ -154,3 +179,16 @@ export class Gathering {
 }
 
 const PLACES = 1 << 20;
+const BUCKETS = 1 << 16;
+const BUCKET_SHIFT = 16;
+/** Terms of a bucket that are not worth a call. */
+const FEW_TERMS = 24;
+
+function topIn(key: number): number {
+  return Math.floor(key / PLACES);
+}
+
+/** By subtraction: the remainder of two doubles is a slow call. */
+function idIn(key: number): number {
+  return key - topIn(key) * PLACES;
+}

@@ -34,42 +34,24 @@ export class PostingsWriter {
       this.#top = 0;
     }
     this.#ensure(32 + 5 * Math.min(count, HOT_ROWS));
-    this.#number(top - this.#top);
+    const bytes = this.#bytes;
+    let at = putNumber(bytes, this.#used, top - this.#top);
     this.#top = top;
-    this.#bytes[this.#used++] = low & 0xff;
-    this.#bytes[this.#used++] = low >>> 8;
-    this.#number(count);
+    bytes[at++] = low & 0xff;
+    bytes[at++] = low >>> 8;
+    at = putNumber(bytes, at, count);
     if (count <= HOT_ROWS) {
-      this.#rows(rows, from, count);
+      this.#used = putRows(bytes, at, rows, from, count);
       return;
     }
-    const own = new PostingsWriter(this.#sink);
-    own.#ensure(5 * count);
-    own.#rows(rows, from, count);
-    this.#number(rows[from + HOT_ROWS] as number);
-    this.#number(this.#sink.run(own.#bytes.subarray(0, own.#used)));
+    const run = Buffer.allocUnsafe(5 * count);
+    const used = putRows(run, 0, rows, from, count);
+    at = putNumber(bytes, at, rows[from + HOT_ROWS] as number);
+    this.#used = putNumber(bytes, at, this.#sink.run(run.subarray(0, used)));
   }
 
   end(): void {
     if (this.#used > 0) this.#flush();
-  }
-
-  #rows(rows: Int32Array, from: number, count: number): void {
-    let before = 0;
-    for (let i = from; i < from + count; i += 1) {
-      const row = rows[i] as number;
-      this.#number(row - before);
-      before = row;
-    }
-  }
-
-  #number(value: number): void {
-    let rest = value >>> 0;
-    while (rest > 0x7f) {
-      this.#bytes[this.#used++] = (rest & 0x7f) | 0x80;
-      rest >>>= 7;
-    }
-    this.#bytes[this.#used++] = rest;
   }
 
   #ensure(more: number): void {
@@ -83,6 +65,29 @@ export class PostingsWriter {
     this.#sink.block(Buffer.from(this.#bytes.subarray(0, this.#used)), this.#firstTop);
     this.#used = 0;
   }
+}
+
+/** Writes a number in groups of 7 bits; returns where the next one goes. */
+function putNumber(bytes: Buffer, at: number, value: number): number {
+  let rest = value >>> 0;
+  let to = at;
+  while (rest > 0x7f) {
+    bytes[to++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
+  }
+  bytes[to++] = rest;
+  return to;
+}
+
+function putRows(bytes: Buffer, at: number, rows: Int32Array, from: number, count: number): number {
+  let before = 0;
+  let to = at;
+  for (let i = from; i < from + count; i += 1) {
+    const row = rows[i] as number;
+    to = putNumber(bytes, to, row - before);
+    before = row;
+  }
+  return to;
 }
 
 /** Reads the entries of one block in order. */
