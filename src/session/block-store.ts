@@ -4,6 +4,7 @@
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import type { ZlibOptions } from 'node:zlib';
 import { CtxError } from '../abi/errors.ts';
 import { decodeRecord, RECORD_VERSION } from '../context/record-codec.ts';
 import type { BlockRecord } from '../context/types.ts';
@@ -152,8 +153,11 @@ export class BlockStore {
 
 /** A record as the store keeps it: about three fifths of its text. */
 export function packRecord(text: string): Uint8Array {
-  return deflateRawSync(text, { level: 1 });
+  return deflateRawSync(text, SMALL);
 }
+
+/** Records have a few kilobytes: with zlib's usual sizes most of the time goes into its tables. */
+const SMALL: ZlibOptions = { level: 1, windowBits: 13, memLevel: 5, chunkSize: 8192 };
 
 function decoded(bytes: Buffer): BlockRecord {
   const record = decodeRecord(inflateRawSync(bytes).toString('utf8'));
