@@ -1,5 +1,6 @@
 // The start of an epoch: pinned, sections, the newest user message, the tail. Within an epoch the pack then only grows.
 // PCK-2: the cut goes to the low-water mark. PCK-7: whatever does not fit is given up step by step, in the order of STEPS.
+import type { Steps } from '../abi/steps.ts';
 import type { LineLimits } from './pack-line.ts';
 import { isSilent, renderLine } from './pack-line.ts';
 import { findCut } from './pack-cut.ts';
@@ -67,16 +68,19 @@ const PARTIAL_STEPS: readonly Step[] = [
   { ...FULL, recall: false, sections: 0, tail: 0, message: 0.0625, pinned: 0.5, user: 0.25 },
 ];
 
+/** Lines rendered before others may have their turn. */
+const LINES_A_STEP = 8;
+
 /** Deterministic in (source as of `position`, position). */
-export function startEpoch(source: PackSource, position: StreamPosition, reason: string): Epoch {
+export function* startEpoch(source: PackSource, position: StreamPosition, reason: string): Steps<Epoch> {
   for (const step of STEPS) {
-    const epoch = tryStep(source, position, reason, step);
+    const epoch = yield* tryStep(source, position, reason, step);
     if (epoch !== undefined) return epoch;
   }
   const alone = userAlone(source, position, reason, [Infinity]);
   if (alone !== undefined) return alone;
   for (const step of PARTIAL_STEPS) {
-    const epoch = tryStep(source, position, reason, step);
+    const epoch = yield* tryStep(source, position, reason, step);
     if (epoch !== undefined) return epoch;
   }
   const rooms: number[] = [];
@@ -112,7 +116,7 @@ export function lineAddition(source: PackSource, text: PackText, line: number, l
   );
 }
 
-function tryStep(source: PackSource, position: StreamPosition, reason: string, step: Step): Epoch | undefined {
+function* tryStep(source: PackSource, position: StreamPosition, reason: string, step: Step): Steps<Epoch | undefined> {
   const { policy } = source;
   const budget = policy.budgetTokens;
   const user = source.lastUserLine(position.line);
@@ -137,7 +141,9 @@ function tryStep(source: PackSource, position: StreamPosition, reason: string, s
         : want(Math.max(policy.tailTokens, policy.lowWaterTokens - pinnedTokens - sectionTokens));
   // The sections' size is not known before the cut, nor the cut before it: with no sections counted first, then with those.
   let cut = findCut(source, position.line, wanted(0), limits);
+  yield;
   let sections = leadingItems.sections(source, probe, cut, position, step.sections);
+  yield;
   if (cut > 1 && typeof want !== 'number') {
     const shorter = findCut(source, position.line, wanted(sum(sections)), limits);
     if (shorter > cut) {
@@ -151,6 +157,7 @@ function tryStep(source: PackSource, position: StreamPosition, reason: string, s
 
   const text = probe;
   text.lead([...pinned, ...sections]);
+  yield;
   const before: Addition[] = [];
   const tail: Addition[] = [];
   const leftOut: LeftOut[] = [];
@@ -166,12 +173,14 @@ function tryStep(source: PackSource, position: StreamPosition, reason: string, s
   let userAt = -1;
   if (budget === Infinity) {
     for (let line = cut; line <= position.line; line++) {
+      if (line % LINES_A_STEP === 0) yield;
       const addition = lineAddition(source, text, line, limits);
       if (addition === undefined) leftOut.push(silent(line));
       else text.commit(text.plan([addition]));
     }
   } else {
     for (let line = cut; line <= position.line; line++) {
+      if (line % LINES_A_STEP === 0) yield;
       const addition = lineAddition(source, text, line, limitsOf(line));
       if (line === user) userAt = tail.length;
       if (addition === undefined) {
@@ -182,12 +191,14 @@ function tryStep(source: PackSource, position: StreamPosition, reason: string, s
       tail.push(addition);
     }
   }
+  yield;
   const recalled = new Set<number>();
   let plan: Plan = text.plan([...before, ...tail]);
   if (step.recall && user > 0 && cut > 1) {
     const reserve = user === position.line ? 0 : Math.floor(budget * GROWTH_SHARE);
     const room = Math.min(policy.recallTokens, budget - reserve - Math.max(plan.packTokens, plan.promptTokens));
-    const recall = recallAdditions(source, text, source.message(user), cut, room, new Set([user]));
+    yield;
+    const recall = yield* recallAdditions(source, text, source.message(user), cut, room, new Set([user]));
     if (recall.additions.length > 0) {
       const withRecall =
         user < cut ? [...recall.additions, ...before, ...tail] : [...tail.slice(0, userAt), ...recall.additions, ...tail.slice(userAt)];

@@ -1,5 +1,6 @@
 // The pack as a fold over the ordered stream: one message, contribution or child result at a time, inside one grid cell.
 // PCK-2: within an epoch nothing that was said changes; what does not fit starts the next epoch at that very place.
+import type { Steps } from '../abi/steps.ts';
 import { lineAddition, lineLimits, silent, startEpoch, withinBudget } from './pack-epoch.ts';
 import type { Epoch } from './pack-epoch.ts';
 import { callLine } from './pack-cut.ts';
@@ -23,13 +24,17 @@ export class PackFold {
   /** Tokens of pack.md before the newest message's items: the prefix that the pack of the message before had too. */
   #stableTokens: number;
 
-  constructor(source: PackSource, start: StreamPosition, reason: string, onEpoch: OnEpoch) {
+  private constructor(source: PackSource, start: StreamPosition, epoch: Epoch, onEpoch: OnEpoch) {
     this.source = source;
     this.#onEpoch = onEpoch;
     this.#position = start;
-    this.#epoch = startEpoch(source, start, reason);
-    this.#stableTokens = this.#epoch.pinnedTokens;
-    onEpoch(this.#epoch);
+    this.#epoch = epoch;
+    this.#stableTokens = epoch.pinnedTokens;
+    onEpoch(epoch);
+  }
+
+  static *begin(source: PackSource, start: StreamPosition, reason: string, onEpoch: OnEpoch): Steps<PackFold> {
+    return new PackFold(source, start, yield* startEpoch(source, start, reason), onEpoch);
   }
 
   get epoch(): Epoch {
@@ -44,7 +49,7 @@ export class PackFold {
     return this.#stableTokens;
   }
 
-  message(position: StreamPosition): void {
+  *message(position: StreamPosition): Steps<void> {
     const { source } = this;
     const { line } = position;
     this.#position = position;
@@ -59,7 +64,7 @@ export class PackFold {
     const additions = this.#missingCalls(text, line);
     let addition: Addition | undefined;
     if (isUserMessage(message)) {
-      if (message.view.text.length > budget * 16) return this.#next('a message larger than the budget');
+      if (message.view.text.length > budget * 16) return yield* this.#next('a message larger than the budget');
       const packed = renderLine(message, { ...lineLimits(source, 1), messageTokens: Infinity }, source.counter, text.repeats);
       addition = text.addition(
         {
@@ -74,12 +79,12 @@ export class PackFold {
         { line: packed },
       );
       // What does not fit without recall does not fit with it: no need to search.
-      if (!withinBudget(text.plan([...additions, addition]), budget)) return this.#next('the budget is used up');
-      const recall = recallAdditions(source, text, message, cut, source.policy.recallTokens, new Set([...recalled, line]));
+      if (!withinBudget(text.plan([...additions, addition]), budget)) return yield* this.#next('the budget is used up');
+      const recall = yield* recallAdditions(source, text, message, cut, source.policy.recallTokens, new Set([...recalled, line]));
       additions.unshift(...recall.additions);
       additions.push(addition);
       const plan = text.plan(additions);
-      if (!withinBudget(plan, budget)) return this.#next('the budget is used up');
+      if (!withinBudget(plan, budget)) return yield* this.#next('the budget is used up');
       for (const at of recall.lines) recalled.add(at);
       this.#epoch.leftOut.push(...recall.leftOut);
       this.#stableTokens = text.totals.packTokens;
@@ -88,15 +93,15 @@ export class PackFold {
     }
     addition = lineAddition(source, text, line, lineLimits(source, 1));
     if (addition === undefined) return;
-    this.#append(text, [...additions, addition], true);
+    yield* this.#append(text, [...additions, addition], true);
   }
 
-  contribution(position: StreamPosition, contribution: Contribution): void {
+  *contribution(position: StreamPosition, contribution: Contribution): Steps<void> {
     this.#position = position;
     const { text } = this.#epoch;
     const kind = kindOf(contribution);
     const md = renderBlock(kind, `events:${contribution.eventLine}`, clip(saidBy(contribution)));
-    this.#append(
+    yield* this.#append(
       text,
       [
         text.addition(
@@ -114,12 +119,12 @@ export class PackFold {
     );
   }
 
-  child(position: StreamPosition, child: ChildResult): void {
+  *child(position: StreamPosition, child: ChildResult): Steps<void> {
     this.#position = position;
     const { text } = this.#epoch;
     const addition = childAddition(this.source, text, child, this.source.policy.sections.child);
     if (addition === undefined) this.#epoch.leftOut.push({ source: child.path, reason: 'no room in the share of child results' });
-    else this.#append(text, [addition], false);
+    else yield* this.#append(text, [addition], false);
   }
 
   /** The stream moved on without anything that the pack shows. */
@@ -128,9 +133,9 @@ export class PackFold {
   }
 
   /** A grid cell or a recorded input begins an epoch here. */
-  restart(position: StreamPosition, reason: string): void {
+  *restart(position: StreamPosition, reason: string): Steps<void> {
     this.#position = position;
-    this.#next(reason);
+    yield* this.#next(reason);
   }
 
   /** PCK-3: a result whose call was cut brings the call with it. */
@@ -145,15 +150,15 @@ export class PackFold {
       .filter((addition) => addition !== undefined);
   }
 
-  #append(text: PackText, additions: readonly Addition[], moves: boolean): void {
+  *#append(text: PackText, additions: readonly Addition[], moves: boolean): Steps<void> {
     const plan = text.plan(additions);
-    if (!withinBudget(plan, this.source.policy.budgetTokens)) return this.#next('the budget is used up');
+    if (!withinBudget(plan, this.source.policy.budgetTokens)) return yield* this.#next('the budget is used up');
     if (moves) this.#stableTokens = text.totals.packTokens;
     text.commit(plan);
   }
 
-  #next(reason: string): void {
-    this.#epoch = startEpoch(this.source, this.#position, reason);
+  *#next(reason: string): Steps<void> {
+    this.#epoch = yield* startEpoch(this.source, this.#position, reason);
     this.#stableTokens = this.#epoch.pinnedTokens;
     this.#onEpoch(this.#epoch);
   }

@@ -1,5 +1,6 @@
 // PCK-5: what a user message needs from swapped-out history, as items placed just before that message.
 import { createHash } from 'node:crypto';
+import type { Steps } from '../abi/steps.ts';
 import type { LeftOut } from './pack-epoch.ts';
 import type { PackSource } from './pack-source.ts';
 import { renderBlock } from './render.ts';
@@ -17,16 +18,16 @@ const LEAST_TOKENS = 32;
 const NEAREST_SHOWN = 8;
 
 /** Items in order of position in history, so that what is recalled reads in the order it was said. */
-export function recallAdditions(
+export function* recallAdditions(
   source: PackSource,
   text: PackText,
   user: MessageLine,
   cut: number,
   roomTokens: number,
   except: ReadonlySet<number>,
-): RecallAdditions {
+): Steps<RecallAdditions> {
   if (roomTokens < LEAST_TOKENS || cut <= 1) return { additions: [], lines: [], leftOut: [] };
-  const answer = source.recall(user, cut, roomTokens, except);
+  const answer = yield* source.recall(user, cut, roomTokens, except);
   const taken: { readonly first: number; readonly addition: Addition }[] = [];
   const lines: number[] = [];
   const leftOut: LeftOut[] = [];

@@ -1,10 +1,11 @@
 // Recall as the pack shows it: the lines that search chose, neighbours joined, long messages by the passage that answers.
 import { digestOf } from '../abi/digest.ts';
+import type { Steps } from '../abi/steps.ts';
 import type { TokenCounter } from '../tokens/types.ts';
 import { passages } from '../search/passages.ts';
 import { LineMemory } from '../search/line-terms.ts';
 import type { TermIndex } from '../search/recall-index.ts';
-import { recall } from '../search/recall.ts';
+import { recallSteps } from '../search/recall.ts';
 import type { RecallChoice } from '../search/recall.ts';
 import { terms } from '../search/terms.ts';
 import { fits, headAndTail } from './partial.ts';
@@ -49,12 +50,10 @@ export class RecallMemory {
     return this.#bodies;
   }
 
-  answer(key: string, find: () => RecallChoice): RecallChoice {
-    const choice = this.known.get(key) ?? find();
+  remember(key: string, choice: RecallChoice): void {
     this.known.delete(key);
     this.known.set(key, choice);
     this.keep(KNOWN_ANSWERS);
-    return choice;
   }
 
   /** Forgets all answers but the latest. */
@@ -66,30 +65,36 @@ export class RecallMemory {
   }
 }
 
-export function recallFrom(
+export function* recallFrom(
   history: RecallHistory,
   counter: TokenCounter,
   query: MessageLine,
   cut: number,
   limitTokens: number,
   except: ReadonlySet<number>,
-): RecallAnswer {
+): Steps<RecallAnswer> {
   const asked = query.view.text.slice(0, QUERY_CHARS);
   // "Thank you for your help!" asks for nothing.
   if (!asked.includes('?') && leadSentence(asked, 80) === '') return { picks: [], next: [] };
   const { memory } = history;
-  memory.lines.begin();
-  const wanted = new Set(terms(asked).map((term) => memory.lines.idOf(term)));
+  const words = terms(asked);
+  let wanted: ReadonlySet<number> | undefined;
   const bodies = memory.bodies(asked);
   const bodyOf = (line: number): string => {
     let body = bodies.get(line);
-    if (body === undefined) bodies.set(line, (body = lineBody(history.message(line), counter, memory.lines, wanted)));
+    if (body !== undefined) return body;
+    if (wanted === undefined || memory.lines.stale) {
+      memory.lines.begin();
+      wanted = new Set(words.map((term) => memory.lines.idOf(term)));
+    }
+    bodies.set(line, (body = lineBody(history.message(line), counter, memory.lines, wanted)));
     return body;
   };
   let counted = 0;
   const key = digestOf(`${query.line} ${cut} ${limitTokens} ${[...except].sort((a, b) => a - b).join(' ')}`).slice(7, 39);
-  const choice = memory.answer(key, () =>
-    recall(history.index, {
+  const choice =
+    memory.known.get(key) ??
+    (yield* recallSteps(history.index, {
       query: asked,
       throughLine: cut - 1,
       limitTokens: Math.floor(limitTokens * ASKED_SHARE),
@@ -101,8 +106,8 @@ export function recallFrom(
         (counted++ < COUNTED_LINES
           ? counter.count(bodyOf(line))
           : Math.ceil(Math.min(said(history.message(line)).length / 3.5, LINE_TOKENS))) + ITEM_TOKENS,
-    }),
-  );
+    }));
+  memory.remember(key, choice);
   // Best first, each at what it really costs: a line beside one that is taken needs no frame of its own.
   const taken = new Set<number>();
   let room = limitTokens;

@@ -1,4 +1,5 @@
 // What the pack's fold asks of history. The session implements it; everything is synchronous and deterministic.
+import type { Steps } from '../abi/steps.ts';
 import type { TokenCounter } from '../tokens/types.ts';
 import type { PackPolicy } from './pack-policy.ts';
 import type { MessageLine } from './types.ts';
@@ -55,5 +56,5 @@ export interface PackSource {
   eventDigest(eventLine: number): string;
   children(position: StreamPosition): readonly ChildResult[];
   /** History below `cut` only, without the lines in `except`; at most `limitTokens` in all picks. */
-  recall(query: MessageLine, cut: number, limitTokens: number, except: ReadonlySet<number>): RecallAnswer;
+  recall(query: MessageLine, cut: number, limitTokens: number, except: ReadonlySet<number>): Steps<RecallAnswer>;
 }

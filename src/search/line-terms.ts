@@ -43,6 +43,11 @@ export class LineMemory {
     }
   }
 
+  /** True when numbers were given out anew since: what is known by number is void, and a question begins again. */
+  get stale(): boolean {
+    return this.#generation !== generation;
+  }
+
   idOf(term: string): number {
     return scan.idOf(term);
   }

@@ -1,5 +1,7 @@
 // What a question needs from earlier history: candidates from the index, scored again as short stretches of dialogue,
 // chosen within a share of tokens. Deterministic; integer scores; ties go to the later line.
+import { finish } from '../abi/steps.ts';
+import type { Steps } from '../abi/steps.ts';
 import { aliases } from './aliases.ts';
 import { answerFit, expects } from './answer-shape.ts';
 import { concepts, type Concept } from './concepts.ts';
@@ -47,22 +49,32 @@ export interface Tuning {
 
 export const TUNING: Tuning = { candidates: 80, stretches: 32, before: [8, 7, 6, 5], after: [8, 6], shape: 3, repeat: 12 };
 
+/** Lines read and analysed, or weighed, before others may have their turn. */
+const LINES_A_STEP = 16;
 const MAX_CONCEPTS = 32;
 const MAX_NEXT = 16;
 /** Index look-ups (terms x segments) that one question may cost. */
 const MAX_LOOKUPS = 512;
 
 export function recall(index: TermIndex, request: RecallRequest, tuning: Tuning = TUNING): RecallChoice {
+  return finish(recallSteps(index, request, tuning));
+}
+
+/** `recall` in steps of a few milliseconds. */
+export function* recallSteps(index: TermIndex, request: RecallRequest, tuning: Tuning = TUNING): Steps<RecallChoice> {
   if (request.throughLine < 1) return { lines: [], next: [] };
   const people = aliases(index, request.query, request.throughLine, request.textOf);
+  yield;
   const asked = concepts(request.query, people).slice(0, MAX_CONCEPTS);
   if (asked.length === 0) return { lines: [], next: [] };
+  yield;
   const query = lookups(asked, Math.max(MAX_CONCEPTS, Math.floor(MAX_LOOKUPS / index.segmentsThrough(request.throughLine))));
   const { hits, rarities } = index.ranking(query, tuning.candidates, { throughLine: request.throughLine });
+  yield;
   const rarity = new Map(query.map(({ term }, i) => [term, rarities[i] as number]));
   const stretch = new Stretch(asked, rarity, request, tuning);
   hits.forEach((hit, i) => stretch.open(hit.line, i < tuning.stretches));
-  return stretch.choose();
+  return yield* stretch.choose();
 }
 
 /** Each word itself first, then the alternatives in turn while the bound allows. */
@@ -81,9 +93,11 @@ function lookups(asked: readonly Concept[], bound: number): readonly WeightedTer
 /** Lines under consideration, each with what it says about every concept. */
 class Stretch {
   readonly #concepts: number;
+  readonly #asked: readonly Concept[];
+  readonly #rarity: ReadonlyMap<string, number>;
   readonly #memory: LineMemory;
   /** For a term of the question, by its number: [concept, weight x rarity, …]. */
-  readonly #values: ReadonlyMap<number, readonly number[]>;
+  #values: ReadonlyMap<number, readonly number[]> = new Map();
   readonly #request: RecallRequest;
   readonly #tuning: Tuning;
   readonly #shapes: ReturnType<typeof expects>;
@@ -91,12 +105,20 @@ class Stretch {
 
   constructor(asked: readonly Concept[], rarity: ReadonlyMap<string, number>, request: RecallRequest, tuning: Tuning) {
     this.#concepts = asked.length;
+    this.#asked = asked;
+    this.#rarity = rarity;
     this.#memory = request.memory ?? new LineMemory();
+    this.#request = request;
+    this.#tuning = tuning;
+    this.#shapes = expects(request.query);
+  }
+
+  #valuesByTerm(): ReadonlyMap<number, readonly number[]> {
     this.#memory.begin();
     const values = new Map<number, number[]>();
-    asked.forEach((concept, at) => {
+    this.#asked.forEach((concept, at) => {
       for (const { term, weight } of concept) {
-        const value = weight * (rarity.get(term) ?? 0);
+        const value = weight * (this.#rarity.get(term) ?? 0);
         if (value <= 0) continue;
         const id = this.#memory.idOf(term);
         const known = values.get(id);
@@ -104,10 +126,7 @@ class Stretch {
         else known.push(at, value);
       }
     });
-    this.#values = values;
-    this.#request = request;
-    this.#tuning = tuning;
-    this.#shapes = expects(request.query);
+    return values;
   }
 
   /** A line, and the lines around it when it is among the best. */
@@ -121,17 +140,14 @@ class Stretch {
     }
   }
 
-  choose(): RecallChoice {
+  *choose(): Steps<RecallChoice> {
     const { limitTokens, costOf, except, textOf } = this.#request;
-    const said = new Map<number, Int32Array>();
-    for (const line of this.#lines) {
-      const says = this.#says(line);
-      if (says !== undefined) said.set(line, says);
-    }
+    const said = yield* this.#sayAll();
     const seen = new Int32Array(this.#concepts);
     const lines: SearchHit[] = [];
     const next: SearchHit[] = [];
     let room = limitTokens;
+    let weighed = 0;
     // What is chosen only lowers the other scores, so a score of before bounds the one of now: the best that is up to date is
     // the best of all.
     const heap = new CandidateHeap();
@@ -147,6 +163,7 @@ class Stretch {
         heap.push({ line, gain, fit, score: scoreOf(gain, fit, seen), chosen: lines.length });
         continue;
       }
+      if (++weighed % LINES_A_STEP === 0) yield;
       const cost = costOf(line);
       if (cost > room) {
         if (next.length < MAX_NEXT) next.push({ line, score: best.score });
@@ -158,6 +175,22 @@ class Stretch {
       for (let i = 0; i < gain.length; i += 1) if ((gain[i] as number) > 0) seen[i] = (seen[i] as number) + this.#tuning.repeat / 4;
     }
     return { lines, next };
+  }
+
+  /** What each line says. Another history's question in between may give terms new numbers: then from the beginning. */
+  *#sayAll(): Steps<Map<number, Int32Array>> {
+    this.#values = this.#valuesByTerm();
+    const said = new Map<number, Int32Array>();
+    let count = 0;
+    for (const line of this.#lines) {
+      if (++count % LINES_A_STEP === 0) {
+        yield;
+        if (this.#memory.stale) return yield* this.#sayAll();
+      }
+      const says = this.#says(line);
+      if (says !== undefined) said.set(line, says);
+    }
+    return said;
   }
 
   /** What the line itself says: for each concept the best alternative, weight x rarity. */

@@ -1,6 +1,7 @@
 // The pack of one session as it runs: finds the cell, folds forward, keeps the epoch's growing files.
 // After one append the work is that of the append; after a long pause at most one cell is folded, whatever the history.
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Steps } from '../abi/steps.ts';
 import { PackFold } from '../context/pack-fold.ts';
 import type { Epoch, LeftOut } from '../context/pack-epoch.ts';
 import { cellBytes, readPackPolicy } from '../context/pack-policy.ts';
@@ -71,6 +72,7 @@ export class PackRun {
   #mark: EpochMark | undefined;
   #resume: EpochMark | undefined;
   #resumedAt: StreamPosition | undefined;
+  #due = 0;
   #modifiedMs = 0;
 
   constructor(
@@ -143,8 +145,14 @@ export class PackRun {
     if (yields) await this.#approach(cell, cellBytes(source.policy));
     const current = this.#cell;
     if (this.#fold === undefined || current === undefined || current.resetIndex !== cell.resetIndex || current.number !== cell.number)
-      this.#begin(cell, source, length);
-    await this.#forward(length, yields, lastLine);
+      await this.#begin(cell, source, length, yields);
+    try {
+      await this.#forward(length, yields, lastLine);
+    } catch (error) {
+      // The fold may have stopped half way through a message.
+      this.reset();
+      throw error;
+    }
   }
 
   content(name: 'pack.json' | 'pack.md' | 'prompt.json'): Content {
@@ -184,7 +192,8 @@ export class PackRun {
     await this.#folds.approach(whole, SLICE_MS, this.#services.now);
   }
 
-  #begin(cell: Cell, source: PackSource, length: number): void {
+  async #begin(cell: Cell, source: PackSource, length: number, yields: boolean): Promise<void> {
+    this.#fold = undefined;
     this.#cell = cell;
     this.#cellBytes = cellBytes(source.policy);
     this.#resetBytes = cell.resetIndex < 0 ? 0 : this.#history.log.at(cell.resetIndex).messagesEnd;
@@ -194,7 +203,11 @@ export class PackRun {
       resume !== undefined && resume.resetIndex === cell.resetIndex && resume.cell === cell.number && resume.position.order <= length;
     const start = usable ? resume.position : cell.start;
     this.#resumedAt = usable ? start : undefined;
-    this.#fold = new PackFold(source, start, usable ? resume.reason : cell.reason, (epoch) => this.#onEpoch(epoch));
+    this.#due = this.#services.now() + SLICE_MS;
+    this.#fold = await this.#inSlices(
+      PackFold.begin(source, start, usable ? resume.reason : cell.reason, (epoch) => this.#onEpoch(epoch)),
+      yields,
+    );
   }
 
   #onEpoch(epoch: Epoch): void {
@@ -221,10 +234,25 @@ export class PackRun {
 
   #policyNow: PackPolicy = readPackPolicy(undefined, undefined);
 
+  /** Others have their turn every few milliseconds, also in the middle of a message: an epoch's start takes several slices. */
+  async #inSlices<T>(steps: Steps<T>, yields: boolean): Promise<T> {
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+      if (yields) await this.#giveWay();
+    }
+  }
+
+  async #giveWay(): Promise<void> {
+    if (this.#services.now() < this.#due) return;
+    await nextTurn();
+    this.#due = this.#services.now() + SLICE_MS;
+  }
+
   async #forward(length: number, yields: boolean, lastLine: number): Promise<void> {
     const { log, messages } = this.#history;
     const fold = this.#fold as PackFold;
-    let due = this.#services.now() + SLICE_MS;
+    this.#due = this.#services.now() + SLICE_MS;
     while (fold.position.order < length) {
       const index = fold.position.order;
       const record = log.at(index);
@@ -237,22 +265,20 @@ export class PackRun {
           const cell = this.#cell as Cell;
           if (number !== cell.number) {
             this.#cell = { ...cell, number, reason: GRID_REASON, start: position };
-            fold.restart(position, GRID_REASON);
-          } else fold.message(position);
+            await this.#inSlices(fold.restart(position, GRID_REASON), yields);
+          } else await this.#inSlices(fold.message(position), yields);
           this.#drain();
-          if (yields && this.#services.now() >= due) {
-            await nextTurn();
-            due = this.#services.now() + SLICE_MS;
-          }
+          if (yields) await this.#giveWay();
         }
       } else if (record.kind === 'events') {
         const { eventLine, line } = fold.position;
         for (const contribution of this.#history.contributionLog.between(eventLine, record.eventLines)) {
-          fold.contribution({ line, eventLine: contribution.eventLine, order: index }, contribution);
+          await this.#inSlices(fold.contribution({ line, eventLine: contribution.eventLine, order: index }, contribution), yields);
         }
       } else if (record.kind === 'input' && !affectsPrefix(record.path)) {
         const child = record.digest === undefined ? undefined : this.#child(record.path, record.digest);
-        if (child !== undefined) fold.child({ line: record.messageLines, eventLine: record.eventLines, order: index + 1 }, child);
+        const position = { line: record.messageLines, eventLine: record.eventLines, order: index + 1 };
+        if (child !== undefined) await this.#inSlices(fold.child(position, child), yields);
       }
       fold.skip({ line: record.messageLines, eventLine: record.eventLines, order: index + 1 });
     }

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LineMemory } from '../../src/search/line-terms.ts';
 import { openRecallIndex, type TermIndex } from '../../src/search/recall-index.ts';
-import { recall, type RecallRequest } from '../../src/search/recall.ts';
+import { recall, recallSteps, type RecallRequest } from '../../src/search/recall.ts';
 import { converse } from '../bench/recall-set/conversation.ts';
 import { readFacts, readFillers } from '../bench/recall-set/facts.ts';
 import { measureRecall } from '../bench/recall.ts';
@@ -101,6 +101,28 @@ describe('recall', () => {
     for (let line = 1; line <= texts.length; line += 1) memory.of(line, textOf);
     expect(first).toBeLessThan(texts.length);
     expect(analysed).toBe(first);
+  });
+
+  test('RCL-2 a question answered in steps, with others in between that use up all numbers of terms, has the same answer', () => {
+    tell(texts);
+    const other = new LineMemory();
+    let round = 0;
+    const useUp = (): void => {
+      for (let i = 0; i < 500_000; i += 1) other.idOf(`word${round}x${i}`);
+      other.begin();
+      round += 1;
+    };
+    for (const question of talk.questions.slice(0, 2)) {
+      const asked = request(texts, question.text);
+      const memory = new LineMemory();
+      const steps = recallSteps(index, { ...asked, memory });
+      let slices = 0;
+      let step = steps.next();
+      for (; step.done !== true; step = steps.next()) if (++slices % 5 === 0 && slices < 12) useUp();
+      expect(slices).toBeGreaterThan(5);
+      expect(step.value).toEqual(recall(index, asked));
+    }
+    expect(round).toBeGreaterThan(1);
   });
 
   test('RCL-3 a line is found by a synonym, by its kind, by who a person is, and by the lines around it', () => {

@@ -19,6 +19,8 @@ export class TestSession {
   journals: SessionJournals;
   deriver: InspectableDeriver;
   clock: number = Date.now() - 1_000_000;
+  /** Milliseconds that pass more than usual at each look at the clock. */
+  hurry = 0;
   #notes: CommitNote[] = [];
   #stage = 0;
 
@@ -65,7 +67,7 @@ export class TestSession {
   }
 
   open(): InspectableDeriver {
-    return openSessionDeriver(this.directory, { ...services, now: () => this.clock++ });
+    return openSessionDeriver(this.directory, { ...services, now: () => (this.clock += 1 + this.hurry) - 1 });
   }
 
   /** Closes and opens the deriver; with `scratch` everything derived is deleted in between. */
