@@ -11,7 +11,21 @@ export type ControlRequest =
   /** Moves the session to `<store>/archive/…` (still readable there). */
   | { readonly verb: 'archive'; readonly session: string }
   /** Deletes history for good; refused unless gc.policy has keep_messages=0 and keep_events=0, or force. */
-  | { readonly verb: 'rm'; readonly session: string; readonly force: boolean };
+  | { readonly verb: 'rm'; readonly session: string; readonly force: boolean }
+  /** Configured models; each of the four replies with ModelsReply as it is afterwards. */
+  | { readonly verb: 'model.ls' }
+  /** The model as it stands in models.json (abi-spec/schema/models.json); never a key. */
+  | { readonly verb: 'model.add'; readonly model: Readonly<Record<string, unknown>>; readonly makeDefault: boolean }
+  /** `provider/name`, or a name that only one provider has. */
+  | { readonly verb: 'model.rm'; readonly model: string }
+  | { readonly verb: 'model.use'; readonly model: string };
+
+export interface ModelsReply {
+  /** `provider/name` of the one that compiles; null: none. */
+  readonly default: string | null;
+  /** As in models.json. */
+  readonly models: readonly Readonly<Record<string, unknown>>[];
+}
 
 /** Sessions are named by their path below the mount: `home/0/agent/coder/session/default`. */
 export type ControlReply =

@@ -2,7 +2,7 @@
 import type { ControlRequest } from '../abi/control.ts';
 import { CtxError } from '../abi/errors.ts';
 
-type Kind = 'text' | 'flag' | 'count' | 'line';
+type Kind = 'text' | 'flag' | 'count' | 'line' | 'object';
 type Verb = ControlRequest['verb'];
 
 /** What each verb needs; a trailing `?` in the name marks what may be left out. */
@@ -15,6 +15,10 @@ const FIELDS = {
   fork: { from: 'text', to: 'text', 'at?': 'line' },
   archive: { session: 'text' },
   rm: { session: 'text', force: 'flag' },
+  'model.ls': {},
+  'model.add': { model: 'object', makeDefault: 'flag' },
+  'model.rm': { model: 'text' },
+  'model.use': { model: 'text' },
 } as const satisfies Record<Verb, Readonly<Record<string, Kind>>>;
 
 const IS: Readonly<Record<Kind, (value: unknown) => boolean>> = {
@@ -22,6 +26,7 @@ const IS: Readonly<Record<Kind, (value: unknown) => boolean>> = {
   flag: (value) => typeof value === 'boolean',
   count: (value) => Number.isSafeInteger(value) && (value as number) >= 1,
   line: (value) => Number.isSafeInteger(value) && (value as number) >= 0,
+  object: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
 };
 
 const WORDS: Readonly<Record<Kind, string>> = {
@@ -29,6 +34,7 @@ const WORDS: Readonly<Record<Kind, string>> = {
   flag: 'true or false',
   count: 'a whole number from 1',
   line: 'a line number from 0',
+  object: 'an object',
 };
 
 /** CHN-8: throws `control.request` (EINVAL) for anything that is not a request. */
