@@ -9,8 +9,11 @@ import { NO_KEY, POSITION_BITS, addByte, firstAlike, hashPowers, type Vocabulary
 
 /** Eight blocks of eight bytes. */
 export const WINDOW_BYTES: number = 1 << POSITION_BITS;
-/** Tokens at the end of a window that the next one decides again: with three, one boundary in a hundred goes back. */
+/** Tokens at the end of a window that the next one decides again. */
 const REPEATED_TOKENS = 3;
+
+/** A window that takes the next one less far counts as one that went back. */
+const LEAST_STEP = 16;
 
 // Scratch of one window, in constants: the compiler then knows lengths, and masks spare it the checks (a third of the
 // time). A window is merged without leaving off, so that encoders may share it.
@@ -38,7 +41,8 @@ export class WindowEncoder {
 
   /**
    * Encodes `bytes[0..length)`; returns the count, tokens go to `into` when given. Returns -1, with nothing in `into`,
-   * where a token is nearly as long as a window or boundaries go back too often: then another way must be taken.
+   * where a token is as long as a window, or boundaries go back, or on by little, too often: then another way must
+   * be taken.
    */
   encode(bytes: Uint8Array, length: number, into?: number[]): number {
     const taken = this.#taken;
@@ -64,8 +68,8 @@ export class WindowEncoder {
         continue;
       }
       const last = at + size === length;
-      const count = last ? parts : parts - REPEATED_TOKENS;
-      if (count <= 0) break;
+      const count = last ? parts : Math.min(parts - 1, Math.max(1, parts - REPEATED_TOKENS));
+      if (count === 0) break;
       let end = 0;
       for (kept = 0; kept < count; kept += 1) {
         const start = end;
@@ -75,6 +79,10 @@ export class WindowEncoder {
       }
       total += count;
       if (last) return total;
+      if (end < LEAST_STEP) {
+        retries -= 1;
+        if (retries < 0) break;
+      }
       expected = (next[end & IN] as number) - end;
       at += end;
     }
