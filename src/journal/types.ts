@@ -80,6 +80,12 @@ export type OrderRecord =
       readonly digest: string | undefined;
     };
 
+/** A version of an input; no bytes: the file is gone. */
+export interface InputBytes {
+  readonly path: string;
+  readonly bytes: Buffer | undefined;
+}
+
 /** The order log and recorded inputs on the deriver thread (the only writer of both). */
 export interface OrderLog {
   readonly length: number;
@@ -91,6 +97,8 @@ export interface OrderLog {
   catchUp(messagesBytes: number, eventsBytes: number): void;
   /** Stores the bytes durably by digest, then the record. No record when the digest is unchanged. */
   recordInput(path: string, bytes: Buffer | undefined, timeMs: number): boolean;
+  /** The same for several paths, in order, with as few waits for the disk as one takes. True when there was a record. */
+  recordInputs(versions: readonly InputBytes[], timeMs: number): boolean;
   inputBytes(digest: string): Buffer;
   /** Stores the bytes of a recorded input anew: its stored copy is damaged or gone. */
   restoreInput(bytes: Buffer): void;
