@@ -137,6 +137,10 @@ class Deriver implements InspectableDeriver {
     if (!this.#closed) this.#parts.inputs.update();
   }
 
+  async settle(revision: Revision): Promise<void> {
+    await this.#catchUp(revision);
+  }
+
   async fetch(name: string, revision: Revision): Promise<Content> {
     await this.#catchUp(revision);
     return this.#inTurn(name, () => this.#fetch(name));
