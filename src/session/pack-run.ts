@@ -10,6 +10,7 @@ import type { ChildResult, PackSource, PinnedFile, StreamPosition } from '../con
 import { recallFrom, RecallMemory } from '../context/pack-search.ts';
 import { packTrailer, packHead } from '../context/pack-json.ts';
 import type { Content } from '../derive/types.ts';
+import { concepts } from '../search/concepts.ts';
 import { BLOCK_LINES } from '../context/types.ts';
 import { cellAt, cellNumber, GRID_REASON, ResetScan } from './grid.ts';
 import type { Cell } from './grid.ts';
@@ -23,6 +24,7 @@ import type { DeriverServices } from './services.ts';
 
 /** Questions that one epoch's start may ask: what is tried first has recall, and so has a partial message. */
 const ANSWERS_OF_A_START = 4;
+const PRACTICE_ROUNDS = 8;
 
 export interface EpochMark {
   readonly resetIndex: number;
@@ -163,6 +165,22 @@ export class PackRun {
     if (name === 'pack.md') return files.md.content('', this.#blobs, modified);
     if (name === 'prompt.json') return files.prompt.content(files.messages === 0 ? '[]\n' : '\n]\n', this.#blobs, modified);
     return files.json.content(packTrailer(fold, [...this.#lost.values()]), this.#blobs, modified);
+  }
+
+  /**
+   * Begins epochs that nobody sees, at the newest user messages: so that the thesaurus is there, blocks of the index are
+   * read and the code is compiled before somebody waits for the first of them.
+   */
+  *practise(): Steps<void> {
+    const fold = this.#fold;
+    if (fold === undefined || fold.source.policy.budgetTokens === Infinity) return;
+    concepts('practice');
+    yield;
+    for (let [round, line] = [0, fold.position.line]; round < PRACTICE_ROUNDS; round += 1, line -= 1) {
+      line = this.#history.lastUserLine(line);
+      if (line < 1) return;
+      yield* PackFold.begin(fold.source, { ...fold.position, line }, 'practice', () => undefined);
+    }
   }
 
   close(): void {
