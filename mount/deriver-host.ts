@@ -112,7 +112,12 @@ export class DeriverHost {
       this.#commit(session);
       const close = this.#idle.get(session);
       this.#idle.delete(session);
-      if (close !== undefined) void this.#answer(close);
+      if (close === undefined) continue;
+      // A close does its work after this turn: the next one waits, and requests come in between.
+      void this.#answer(close).finally(() => {
+        this.#drainTimer ??= setTimeout(() => this.drain(), 0);
+      });
+      return;
     }
   }
 
