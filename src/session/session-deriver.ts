@@ -2,7 +2,7 @@
 // Everything here is a cache but the order log and the recorded inputs; deleting `context/.cache` changes no byte.
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { digestOf } from '../abi/digest.ts';
 import { CtxError } from '../abi/errors.ts';
 import { CACHE_DIR } from '../abi/session-files.ts';
@@ -408,6 +408,11 @@ class Deriver implements InspectableDeriver {
           due = performance.now() + PRACTICE_SLICE_MS;
         }
         if (this.#closed || parts !== this.#parts || performance.now() - began > PRACTICE_MS) return;
+        // Never inside somebody's turn: the index may be closed in it.
+        if (this.#building !== '') {
+          await pause(PRACTICE_SLICE_MS);
+          continue;
+        }
         if (steps.next().done === true) break;
       }
       practised ||= parts.pack.epoch !== undefined && parts.pack.epoch.cut > 1;
