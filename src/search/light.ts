@@ -29,8 +29,8 @@ export interface Lightness {
 
 const ORDINARY: Lightness = { asked: 16, instead: 16 };
 const LIGHTNESS: ReadonlyMap<string, Lightness> = new Map<string, Lightness>([
-  ...termsOf(LIGHT).map((term): [string, Lightness] => [term, { asked: 10, instead: 9 }]),
-  ...termsOf(FAINT).map((term): [string, Lightness] => [term, { asked: 3, instead: 2 }]),
+  ...termsOf(LIGHT).map((term): [string, Lightness] => [term, { asked: 13, instead: 9 }]),
+  ...termsOf(FAINT).map((term): [string, Lightness] => [term, { asked: 6, instead: 2 }]),
 ]);
 
 /** A faint word of a question: nothing is looked for in its place. */

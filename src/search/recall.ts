@@ -47,7 +47,7 @@ export interface Tuning {
   readonly repeat: number;
 }
 
-export const TUNING: Tuning = { candidates: 96, stretches: 40, before: [8, 7, 6, 5], after: [8, 6], shape: 3, repeat: 12 };
+export const TUNING: Tuning = { candidates: 96, stretches: 40, before: [8, 7, 6, 5], after: [8, 6], shape: 5, repeat: 6 };
 
 /** Lines read and analysed, or weighed, before others may have their turn. */
 const LINES_A_STEP = 16;

@@ -3,6 +3,7 @@
 // a line that opens with # is a title. The words are lower case ASCII.
 import { ASSOCIATIONS } from './associations.ts';
 import { BODY } from './body.ts';
+import { EVERYDAY } from './everyday.ts';
 import { FAMILIES } from './families.ts';
 import { FOOD } from './food.ts';
 import { GENERAL } from './general.ts';
@@ -17,6 +18,7 @@ import { PEOPLE } from './people.ts';
 import { SOCIETY } from './society.ts';
 import { SOFTWARE } from './software.ts';
 import { TRAVEL } from './travel.ts';
+import { VERBS } from './verbs.ts';
 
 export { FAMILIES };
 
@@ -24,4 +26,4 @@ export { FAMILIES };
 export const TOPICS: readonly string[] = [HOME, BODY, FOOD, TRAVEL, MONEY, PEOPLE, LEARNING, LEISURE, NATURE, SOCIETY, SOFTWARE];
 
 /** Groups and kinds only. */
-export const PLAIN: readonly string[] = [GENERAL, KINDS_LIFE, KINDS_WORK, ASSOCIATIONS];
+export const PLAIN: readonly string[] = [GENERAL, KINDS_LIFE, KINDS_WORK, ASSOCIATIONS, VERBS, EVERYDAY];
