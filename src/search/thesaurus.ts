@@ -20,7 +20,7 @@ type Relation = 'family' | 'synonym' | 'kind' | 'topic';
 
 interface Group {
   readonly relation: Relation;
-  readonly text: string;
+  readonly words: readonly string[];
   /** Words at the start that name a kind. */
   readonly heads: number;
   /** Stems, made when the group is first met; undefined for a word of no content. */
@@ -33,6 +33,8 @@ interface Thesaurus {
   readonly groupsOf: ReadonlyMap<string, readonly number[]>;
   /** Words by how they begin, irregular forms by how their base begins: all words of a stem are in one place. */
   readonly words: ReadonlyMap<string, readonly string[]>;
+  /** Groups of a term, place by place as they are asked for. */
+  readonly places: Map<string, ReadonlyMap<string, readonly number[]>>;
 }
 
 let thesaurus: Thesaurus | undefined;
@@ -57,6 +59,7 @@ function expand(all: Thesaurus, term: string): readonly Related[] {
   visit(all, term, true, note);
   const near = [...found];
   for (const [other, weight] of near) {
+    if (weight < WEIGHTS.synonym) continue;
     // One step more: the other forms of a word at hardly less, what stands for what stands for it at little.
     visit(all, other, false, (next, step) => {
       if (step === WEIGHTS.family) note(next, weight - 1);
@@ -72,29 +75,47 @@ function expand(all: Thesaurus, term: string): readonly Related[] {
 
 /** Tells the terms of every group that has this one. */
 function visit(all: Thesaurus, term: string, topics: boolean, tell: (other: string, weight: number) => void): void {
-  for (const word of all.words.get(beginning(term)) ?? []) {
-    if (wordTerms(word)[0] !== term) continue;
-    for (const number of all.groupsOf.get(word) as readonly number[]) {
-      const group = all.groups[number] as Group;
-      if (group.relation === 'topic' && !topics) continue;
-      const terms = (group.terms ??= group.text.split(' ').map((each) => wordTerms(each)[0]));
-      const head = terms.indexOf(term) < group.heads;
-      terms.forEach((other, i) => {
-        if (other === undefined) return;
-        if (group.relation !== 'kind') tell(other, WEIGHTS[group.relation]);
-        else if (head !== i < group.heads) tell(other, head ? WEIGHTS.member : WEIGHTS.kind);
-      });
+  for (const number of groupsOf(all, term)) {
+    const group = all.groups[number] as Group;
+    if (group.relation === 'topic' && !topics) continue;
+    const terms = (group.terms ??= group.words.map((each) => wordTerms(each)[0]));
+    const head = group.heads > 0 && terms.indexOf(term) < group.heads;
+    for (let i = 0; i < terms.length; i += 1) {
+      const other = terms[i];
+      if (other === undefined) continue;
+      if (group.relation !== 'kind') tell(other, WEIGHTS[group.relation]);
+      else if (head !== i < group.heads) tell(other, head ? WEIGHTS.member : WEIGHTS.kind);
     }
   }
+}
+
+/** A place is brought to stems when one of its terms is first asked for. */
+function groupsOf(all: Thesaurus, term: string): readonly number[] {
+  const key = beginning(term);
+  let place = all.places.get(key);
+  if (place === undefined) {
+    const made = new Map<string, number[]>();
+    for (const word of all.words.get(key) ?? []) {
+      const stem = wordTerms(word)[0];
+      if (stem === undefined) continue;
+      const numbers = all.groupsOf.get(word) as readonly number[];
+      const known = made.get(stem);
+      if (known === undefined) made.set(stem, [...numbers]);
+      else known.push(...numbers);
+    }
+    place = made;
+    all.places.set(key, place);
+  }
+  return place.get(term) ?? [];
 }
 
 function read(): Thesaurus {
   const groups: Group[] = [];
   const groupsOf = new Map<string, number[]>();
   const words = new Map<string, string[]>();
-  const add = (relation: Relation, text: string, heads: number): void => {
-    const number = groups.push({ relation, text, heads }) - 1;
-    for (const word of text.split(' ')) {
+  const add = (relation: Relation, members: readonly string[], heads: number): void => {
+    const number = groups.push({ relation, words: members, heads }) - 1;
+    for (const word of members) {
       const known = groupsOf.get(word);
       if (known !== undefined) {
         known.push(number);
@@ -107,23 +128,24 @@ function read(): Thesaurus {
       else place.push(word);
     }
   };
-  const addGroup = (group: string): void => {
-    const at = group.indexOf(' > ');
-    if (at < 0) add('synonym', group, 0);
-    else add('kind', group.replace(' > ', ' '), group.slice(0, at).split(' ').length);
+  const addGroup = (group: string): readonly string[] => {
+    const members = group.split(' ');
+    const heads = members.indexOf('>');
+    if (heads > 0) members.splice(heads, 1);
+    add(heads > 0 ? 'kind' : 'synonym', members, Math.max(0, heads));
+    return members;
   };
   for (const group of SYNONYMS) addGroup(group);
-  for (const group of KINDS) add('kind', group, 1);
-  for (const group of groupsIn(FAMILIES)) add('family', group, 0);
+  for (const group of KINDS) add('kind', group.split(' '), 1);
+  for (const group of groupsIn(FAMILIES)) add('family', group.split(' '), 0);
   for (const text of PLAIN) for (const group of groupsIn(text)) addGroup(group);
   for (const text of TOPICS) {
     for (const line of text.split('\n')) {
       if (line === '' || line.startsWith('#')) continue;
-      for (const group of groupsIn(line)) addGroup(group);
-      add('topic', line.replaceAll(' | ', ' ').replaceAll(' > ', ' '), 0);
+      add('topic', groupsIn(line).flatMap(addGroup), 0);
     }
   }
-  return { groups, groupsOf, words };
+  return { groups, groupsOf, words, places: new Map() };
 }
 
 function groupsIn(text: string): readonly string[] {
