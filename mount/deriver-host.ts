@@ -6,6 +6,8 @@ import type { FSWatcher } from 'chokidar';
 import { digestOf } from '../src/abi/digest.ts';
 import { CtxError } from '../src/abi/errors.ts';
 import { SESSION_CONTROLS, CONTEXT_CONTROLS } from '../src/abi/session-files.ts';
+import { planFork } from '../src/journal/fork-plan.ts';
+import type { SyncWork } from '../src/journal/sync-work.ts';
 import type { CommitNote } from '../src/journal/types.ts';
 import { findLatest } from '../src/session/latest-text.ts';
 import type { SessionDeriver } from '../src/session/types.ts';
@@ -110,7 +112,12 @@ export class DeriverHost {
       this.#commit(session);
       const close = this.#idle.get(session);
       this.#idle.delete(session);
-      if (close !== undefined) void this.#answer(close);
+      if (close === undefined) continue;
+      // A close does its work after this turn: the next one waits, and requests come in between.
+      void this.#answer(close).finally(() => {
+        this.#drainTimer ??= setTimeout(() => this.drain(), 0);
+      });
+      return;
     }
   }
 
@@ -243,10 +250,9 @@ export class DeriverHost {
       case 'drop':
         deriver.drop(what.name);
         return null;
-      case 'settle':
-        // Any answer at this revision needs the order log up to it.
-        await deriver.explain('pack.json', what.revision);
-        return null;
+      case 'plan-fork':
+        await deriver.settle(what.revision);
+        return planFork(open.directory, what.parts, what.at, (work) => this.#sync(work));
       case 'close':
         this.#sessions.delete(id);
         await open.watcher?.close();
@@ -266,6 +272,12 @@ export class DeriverHost {
     watcher.on('add', changed).on('change', changed).on('unlink', changed).on('unlinkDir', changed);
     watcher.on('error', (error) => this.#options.log(`watching ${directory}: ${String(error)}`));
     return watcher;
+  }
+
+  #sync(work: SyncWork): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#syncs.push({ work, done: (error) => (error === undefined ? resolve() : reject(error as Error)) });
+    });
   }
 
   #showProgress(): void {

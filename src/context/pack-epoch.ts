@@ -8,6 +8,7 @@ import { leadingItems } from './pack-lead.ts';
 import { PackText } from './pack-text.ts';
 import type { Addition, Plan } from './pack-text.ts';
 import { recallAdditions } from './pack-recall.ts';
+import { systemHead } from './pack-system.ts';
 import type { PackSource, StreamPosition } from './pack-source.ts';
 
 export interface LeftOut {
@@ -24,11 +25,11 @@ export interface Epoch {
   readonly cut: number;
   readonly reason: string;
   readonly leftOut: LeftOut[];
-  /** Tokens of the leading pinned items: they survive from epoch to epoch. */
+  /** Tokens of the leading pinned items and system messages: they survive from epoch to epoch. */
   readonly pinnedTokens: number;
   /** Tokens of pack.md at the epoch's start. */
   readonly startTokens: number;
-  /** Recalled lines that are in this pack. */
+  /** Lines below the cut that are in this pack: recalled ones, and the system messages at the head of history. */
   readonly recalled: Set<number>;
 }
 
@@ -131,7 +132,9 @@ function* tryStep(source: PackSource, position: StreamPosition, reason: string, 
 
   const probe = new PackText(source.counter, source.toolsJson);
   const pinned = leadingItems.pinned(source, probe, step.pinned);
-  const pinnedTokens = sum(pinned);
+  const headRoom = budget === Infinity ? Infinity : Math.floor(policy.pinnedTokens * Math.min(1, step.pinned));
+  const head = systemHead(source, probe, position.line, headRoom, limits);
+  const pinnedTokens = sum(pinned) + sum(head.additions);
   const want = step.tail === 0 ? 1 : (tokens: number): number => Math.floor(tokens * step.tail);
   const wanted = (sectionTokens: number): number =>
     budget === Infinity
@@ -156,30 +159,37 @@ function* tryStep(source: PackSource, position: StreamPosition, reason: string, 
   }
 
   const text = probe;
-  text.lead([...pinned, ...sections]);
+  // One system message of ours, unless history's own stand between the two.
+  if (head.additions.length === 0) text.lead([...pinned, ...sections]);
+  else {
+    text.lead(pinned);
+    text.commit(text.plan(head.additions));
+    text.lead(sections);
+  }
   yield;
   const before: Addition[] = [];
   const tail: Addition[] = [];
-  const leftOut: LeftOut[] = [];
+  const leftOut: LeftOut[] = [...head.leftOut];
   // What a person wrote beside tool results brings the calls of those results with it.
   const beforeFirst =
     user > 0 && user < cut ? (source.message(user).view.toolResults.length > 0 ? findCut(source, user, 1, limits) : user) : cut;
-  for (let line = beforeFirst; line < cut && line <= user; line++) {
+  for (let line = Math.max(beforeFirst, head.through + 1); line < cut && line <= user; line++) {
     const addition = lineAddition(source, text, line, limitsOf(line));
     if (addition === undefined) continue;
     remember(text, addition);
     before.push(addition);
   }
+  const tailFirst = Math.max(cut, head.through + 1);
   let userAt = -1;
   if (budget === Infinity) {
-    for (let line = cut; line <= position.line; line++) {
+    for (let line = tailFirst; line <= position.line; line++) {
       if (line % LINES_A_STEP === 0) yield;
       const addition = lineAddition(source, text, line, limits);
       if (addition === undefined) leftOut.push(silent(line));
       else text.commit(text.plan([addition]));
     }
   } else {
-    for (let line = cut; line <= position.line; line++) {
+    for (let line = tailFirst; line <= position.line; line++) {
       if (line % LINES_A_STEP === 0) yield;
       const addition = lineAddition(source, text, line, limitsOf(line));
       if (line === user) userAt = tail.length;
@@ -192,13 +202,13 @@ function* tryStep(source: PackSource, position: StreamPosition, reason: string, 
     }
   }
   yield;
-  const recalled = new Set<number>();
+  const recalled = new Set<number>(head.lines);
   let plan: Plan = text.plan([...before, ...tail]);
   if (step.recall && user > 0 && cut > 1) {
     const reserve = user === position.line ? 0 : Math.floor(budget * GROWTH_SHARE);
     const room = Math.min(policy.recallTokens, budget - reserve - Math.max(plan.packTokens, plan.promptTokens));
     yield;
-    const recall = yield* recallAdditions(source, text, source.message(user), cut, room, new Set([user]));
+    const recall = yield* recallAdditions(source, text, source.message(user), cut, room, new Set([user, ...head.lines]));
     if (recall.additions.length > 0) {
       const withRecall =
         user < cut ? [...recall.additions, ...before, ...tail] : [...tail.slice(0, userAt), ...recall.additions, ...tail.slice(userAt)];
@@ -212,7 +222,15 @@ function* tryStep(source: PackSource, position: StreamPosition, reason: string, 
   }
   if (!withinBudget(plan, budget) || !withinBudget(text.totals, budget)) return undefined;
   text.commit(plan);
-  if (cut > 1) leftOut.unshift(...swapped(cut, beforeFirst, user));
+  // What the head had no room for, then the rest below the cut.
+  const unsaid = Math.min(head.last, cut - 1);
+  if (unsaid > head.through)
+    leftOut.push({
+      source: 'messages.jsonl',
+      range: unsaid === head.through + 1 ? `${unsaid}` : `${head.through + 1}-${unsaid}`,
+      reason: 'no room in the share of system messages: in summary and swap',
+    });
+  leftOut.unshift(...swapped(cut, beforeFirst, user, Math.max(head.through, unsaid) + 1));
   return { text, start: position, cut, reason, leftOut, pinnedTokens, startTokens: text.totals.packTokens, recalled };
 }
 
@@ -257,17 +275,17 @@ export function silent(line: number): LeftOut {
   return { source: 'messages.jsonl', range: `${line}`, reason: 'only reasoning or no text' };
 }
 
-/** Everything below the cut but the lines [first, user] that were kept. */
-function swapped(cut: number, first: number, user: number): readonly LeftOut[] {
+/** Everything in [from, cut) but the lines [first, user] that were kept. */
+function swapped(cut: number, first: number, user: number, from: number = 1): readonly LeftOut[] {
   const reason = 'before the cut: in summary and swap';
-  const range = (from: number, to: number): LeftOut => ({
+  const range = (start: number, to: number): LeftOut => ({
     source: 'messages.jsonl',
-    range: from === to ? `${from}` : `${from}-${to}`,
+    range: start === to ? `${start}` : `${start}-${to}`,
     reason,
   });
-  if (cut <= 1) return [];
-  if (user <= 0 || first >= cut) return [range(1, cut - 1)];
-  return [...(first > 1 ? [range(1, first - 1)] : []), ...(user < cut - 1 ? [range(user + 1, cut - 1)] : [])];
+  if (cut <= from) return [];
+  if (user <= 0 || first >= cut) return [range(from, cut - 1)];
+  return [...(first > from ? [range(from, first - 1)] : []), ...(user < cut - 1 ? [range(user + 1, cut - 1)] : [])];
 }
 
 function remember(text: PackText, addition: Addition): void {

@@ -119,18 +119,26 @@ export class ActiveFile {
     return this.#durableChanges < this.#changes;
   }
 
+  get syncFailed(): boolean {
+    return this.#syncFailure !== undefined;
+  }
+
   /**
    * The descriptor to sync, open until `settle`. JRN-11: what is appended meanwhile stays unsynced, and a failed fsync is
    * sticky, because the kernel forgets which pages were lost.
    */
-  beginSync(): { readonly fd: number; settle(error: unknown): CtxError | undefined } {
+  beginSync(): { readonly fd: number; settle(error: unknown): CtxError | undefined; release(): void } {
     const changes = this.#changes;
     this.#syncs++;
+    const release = (): void => {
+      this.#syncs--;
+      if (this.#closing && this.#syncs === 0) this.#disk.closeSync(this.#fd);
+    };
     return {
       fd: this.#fd,
+      release,
       settle: (cause) => {
-        this.#syncs--;
-        if (this.#closing && this.#syncs === 0) this.#disk.closeSync(this.#fd);
+        release();
         if (cause === undefined) this.#durableChanges = Math.max(this.#durableChanges, changes);
         else this.#syncFailure ??= this.#failed(cause);
         return this.#syncFailure;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
 import { JOURNALS, type JournalFile } from '../abi/session-files.ts';
 import { errnoOf, readFully, syncDirectory, writeFully, type Disk } from './disk.ts';
+import type { ForkPlan } from './fork-plan.ts';
 import { openHistory } from './history.ts';
 import { hexOf, INPUTS_DIR, INPUTS_FILE, readInputs } from './inputs.ts';
 import { readSealed, SEGMENTS_DIR, writeSealed, type SealedSegment } from './layout.ts';
@@ -34,6 +35,8 @@ export interface ForkOptions {
   readonly atLine: number | undefined;
   readonly disk: Disk;
   readonly boot: string;
+  /** Digests that are known already. */
+  readonly cuts: ForkPlan['cuts'];
 }
 
 interface Cut {
@@ -73,7 +76,7 @@ function wholeCut(options: ForkOptions, pages: OrderPages): Cut {
   };
 }
 
-function cutAtLine(options: ForkOptions, pages: OrderPages, atLine: number): Cut {
+export function cutAtLine(options: Pick<ForkOptions, 'parent' | 'disk'>, pages: OrderPages, atLine: number): Cut {
   const history = openHistory(options.parent, 'messages.jsonl', undefined, options.disk);
   try {
     if (!Number.isSafeInteger(atLine) || atLine < 0 || atLine > history.lines) {
@@ -102,7 +105,11 @@ function shareSegments(options: ForkOptions, journal: JournalFile, endBytes: num
     const from = join(options.parent, segment.file);
     share(options.disk, from, join(options.child, segment.file), options.child);
     const bytes = Math.min(left, segment.bytes);
-    shared.push(bytes === segment.bytes ? segment : { ...segment, bytes, sha256: prefixDigest(options.disk, from, bytes) });
+    if (bytes === segment.bytes) shared.push(segment);
+    else {
+      const known = options.cuts.find((cut) => cut.journal === journal && cut.bytes === bytes);
+      shared.push({ ...segment, bytes, sha256: known?.sha256 ?? prefixDigest(options.disk, from, bytes) });
+    }
     left -= bytes;
   }
   return shared;

@@ -54,24 +54,36 @@ function decodeInput(line: Buffer): RecordedInput | undefined {
   }
 }
 
-/** Stores bytes by digest: temporary name, fsync, rename, fsync of the directory. Nothing to do when they are there, unless to `replace` them. */
-export function storeInput(directory: string, digest: string, bytes: Buffer, disk: Disk = nodeDisk, replace: boolean = false): void {
+/**
+ * Stores bytes by digest: temporary names, fsync, rename, then one fsync of the directory for all of them. Bytes that are there
+ * are not written again, unless to `replace` them.
+ */
+export function storeInputs(
+  directory: string,
+  inputs: readonly (readonly [digest: string, bytes: Buffer])[],
+  disk: Disk = nodeDisk,
+  replace: boolean = false,
+): void {
+  if (inputs.length === 0) return;
   const folder = join(directory, INPUTS_DIR);
-  const path = join(folder, hexOf(digest));
-  if (!replace && disk.existsSync(path) && disk.statSync(path).size === bytes.length) return;
   if (!disk.existsSync(folder)) {
     disk.mkdirSync(folder, { recursive: true, mode: 0o700 });
     syncDirectory(disk, directory);
   }
-  const temporary = join(folder, `.${hexOf(digest)}.new`);
-  const fd = disk.openSync(temporary, 'w', 0o600);
-  try {
-    writeFully(disk, fd, bytes);
-    disk.fsyncSync(fd);
-  } finally {
-    disk.closeSync(fd);
+  for (const [digest, bytes] of inputs) {
+    const path = join(folder, hexOf(digest));
+    if (!replace && disk.existsSync(path) && disk.statSync(path).size === bytes.length) continue;
+    const temporary = join(folder, `.${hexOf(digest)}.new`);
+    const fd = disk.openSync(temporary, 'w', 0o600);
+    try {
+      writeFully(disk, fd, bytes);
+      disk.fsyncSync(fd);
+    } finally {
+      disk.closeSync(fd);
+    }
+    disk.renameSync(temporary, path);
   }
-  disk.renameSync(temporary, path);
+  // Also for those that were there: whoever renamed them may have ended before this.
   syncDirectory(disk, folder);
 }
 

@@ -52,7 +52,12 @@ export function readableSegments(directory: string, disk: Disk = nodeDisk): Read
   const of = (journal: JournalFile): readonly SegmentRef[] => {
     const refs: SegmentRef[] = sealedOf(sealed, journal).map((entry) => ({ path: join(directory, entry.file), sizeBytes: entry.bytes }));
     const path = join(directory, journal);
-    if (disk.existsSync(path) && !isSealedTwin(disk, path, refs.at(-1)?.path)) refs.push({ path, sizeBytes: disk.statSync(path).size });
+    if (!disk.existsSync(path)) return refs;
+    const sizeBytes = disk.statSync(path).size;
+    const last = refs.at(-1);
+    // A seal in progress (or a crash in it): one inode, and all of it is history, also what lies behind the sealed bytes.
+    if (last !== undefined && isSealedTwin(disk, path, last.path)) refs.splice(-1, 1, { path: last.path, sizeBytes });
+    else refs.push({ path, sizeBytes });
     return refs;
   };
   return { [JOURNALS[0]]: of(JOURNALS[0]), [JOURNALS[1]]: of(JOURNALS[1]) } as Record<JournalFile, readonly SegmentRef[]>;

@@ -6,7 +6,7 @@ import { digestOf } from '../abi/digest.ts';
 import { CtxError } from '../abi/errors.ts';
 import type { JournalFile } from '../abi/session-files.ts';
 import { guarded, nodeDisk, syncDirectory, writeFully, type Disk } from './disk.ts';
-import { encodeInput, INPUTS_FILE, loadInput, readInputs, storeInput, type RecordedInput } from './inputs.ts';
+import { encodeInput, INPUTS_FILE, loadInput, readInputs, storeInputs, type RecordedInput } from './inputs.ts';
 import { JournalBytes } from './journal-bytes.ts';
 import { OrderPages } from './order-pages.ts';
 import { recoverOrder, type OrderFinding } from './order-recovery.ts';
@@ -27,7 +27,7 @@ import {
   type RawRecord,
 } from './order-record.ts';
 import { currentBoot } from './sync-mark.ts';
-import type { CommitNote, OrderLog, OrderRecord } from './types.ts';
+import type { CommitNote, InputBytes, OrderLog, OrderRecord } from './types.ts';
 
 export interface OrderLogOptions {
   readonly now?: () => number;
@@ -142,23 +142,37 @@ class Log implements OrderLog {
   }
 
   recordInput(path: string, bytes: Buffer | undefined, timeMs: number): boolean {
-    const digest = bytes === undefined ? undefined : digestOf(bytes);
-    if (this.#current.get(path) === digest) return false;
-    guarded(this.#directory, () => this.#recordInput(path, bytes, digest, timeMs));
+    return this.recordInputs([{ path, bytes }], timeMs);
+  }
+
+  recordInputs(versions: readonly InputBytes[], timeMs: number): boolean {
+    const changed = versions
+      .map(({ path, bytes }) => ({ path, bytes, digest: bytes === undefined ? undefined : digestOf(bytes) }))
+      .filter(({ path, digest }) => this.#current.get(path) !== digest);
+    if (changed.length === 0) return false;
+    guarded(this.#directory, () => {
+      const stored = changed.flatMap(({ digest, bytes }) =>
+        digest === undefined || bytes === undefined ? [] : [[digest, bytes] as const],
+      );
+      storeInputs(this.#directory, stored, this.#disk);
+      this.#recordInputs(changed.map(({ path, digest }) => ({ path, digest, timeMs })));
+    });
     return true;
   }
 
-  #recordInput(path: string, bytes: Buffer | undefined, digest: string | undefined, timeMs: number): void {
-    if (bytes !== undefined && digest !== undefined) storeInput(this.#directory, digest, bytes, this.#disk);
-    const input: RecordedInput = { path, digest, timeMs };
-    const line = encodeInput(input);
-    writeFully(this.#disk, this.#inputsFd, line, this.#inputsBytes);
+  /** The bytes are durable before the lines, the lines before their records. */
+  #recordInputs(inputs: readonly RecordedInput[]): void {
+    const lines = inputs.map(encodeInput);
+    const bytes = Buffer.concat(lines);
+    writeFully(this.#disk, this.#inputsFd, bytes, this.#inputsBytes);
     this.#disk.fdatasyncSync(this.#inputsFd);
     if (this.#inputsBytes === 0) syncDirectory(this.#disk, this.#directory);
-    this.#inputsBytes += line.length;
-    this.#inputs.push(input);
-    apply(this.#current, input);
-    this.#addInput(line, timeMs);
+    this.#inputsBytes += bytes.length;
+    for (const [i, input] of inputs.entries()) {
+      this.#inputs.push(input);
+      apply(this.#current, input);
+      this.#addInput(lines[i] as Buffer, input.timeMs);
+    }
     this.#writeBatch();
     this.#disk.fdatasyncSync(this.#fd);
   }
@@ -168,7 +182,7 @@ class Log implements OrderLog {
   }
 
   restoreInput(bytes: Buffer): void {
-    guarded(this.#directory, () => storeInput(this.#directory, digestOf(bytes), bytes, this.#disk, true));
+    guarded(this.#directory, () => storeInputs(this.#directory, [[digestOf(bytes), bytes]], this.#disk, true));
   }
 
   inputsAsOf(index: number = this.#length): ReadonlyMap<string, string> {

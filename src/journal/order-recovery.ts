@@ -46,7 +46,7 @@ export interface RecoveredOrder {
   readonly chain: Buffer;
 }
 
-/** Records at the end whose digests are always checked. */
+/** Records of journal bytes at the end whose digests are always checked, with the inputs between them. */
 const CHECKED = 4;
 
 /** Leaves the file holding exactly the records that are kept, and says where the log stands. */
@@ -61,14 +61,12 @@ export function recoverOrder(options: RecoverOptions): RecoveredOrder {
     const whole = pages.length;
     // In another boot pages of the log itself may be missing: look at every record once.
     let kept = state === 'boot' ? whole : soundPrefix(pages, whole);
-    let good = 0;
-    while (kept > 0 && good < Math.min(CHECKED, kept)) {
-      if (recordHolds(options, pages, kept - 1 - good)) {
-        good++;
-      } else {
-        kept -= good + 1;
+    // An input's bytes are durable before its record, those of journals need not be: that an input holds tells nothing of them.
+    for (let good = 0, index = kept - 1; index >= 0 && good < CHECKED; index--) {
+      if (!recordHolds(options, pages, index)) {
+        kept = index;
         good = 0;
-      }
+      } else if (pages.at(index).kind !== KIND_INPUT) good++;
     }
     if (HEADER_BYTES + kept * RECORD_BYTES !== sizeBytes) disk.ftruncateSync(fd, HEADER_BYTES + kept * RECORD_BYTES);
     if (kept < whole)

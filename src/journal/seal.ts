@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
 import type { JournalFile } from '../abi/session-files.ts';
 import { ACTIVE_FLAGS, type ActiveFile } from './active-file.ts';
-import { errnoOf, syncDirectory, type Disk } from './disk.ts';
+import { errnoOf, syncDirectory, writeFully, type Disk } from './disk.ts';
 import { isSealedTwin, SEGMENTS_DIR, writeSealed, type SealedSegment } from './layout.ts';
 import type { ReadAt } from './line-scan.ts';
 import type { RejectStore } from './rejects.ts';
@@ -18,18 +18,26 @@ export interface SealOptions {
   readonly disk: Disk;
   readonly rejects: RejectStore;
   readonly nowMs: number;
+  /** Seals only the first `bytes` bytes, whose digest is known; the lines behind them begin the new active file. */
+  readonly known: { readonly bytes: number; readonly sha256: string } | undefined;
 }
 
-/** Returns the new list and the descriptor of a new, empty active file. Cost: one digest of the active file (about 2 GB/s). */
-export function sealActive(options: SealOptions): { readonly sealed: readonly SealedSegment[]; readonly fd: number } {
+/**
+ * Returns the new list, and the descriptor and size of the new active file. Cost: one digest of the active file
+ * (about 2 GB/s) unless it is `known`; then a copy of the lines that came since.
+ */
+export function sealActive(options: SealOptions): Sealed {
   const { directory, file, disk, active } = options;
   if (active.endBytes > active.ackBytes) {
     const partial = Buffer.alloc(active.endBytes - active.ackBytes);
     active.readAt(active.ackBytes, partial);
     options.rejects.keep([partial], { target: file, reason: 'torn', stage: 'seal', timeMs: options.nowMs });
   }
-  const sha256 = digestOfPrefix(active.readAt, active.ackBytes);
-  const segment: SealedSegment = { journal: file, file: freeName(options, sha256), bytes: active.ackBytes, sha256 };
+  const bytes = options.known?.bytes ?? active.ackBytes;
+  const sha256 = options.known?.sha256 ?? digestOfPrefix(active.readAt, bytes);
+  const segment: SealedSegment = { journal: file, file: freeName(options, sha256), bytes, sha256 };
+  const rest = Buffer.alloc(active.ackBytes - bytes);
+  if (active.readAt(bytes, rest) < rest.length) throw active.freeze('ends before its last line');
   const path = join(directory, file);
   const target = join(directory, segment.file);
   const mode = disk.statSync(path).mode & 0o777;
@@ -40,13 +48,21 @@ export function sealActive(options: SealOptions): { readonly sealed: readonly Se
   // From here on both names are one inode: a reopen sees that (isSealedTwin) and starts a new active file.
   writeSealed(directory, sealed, disk);
   try {
-    startActive(disk, directory, file, mode);
+    startActive(disk, directory, file, mode, rest);
     disk.chmodSync(target, mode & 0o444);
-    return { sealed, fd: disk.openSync(path, ACTIVE_FLAGS, mode) };
+    return { sealed, bytes, fd: disk.openSync(path, ACTIVE_FLAGS, mode), restBytes: rest.length };
   } catch (error) {
     undoSeal(options, target, error);
     throw error;
   }
+}
+
+export interface Sealed {
+  readonly sealed: readonly SealedSegment[];
+  /** Of the new segment. */
+  readonly bytes: number;
+  readonly fd: number;
+  readonly restBytes: number;
 }
 
 /** The new active file could not be started: the segment is unnamed again, or the journal freezes; a line must not grow a sealed file. */
@@ -61,11 +77,19 @@ function undoSeal(options: SealOptions, target: string, cause: unknown): void {
   }
 }
 
-/** An empty file takes the active name, by rename. */
-export function startActive(disk: Disk, directory: string, file: JournalFile, mode: number): void {
+/** A file with these bytes takes the active name, by rename: some of them may have been fsynced under the old one. */
+export function startActive(disk: Disk, directory: string, file: JournalFile, mode: number, bytes: Buffer = Buffer.alloc(0)): void {
   const path = join(directory, file);
   const temporary = `${path}.new`;
-  disk.closeSync(disk.openSync(temporary, 'w', mode));
+  const fd = disk.openSync(temporary, 'w', mode);
+  try {
+    if (bytes.length > 0) {
+      writeFully(disk, fd, bytes, 0);
+      disk.fsyncSync(fd);
+    }
+  } finally {
+    disk.closeSync(fd);
+  }
   const owner = disk.statSync(directory);
   if (process.getuid?.() === 0 && owner.uid !== 0) disk.chownSync(temporary, owner.uid, owner.gid);
   disk.renameSync(temporary, path);

@@ -4,7 +4,8 @@ import { CtxError } from '../abi/errors.ts';
 import { lineFault } from '../abi/records.ts';
 import { DEFAULT_MAX_LINE_BYTES, JOURNALS, type JournalFile } from '../abi/session-files.ts';
 import { ActiveFile, type Foreign } from './active-file.ts';
-import { guarded, nodeDisk, type Disk } from './disk.ts';
+import { guarded, nodeDisk, readWhole, type Disk } from './disk.ts';
+import type { ForkPlan } from './fork-plan.ts';
 import { forkHistory } from './fork.ts';
 import { ensureLastingName, isSealedTwin, readSealed, sealedOf, type SealedSegment } from './layout.ts';
 import { OrderPages } from './order-pages.ts';
@@ -13,8 +14,8 @@ import { fileMode, reopen } from './reopen.ts';
 import { sealActive, startActive } from './seal.ts';
 import { SegmentFiles } from './segment-files.ts';
 import { currentBoot, readMark, writeMark } from './sync-mark.ts';
-import { performSync, type PendingSync } from './sync-work.ts';
-import type { CommitNote, SegmentRef, SessionJournals } from './types.ts';
+import { performSync, type PendingSync, type SyncWork } from './sync-work.ts';
+import type { CommitNote, ForkBeginning, SegmentRef, SessionJournals } from './types.ts';
 import { Writer } from './writer.ts';
 
 export interface JournalOptions {
@@ -101,10 +102,33 @@ class Session implements SessionJournals {
     this.#storeEvent(event);
   }
 
-  forkInto(childDirectory: string, atLine?: number): void {
+  beginFork(): ForkBeginning {
+    const begun = [this.#messages, this.#events].map((side) => {
+      side.active.refresh();
+      const data = side.active.beginSync();
+      const { ackBytes: bytes, syncKey: key } = side.active;
+      const work: SyncWork = { key, rejects: [], file: data.fd, directories: [] };
+      return { part: { journal: side.file, key, fd: data.fd, bytes, work }, data };
+    });
+    return {
+      parts: begun.map(({ part }) => part),
+      settle: () => begun.forEach(({ data }) => data.settle(undefined)),
+      release: () => begun.forEach(({ data }) => data.release()),
+    };
+  }
+
+  forkInto(childDirectory: string, atLine?: number, plan: ForkPlan = { seals: [], cuts: [] }): void {
     guarded(childDirectory, () => {
-      for (const side of [this.#messages, this.#events]) this.#seal(side);
-      forkHistory({ parent: this.#directory, child: childDirectory, sealed: this.#sealed, atLine, disk: this.#disk, boot: this.#boot });
+      for (const side of [this.#messages, this.#events]) this.#seal(side, plan);
+      forkHistory({
+        parent: this.#directory,
+        child: childDirectory,
+        sealed: this.#sealed,
+        atLine,
+        disk: this.#disk,
+        boot: this.#boot,
+        cuts: plan.cuts,
+      });
     });
   }
 
@@ -127,7 +151,7 @@ class Session implements SessionJournals {
     const last = sealed.at(-1);
     // A crash came between naming the sealed segment and starting a new active file.
     if (last !== undefined && isSealedTwin(this.#disk, path, join(this.#directory, last.file)))
-      startActive(this.#disk, this.#directory, file, mode);
+      startActive(this.#disk, this.#directory, file, mode, (readWhole(this.#disk, path) ?? Buffer.alloc(0)).subarray(last.bytes));
     const baseBytes = sealed.reduce((sum, segment) => sum + segment.bytes, 0);
     const kind = file === 'messages.jsonl' ? 'messages' : 'events';
     const opened = reopen({
@@ -295,10 +319,12 @@ class Session implements SessionJournals {
     }
   }
 
-  #seal(side: Side): void {
+  /** A plan for this very file spares the wait for the disk and the digest; another fork may have sealed it since. */
+  #seal(side: Side, plan: ForkPlan): void {
     side.active.refresh();
-    if (side.active.ackBytes === 0) return;
-    this.#sync(side);
+    const known = plan.seals.find(({ journal, key }) => journal === side.file && key === side.active.syncKey);
+    if (side.active.ackBytes === 0 || (known === undefined && plan.seals.length > 0)) return;
+    if (known === undefined || side.active.syncFailed) this.#sync(side);
     const opened = sealActive({
       directory: this.#directory,
       file: side.file,
@@ -307,12 +333,13 @@ class Session implements SessionJournals {
       disk: this.#disk,
       rejects: this.#rejects,
       nowMs: this.#now(),
+      known,
     });
     const old = side.active;
     this.#sealed = opened.sealed;
-    side.baseBytes += old.ackBytes;
+    side.baseBytes += opened.bytes;
     ensureLastingName(this.#directory, side.file, side.baseBytes, this.#disk);
-    side.active = this.#activeFile(side.file, opened.fd, 0, 0);
+    side.active = this.#activeFile(side.file, opened.fd, opened.restBytes, opened.restBytes);
     side.writer.useActive(side.active);
     side.sealedFiles.set(this.#sealedRefs(side.file));
     old.close();

@@ -1,6 +1,7 @@
 // src/journal: append-only truth. Two sides: the *server thread* writes lines (sync, nothing awaited),
 // the *deriver thread* writes the order log and reads history. Nothing here knows FUSE or paths of the mount.
 import type { JournalFile } from '../abi/session-files.ts';
+import type { ForkPart, ForkPlan } from './fork-plan.ts';
 import type { PendingSync } from './sync-work.ts';
 
 /** Where the bytes of a journal lie: sealed segments in order, then the active one. */
@@ -45,14 +46,26 @@ export interface JournalWriter {
   close(): void;
 }
 
+export interface ForkBeginning {
+  readonly parts: readonly ForkPart[];
+  /** One of these, once: the parts are on the disk, or the fork is given up. */
+  settle(): void;
+  release(): void;
+}
+
 /** The two journals of a session on the server thread. Opening sets torn tails aside. */
 export interface SessionJournals {
   readonly messages: JournalWriter;
   readonly events: JournalWriter;
   /** Appends one event of ours (stored as one line, `time` added). */
   appendEvent(event: Record<string, unknown>): void;
-  /** Seals the active segments (fsync, digest) and gives `child` the same history up to `atLine` of messages (default: all). */
-  forkInto(childDirectory: string, atLine?: number): void;
+  /** What `planFork` works with, on another thread. The fork is of what is there now. */
+  beginFork(): ForkBeginning;
+  /**
+   * Seals the active segments (fsync, digest) and gives `child` the same history up to `atLine` of messages (default: all).
+   * With a plan it waits for no fsync and no digest of history.
+   */
+  forkInto(childDirectory: string, atLine?: number, plan?: ForkPlan): void;
   /** Takes in what others appended in the store (the watcher calls it). */
   refresh(): boolean;
   close(): void;
@@ -80,6 +93,12 @@ export type OrderRecord =
       readonly digest: string | undefined;
     };
 
+/** A version of an input; no bytes: the file is gone. */
+export interface InputBytes {
+  readonly path: string;
+  readonly bytes: Buffer | undefined;
+}
+
 /** The order log and recorded inputs on the deriver thread (the only writer of both). */
 export interface OrderLog {
   readonly length: number;
@@ -91,6 +110,8 @@ export interface OrderLog {
   catchUp(messagesBytes: number, eventsBytes: number): void;
   /** Stores the bytes durably by digest, then the record. No record when the digest is unchanged. */
   recordInput(path: string, bytes: Buffer | undefined, timeMs: number): boolean;
+  /** The same for several paths, in order, with as few waits for the disk as one takes. True when there was a record. */
+  recordInputs(versions: readonly InputBytes[], timeMs: number): boolean;
   inputBytes(digest: string): Buffer;
   /** Stores the bytes of a recorded input anew: its stored copy is damaged or gone. */
   restoreInput(bytes: Buffer): void;

@@ -1,6 +1,6 @@
 // Rows that are not written yet: one log of term ids in the order of rows. Filled by one write a term, asked by reading the
 // log, written in the order of hashes.
-import { PostingsWriter } from './postings.ts';
+import { PostingsWriter, roomFor } from './postings.ts';
 import type { PostingsSink } from './postings.ts';
 import { TermScan, grown } from './term-scan.ts';
 
@@ -12,14 +12,34 @@ const ROWS_AT_ONCE = 1 << 21;
 /** With more than this known at its beginning, a large gathering would have to be written in two parts. */
 const KNOWN_TERMS: number = 1 << 18;
 
-/** One thread works on one gathering at a time; the words it knows are shared by all of them. */
-const scans: TermScan[] = [];
+/** What a gathering leaves to the next one of its thread: the words it knows, and arrays that have grown. */
+interface Tools {
+  readonly scan: TermScan;
+  /** All zero. */
+  readonly counts: Int32Array;
+  readonly log: Int32Array;
+}
+
+/** One thread works on one gathering at a time. */
+let tools: Tools | undefined;
+/** Used while a gathering is written: terms in order, where the next row of a term goes (-1: nowhere), rows of a few terms. */
+let ordered: Float64Array = new Float64Array(1024);
+let next: Int32Array = new Int32Array(1024).fill(-1);
+/** A write that failed leaves places in `next`. */
+let writing = false;
+let scattered: Int32Array = new Int32Array(1024);
+
+function takeTools(): Tools {
+  const taken = tools ?? { scan: new TermScan(), counts: new Int32Array(4096), log: new Int32Array(1 << 14) };
+  tools = undefined;
+  return taken;
+}
 
 export class Gathering {
-  readonly #scan: TermScan = scans.pop() ?? new TermScan();
+  readonly #scan: TermScan;
   /** Rows with a term, by term id. */
-  #counts: Int32Array = new Int32Array(4096);
-  #log: Int32Array = new Int32Array(1 << 14);
+  #counts: Int32Array;
+  #log: Int32Array;
   #pairs = 0;
   #firstRow = 0;
   /** Where each row ends in the log. */
@@ -27,7 +47,11 @@ export class Gathering {
   #rows = 0;
 
   constructor() {
-    if (this.#scan.size > KNOWN_TERMS) this.#scan.clear();
+    const { scan, counts, log } = takeTools();
+    if (scan.size > KNOWN_TERMS) scan.clear();
+    this.#scan = scan;
+    this.#counts = counts;
+    this.#log = log;
   }
 
   get pairs(): number {
@@ -79,9 +103,9 @@ export class Gathering {
     const scan = this.#scan;
     const writer = new PostingsWriter(sink);
     const order = this.#order();
-    const next = new Int32Array(this.#counts.length).fill(-1);
+    if (writing || next.length < this.#counts.length) next = new Int32Array(this.#counts.length).fill(-1);
+    writing = true;
     // Each term's rows side by side, in the order in which terms are written: a pass through the log for every few terms.
-    let rows: Int32Array = new Int32Array(Math.min(this.#pairs, ROWS_AT_ONCE));
     for (let first = 0, last = 0; first < order.length; first = last) {
       let total = 0;
       for (; last < order.length; last += 1) {
@@ -91,8 +115,8 @@ export class Gathering {
         next[id] = total;
         total += count;
       }
-      if (rows.length < total) rows = new Int32Array(total);
-      this.#scatter(next, rows);
+      const rows = (scattered = roomFor(scattered, total));
+      this.#scatter(rows);
       for (let i = first, from = 0; i < last; i += 1) {
         const key = order[i] as number;
         const id = idIn(key);
@@ -103,6 +127,7 @@ export class Gathering {
       }
     }
     writer.end();
+    writing = false;
     this.#counts.fill(0);
     this.#pairs = 0;
     this.#rows = 0;
@@ -110,16 +135,17 @@ export class Gathering {
   }
 
   /** Puts each row of a term with a place in `next` there, and moves the place on. */
-  #scatter(next: Int32Array, rows: Int32Array): void {
+  #scatter(rows: Int32Array): void {
     const log = this.#log;
+    const to = next;
     for (let row = 0, at = 0; row < this.#rows; row += 1) {
       const number = this.#firstRow + row;
       for (const end = this.#ends[row] as number; at < end; at += 1) {
         const id = log[at] as number;
-        const to = next[id] as number;
-        if (to < 0) continue;
-        rows[to] = number;
-        next[id] = to + 1;
+        const place = to[id] as number;
+        if (place < 0) continue;
+        rows[place] = number;
+        to[id] = place + 1;
       }
     }
   }
@@ -137,7 +163,8 @@ export class Gathering {
       if (this.#counts[id] !== 0) ends[bucket] = (ends[bucket] as number) + 1;
     }
     for (let bucket = 1; bucket <= BUCKETS; bucket += 1) ends[bucket] = (ends[bucket] as number) + (ends[bucket - 1] as number);
-    const keys = new Float64Array(used);
+    if (ordered.length < used) ordered = new Float64Array(Math.max(used, ordered.length * 2));
+    const keys = ordered.subarray(0, used);
     for (let id = 0; id < known; id += 1) {
       if (this.#counts[id] === 0) continue;
       const top = scan.top(id);
@@ -171,10 +198,11 @@ export class Gathering {
     }
   }
 
-  /** Gives its words to the next gathering of this thread. */
+  /** Gives what it knows to the next gathering of this thread. */
   close(): void {
+    if (this.#pairs > 0) this.#counts.fill(0);
     this.#pairs = 0;
-    if (scans.length === 0) scans.push(this.#scan);
+    tools ??= { scan: this.#scan, counts: this.#counts, log: this.#log };
   }
 }
 

@@ -23,7 +23,7 @@ export const SCHEMA = `CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, v
   CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, bytes BLOB);`;
 
 /** Questions share many words, and the one at an epoch's start was just asked: blocks of the last few are kept (2 KB each). */
-const KEPT_BLOCKS = 1024;
+const KEPT_BLOCKS = 2048;
 /** By file and block; shared by all files of this thread, the block asked for last at the end. */
 const kept = new Map<number, Buffer>();
 const FILE_SPAN = 2 ** 32;

@@ -11,7 +11,7 @@ import type { TermIndex } from './recall-index.ts';
 import type { SearchHit } from './types.ts';
 
 /** Changes whenever the same inputs may choose other lines. */
-export const RECALL_VERSION = 1;
+export const RECALL_VERSION = 2;
 
 export interface RecallRequest {
   readonly query: string;
@@ -47,7 +47,7 @@ export interface Tuning {
   readonly repeat: number;
 }
 
-export const TUNING: Tuning = { candidates: 80, stretches: 32, before: [8, 7, 6, 5], after: [8, 6], shape: 3, repeat: 12 };
+export const TUNING: Tuning = { candidates: 96, stretches: 40, before: [8, 7, 6, 5], after: [8, 6], shape: 5, repeat: 6 };
 
 /** Lines read and analysed, or weighed, before others may have their turn. */
 const LINES_A_STEP = 16;
@@ -77,15 +77,13 @@ export function* recallSteps(index: TermIndex, request: RecallRequest, tuning: T
   return yield* stretch.choose();
 }
 
-/** Each word itself first, then the alternatives in turn while the bound allows. */
+/** The heaviest first while the bound allows; among equals each concept in turn. */
 function lookups(asked: readonly Concept[], bound: number): readonly WeightedTerm[] {
+  const all = asked.flatMap((concept) => concept.map(({ term, weight }, depth) => ({ term, weight, depth })));
   const weights = new Map<string, number>();
-  for (let depth = 0; depth < 64; depth += 1) {
-    for (const concept of asked) {
-      const alternative = concept[depth];
-      if (alternative === undefined || (weights.size >= bound && !weights.has(alternative.term))) continue;
-      weights.set(alternative.term, Math.max(alternative.weight, weights.get(alternative.term) ?? 0));
-    }
+  for (const { term, weight } of all.sort((a, b) => b.weight - a.weight || a.depth - b.depth)) {
+    if (weights.size === bound) break;
+    if (!weights.has(term)) weights.set(term, weight);
   }
   return [...weights].map(([term, weight]) => ({ term, weight }));
 }
@@ -126,6 +124,7 @@ class Stretch {
         else known.push(at, value);
       }
     });
+    for (const shared of values.values()) if (shared.length > 2) lower(shared);
     return values;
   }
 
@@ -223,6 +222,13 @@ class Stretch {
     for (let i = 0; i < after.length; i += 1) listen(heard, said.get(line + 1 + i), after[i] as number);
     return heard;
   }
+}
+
+/** A word says one thing: of several concepts that it may stand for, all but the likeliest hear it faintly. */
+function lower(shared: number[]): void {
+  let best = 1;
+  for (let at = 3; at < shared.length; at += 2) if ((shared[at] as number) > (shared[best] as number)) best = at;
+  for (let at = 1; at < shared.length; at += 2) if (at !== best) shared[at] = ((shared[at] as number) * 10) >> 4;
 }
 
 function listen(heard: Int32Array, said: Int32Array | undefined, weight: number): void {

@@ -6,15 +6,22 @@ export function stem(word: string): string {
   let w = step1a(word);
   w = step1b(w);
   if (w.endsWith('y') && hasVowel(w.slice(0, -1))) w = `${w.slice(0, -1)}i`;
-  w = replaceSuffix(w, STEP2, 0);
-  w = replaceSuffix(w, STEP3, 0);
+  w = replaceSuffix(w, STEP2);
+  w = replaceSuffix(w, STEP3);
   w = step4(w);
   return step5(w);
 }
 
-type Suffixes = readonly (readonly [string, string])[];
+type Suffixes = readonly (readonly [suffix: string, by: string])[];
 
-const STEP2: Suffixes = [
+/** Suffixes in their order by their last letter: most words end in none of them. */
+function byLast(suffixes: Suffixes): readonly (Suffixes | undefined)[] {
+  const lists: (readonly [string, string])[][] = [];
+  for (const entry of suffixes) (lists[entry[0].charCodeAt(entry[0].length - 1)] ??= []).push(entry);
+  return Array.from(lists);
+}
+
+const STEP2 = byLast([
   ['ational', 'ate'],
   ['tional', 'tion'],
   ['enci', 'ence'],
@@ -36,8 +43,8 @@ const STEP2: Suffixes = [
   ['iviti', 'ive'],
   ['biliti', 'ble'],
   ['logi', 'log'],
-];
-const STEP3: Suffixes = [
+]);
+const STEP3 = byLast([
   ['icate', 'ic'],
   ['ative', ''],
   ['alize', 'al'],
@@ -45,33 +52,44 @@ const STEP3: Suffixes = [
   ['ical', 'ic'],
   ['ful', ''],
   ['ness', ''],
-];
-const STEP4 = [
-  'ement',
-  'ment',
-  'ent',
-  'ance',
-  'ence',
-  'able',
-  'ible',
-  'ant',
-  'ism',
-  'ate',
-  'iti',
-  'ous',
-  'ive',
-  'ize',
-  'ion',
-  'al',
-  'er',
-  'ic',
-  'ou',
-];
+]);
+const STEP4 = byLast(
+  [
+    'ement',
+    'ment',
+    'ent',
+    'ance',
+    'ence',
+    'able',
+    'ible',
+    'ant',
+    'ism',
+    'ate',
+    'iti',
+    'ous',
+    'ive',
+    'ize',
+    'ion',
+    'al',
+    'er',
+    'ic',
+    'ou',
+  ].map((suffix) => [suffix, ''] as const),
+);
 
 function isConsonant(w: string, i: number): boolean {
-  const c = w[i];
-  if (c === 'a' || c === 'e' || c === 'i' || c === 'o' || c === 'u') return false;
-  return c !== 'y' || i === 0 || !isConsonant(w, i - 1);
+  switch (w.charCodeAt(i)) {
+    case 0x61: // a
+    case 0x65: // e
+    case 0x69: // i
+    case 0x6f: // o
+    case 0x75: // u
+      return false;
+    case 0x79: // y
+      return i === 0 || !isConsonant(w, i - 1);
+    default:
+      return true;
+  }
 }
 
 /** Number of vowel-consonant sequences. */
@@ -119,17 +137,21 @@ function step1b(w: string): string {
   return measure(base) === 1 && endsCvc(base) ? `${base}e` : base;
 }
 
-function replaceSuffix(w: string, table: Suffixes, least: number): string {
-  for (const [suffix, by] of table) {
+function replaceSuffix(w: string, table: readonly (Suffixes | undefined)[]): string {
+  const suffixes = table[w.charCodeAt(w.length - 1)];
+  if (suffixes === undefined) return w;
+  for (const [suffix, by] of suffixes) {
     if (!w.endsWith(suffix)) continue;
     const base = w.slice(0, -suffix.length);
-    return measure(base) > least ? base + by : w;
+    return measure(base) > 0 ? base + by : w;
   }
   return w;
 }
 
 function step4(w: string): string {
-  for (const suffix of STEP4) {
+  const suffixes = STEP4[w.charCodeAt(w.length - 1)];
+  if (suffixes === undefined) return w;
+  for (const [suffix] of suffixes) {
     if (!w.endsWith(suffix)) continue;
     const base = w.slice(0, -suffix.length);
     if (measure(base) <= 1 || (suffix === 'ion' && !/[st]$/.test(base))) return w;

@@ -153,7 +153,8 @@ export class BlockStore {
 
 /** A record as the store keeps it: about three fifths of its text. */
 export function packRecord(text: string): Uint8Array {
-  return deflateRawSync(text, SMALL);
+  // A copy of its own size: what zlib gives is a view on a whole chunk, and a worker would send all of that.
+  return new Uint8Array(deflateRawSync(text, SMALL));
 }
 
 /** Records have a few kilobytes: with zlib's usual sizes most of the time goes into its tables. */

@@ -4,7 +4,7 @@ import { lstatSync, readdirSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 import { ARTIFACT_LISTING } from '../context/child.ts';
-import type { OrderLog } from '../journal/types.ts';
+import type { InputBytes, OrderLog } from '../journal/types.ts';
 import { inputFile, MAX_INPUT_BYTES, readInput, recordedName } from './input-bytes.ts';
 
 /** Control files whose versions are recorded. */
@@ -37,31 +37,49 @@ export class InputWatch {
    */
   update(): boolean {
     const present = new Set<string>();
+    // Recorded together: each record waits for the disk four times.
+    let found: InputBytes[] = [];
+    let foundBytes = 0;
     let changed = false;
+    const record = (): void => {
+      try {
+        changed = this.#log.recordInputs(found, this.#now()) || changed;
+      } catch (error) {
+        // A full disk, say: they are looked at again.
+        for (const { path } of found) this.#seen.delete(path);
+        throw error;
+      }
+      found = [];
+      foundBytes = 0;
+    };
     for (const path of this.#paths()) {
       present.add(path);
-      changed = this.#look(path) || changed;
+      const bytes = this.#look(path);
+      if (bytes === undefined) continue;
+      found.push({ path, bytes });
+      foundBytes += bytes.length;
+      if (foundBytes >= MAX_INPUT_BYTES) record();
     }
-    for (const path of this.#log.inputsAsOf().keys()) {
-      if (!present.has(path) && isWatched(path)) changed = this.#log.recordInput(path, undefined, this.#now()) || changed;
-    }
+    for (const path of this.#log.inputsAsOf().keys()) if (!present.has(path) && isWatched(path)) found.push({ path, bytes: undefined });
+    record();
     for (const path of this.#seen.keys()) if (!present.has(path)) this.#seen.delete(path);
     return changed;
   }
 
-  #look(path: string): boolean {
+  /** The file's bytes, when they may be new. */
+  #look(path: string): Buffer | undefined {
     const listed = path.endsWith(`/${ARTIFACT_LISTING}`);
     const file = inputFile(this.#directory, path);
     const stats = lstat(file);
-    if (stats === undefined) return false;
+    if (stats === undefined) return undefined;
     const signature = `${stats.ino} ${stats.size} ${stats.mtimeNs} ${stats.ctimeNs}`;
-    if (this.#seen.get(path) === signature) return false;
+    if (this.#seen.get(path) === signature) return undefined;
     const bytes = listed ? listing(join(this.#directory, path)) : readInput(file);
-    if (bytes === undefined) return false;
+    if (bytes === undefined) return undefined;
     // Racily clean (git's term): a second write in the same tick would leave the same signature.
     if (BigInt(this.#now()) * 1_000_000n - stats.ctimeNs > 50_000_000n) this.#seen.set(path, signature);
     else this.#seen.delete(path);
-    return this.#log.recordInput(path, bytes, this.#now());
+    return bytes;
   }
 
   #paths(): readonly string[] {

@@ -29,19 +29,15 @@ export interface MapResult {
   readonly blocks: readonly MappedBlock[];
 }
 
-const PIECE_BYTES = 512 << 10;
+const READ_BYTES = 512 << 10;
 /** A tool output is searched by its beginning: what follows is data more often than words. */
 const SEARCHED_CHARS = 16_384;
 
 export function mapHistory(task: MapTask): MapResult {
   const blocks: MappedBlock[] = [];
-  const messages = task.blocks ? mapped(readMessages(task), blocks) : readMessages(task);
   const { segment } = task;
-  if (segment !== undefined) buildSegment(segment.directory, segment.number, docsOf(messages), task.firstLine + task.lines - 1);
-  else
-    for (const _message of messages) {
-      /* mapping is what iterating does */
-    }
+  if (segment !== undefined) buildSegment(segment.directory, segment.number, docsOf(task, blocks), task.firstLine + task.lines - 1);
+  else for (const lines of readBlocks(task)) blocks.push(mapWhole(lines));
   return { blocks };
 }
 
@@ -64,52 +60,57 @@ export function searchDoc(message: MessageLine): SearchDoc | undefined {
   return text.trim() === '' ? undefined : { line, role: view.role, text };
 }
 
-function* mapped(messages: Iterable<MessageLine>, into: MappedBlock[]): Generator<MessageLine> {
-  let block: MessageLine[] = [];
-  for (const message of messages) {
-    block.push(message);
-    yield message;
-    if (block.length < BLOCK_LINES) continue;
-    into.push(mapWhole(block));
-    block = [];
-  }
-}
-
-function* docsOf(messages: Iterable<MessageLine>): Generator<SearchDoc> {
-  for (const message of messages) {
-    const doc = searchDoc(message);
-    if (doc !== undefined) yield doc;
-  }
-}
-
-function* readMessages(task: MapTask): Generator<MessageLine> {
-  let line = task.firstLine;
-  let rest: Buffer = Buffer.alloc(0);
-  for (const piece of pieces(task.extents)) {
-    const bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
-    let at = 0;
-    for (let newline = bytes.indexOf(10, Math.min(rest.length, bytes.length)); newline >= 0; newline = bytes.indexOf(10, at)) {
-      yield parseMessage(line, bytes.subarray(at, newline + 1));
-      line += 1;
-      at = newline + 1;
+/** Documents of the task's lines; its blocks are mapped on the way. */
+function* docsOf(task: MapTask, into: MappedBlock[]): Generator<SearchDoc> {
+  for (const lines of readBlocks(task)) {
+    if (task.blocks) into.push(mapWhole(lines));
+    for (const message of lines) {
+      const doc = searchDoc(message);
+      if (doc !== undefined) yield doc;
     }
-    rest = bytes.subarray(at);
   }
 }
 
-function* pieces(extents: readonly Extent[]): Generator<Buffer> {
-  for (const extent of extents) {
+/** The lines of each block in turn. Their bytes lie in one buffer, which the next block is read into: no one may keep them. */
+function* readBlocks(task: MapTask): Generator<readonly MessageLine[]> {
+  let buffer: Buffer = Buffer.allocUnsafeSlow(READ_BYTES * 2);
+  /** Where the block begins, and where what was read ends. */
+  let [start, end] = [0, 0];
+  let line = task.firstLine;
+  /** Where its whole lines end. */
+  let ends: number[] = [];
+  const lines = (): MessageLine[] => ends.map((lineEnd, i) => parseMessage(line + i, buffer.subarray(ends[i - 1] ?? start, lineEnd)));
+  for (const extent of task.extents) {
     const fd = openSync(extent.path, 'r');
     try {
-      for (let at = 0; at < extent.sizeBytes;) {
-        const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, extent.sizeBytes - at));
-        const got = readSync(fd, piece, 0, piece.length, extent.offsetBytes + at);
+      for (let read = 0; read < extent.sizeBytes;) {
+        if (start > 0) {
+          buffer.copyWithin(0, start, end);
+          for (let i = 0; i < ends.length; i++) ends[i] = (ends[i] as number) - start;
+          [start, end] = [0, end - start];
+        }
+        if (buffer.length - end < READ_BYTES) {
+          const larger = Buffer.allocUnsafeSlow(buffer.length * 2);
+          buffer.copy(larger, 0, 0, end);
+          buffer = larger;
+        }
+        const got = readSync(fd, buffer, end, Math.min(READ_BYTES, extent.sizeBytes - read), extent.offsetBytes + read);
         if (got === 0) throw new Error(`history ends early in ${extent.path}`);
-        at += got;
-        yield piece.subarray(0, got);
+        const from = end;
+        read += got;
+        end += got;
+        for (let newline = buffer.indexOf(10, from); newline >= 0 && newline < end; newline = buffer.indexOf(10, newline + 1)) {
+          ends.push(newline + 1);
+          if (ends.length < BLOCK_LINES) continue;
+          yield lines();
+          line += BLOCK_LINES;
+          ends = [];
+          start = newline + 1;
+        }
       }
     } finally {
       closeSync(fd);
     }
   }
+  if (ends.length > 0) yield lines();
 }

@@ -11,6 +11,7 @@ import { recallFrom, RecallMemory } from '../context/pack-search.ts';
 import { packTrailer, packHead } from '../context/pack-json.ts';
 import type { Content } from '../derive/types.ts';
 import { BLOCK_LINES } from '../context/types.ts';
+import type { TokenCounter } from '../tokens/types.ts';
 import { cellAt, cellNumber, GRID_REASON, ResetScan } from './grid.ts';
 import type { Cell } from './grid.ts';
 import { affectsPrefix } from './input-watch.ts';
@@ -23,6 +24,7 @@ import type { DeriverServices } from './services.ts';
 
 /** Questions that one epoch's start may ask: what is tried first has recall, and so has a partial message. */
 const ANSWERS_OF_A_START = 4;
+const PRACTICE_ROUNDS = 8;
 
 export interface EpochMark {
   readonly resetIndex: number;
@@ -163,6 +165,26 @@ export class PackRun {
     if (name === 'pack.md') return files.md.content('', this.#blobs, modified);
     if (name === 'prompt.json') return files.prompt.content(files.messages === 0 ? '[]\n' : '\n]\n', this.#blobs, modified);
     return files.json.content(packTrailer(fold, [...this.#lost.values()]), this.#blobs, modified);
+  }
+
+  /**
+   * Asks what the newest user messages asked, and begins an epoch that nobody sees: so that the thesaurus is there, blocks of
+   * the index are read and the code is compiled before somebody waits for the first of them. No cut lies before that of the
+   * epoch: the sections are not folded back.
+   */
+  *practise(): Steps<void> {
+    const fold = this.#fold;
+    if (fold === undefined || fold.source.policy.budgetTokens === Infinity) return;
+    const { source, position } = fold;
+    const { cut } = fold.epoch;
+    // What is learnt here is thrown away: the index may be closed in between.
+    const recall = this.#recallWith(source.counter, new RecallMemory());
+    for (let [round, line] = [0, position.line]; round < PRACTICE_ROUNDS && cut > 1; round += 1, line -= 1) {
+      line = this.#history.lastUserLine(line);
+      if (line < 1) return;
+      yield* recall(this.#history.lines.at(line), cut, source.policy.recallTokens, new Set([line]));
+      if (round % 4 === 0) yield* PackFold.begin({ ...source, recall }, position, 'practice', () => undefined);
+    }
   }
 
   close(): void {
@@ -353,19 +375,20 @@ export class PackRun {
           .map((path) => this.#child(path, asOf.get(path) as string))
           .filter((child) => child !== undefined);
       },
-      recall: (query, cut, limitTokens, except) =>
-        recallFrom(
-          {
-            index: history.indexThrough(cut - 1),
-            message: (line) => history.lines.near(line),
-            memory: this.recalled,
-          },
-          counter,
-          query,
-          cut,
-          limitTokens,
-          except,
-        ),
+      recall: this.#recallWith(counter, this.recalled),
     };
+  }
+
+  #recallWith(counter: TokenCounter, memory: RecallMemory): PackSource['recall'] {
+    const { lines } = this.#history;
+    return (query, cut, limitTokens, except) =>
+      recallFrom(
+        { index: this.#history.indexThrough(cut - 1), message: (line) => lines.near(line), memory },
+        counter,
+        query,
+        cut,
+        limitTokens,
+        except,
+      );
   }
 }

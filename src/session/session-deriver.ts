@@ -2,7 +2,7 @@
 // Everything here is a cache but the order log and the recorded inputs; deleting `context/.cache` changes no byte.
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { digestOf } from '../abi/digest.ts';
 import { CtxError } from '../abi/errors.ts';
 import { CACHE_DIR } from '../abi/session-files.ts';
@@ -73,6 +73,11 @@ function contributionsInput(count: number): InputVersion {
   return { name: 'contributions', version: `${count}`, changed };
 }
 
+/** Once a thread: see `PackRun.practise`. */
+let practised = false;
+const PRACTICE_MS = 500;
+const PRACTICE_SLICE_MS = 4;
+
 type PackFile = 'pack.json' | 'pack.md' | 'prompt.json';
 const PACK_FILES: ReadonlySet<string> = new Set<PackFile>(['pack.json', 'pack.md', 'prompt.json']);
 const SECTION_FILES: ReadonlyMap<string, SectionKind> = new Map([
@@ -114,6 +119,7 @@ class Deriver implements InspectableDeriver {
   #building = '';
   #usedMs: number;
   #closed = false;
+  #warmed = false;
   readonly #place: string;
 
   constructor(directory: string, services: DeriverServices) {
@@ -135,6 +141,10 @@ class Deriver implements InspectableDeriver {
 
   inputChanged(_path: string): void {
     if (!this.#closed) this.#parts.inputs.update();
+  }
+
+  async settle(revision: Revision): Promise<void> {
+    await this.#catchUp(revision);
   }
 
   async fetch(name: string, revision: Revision): Promise<Content> {
@@ -363,8 +373,12 @@ class Deriver implements InspectableDeriver {
     ];
     if (this.#packRevision === history.log.revision()) {
       const fresh = engine.fresh(name, inputs());
-      if (fresh !== undefined) return fresh;
+      if (fresh !== undefined) {
+        if (pack.epoch === undefined) this.#warmSoon();
+        return fresh;
+      }
     }
+    this.#warmSoon();
     await this.#advancePack();
     // Someone deleted the epoch's files under us: fold the epoch again, into new ones.
     if (!pack.intact) {
@@ -374,11 +388,46 @@ class Deriver implements InspectableDeriver {
     return engine.fetch({ name, inputs, run: () => pack.content(name) });
   }
 
+  /** After a start the first append would wait for the fold, the tokenizer and the thesaurus: they are fetched before it comes. */
+  #warmSoon(): void {
+    if (this.#warmed) return;
+    this.#warmed = true;
+    setTimeout(() => void this.#warm(), 0).unref();
+  }
+
+  async #warm(): Promise<void> {
+    const parts = this.#parts;
+    try {
+      await this.#inTurn('pack.json', () => this.#advancePack());
+      if (practised) return;
+      const began = performance.now();
+      const steps = parts.pack.practise();
+      for (let due = 0; ;) {
+        if (performance.now() >= due) {
+          await nextTurn();
+          due = performance.now() + PRACTICE_SLICE_MS;
+        }
+        if (this.#closed || parts !== this.#parts || performance.now() - began > PRACTICE_MS) return;
+        // Never inside somebody's turn: the index may be closed in it.
+        if (this.#building !== '') {
+          await pause(PRACTICE_SLICE_MS);
+          continue;
+        }
+        if (steps.next().done === true) break;
+      }
+      practised ||= parts.pack.epoch !== undefined && parts.pack.epoch.cut > 1;
+    } catch {
+      // Nobody asked for this: whoever asks meets the same and is told.
+    }
+  }
+
   async #advancePack(): Promise<void> {
     await this.#ready();
     const { history, pack, swap } = this.#parts;
+    // As of now: what is committed while the fold gives way to others is not in it.
+    const revision = history.log.revision();
     await pack.advance(history.log.length);
-    this.#packRevision = history.log.revision();
+    this.#packRevision = revision;
     this.#packVersion = pack.version;
     swap.cut = pack.epoch?.cut ?? 1;
   }

@@ -109,16 +109,11 @@ export class SessionHistory implements SectionHistory {
   async prepare(beside: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     const whole = Math.floor(this.messages.lines / BLOCK_LINES);
     await this.#mapMany(whole, beside);
+    await this.#mapHere(whole);
     let due = this.#services.now() + SLICE_MS;
-    while (this.blocks.count < whole) {
-      this.#mapNext();
-      if (this.#services.now() >= due) {
-        await nextTurn();
-        due = this.#services.now() + SLICE_MS;
-      }
-    }
     const through = whole * BLOCK_LINES;
-    while (this.index.lastLine < through) {
+    // A short history has no whole block: it opens no index unless a search asks for it.
+    while (through > 0 && this.index.lastLine < through) {
       this.#addToIndex(Math.min(through, this.index.lastLine + INDEX_BATCH));
       if (this.#services.now() >= due) {
         await nextTurn();
@@ -146,9 +141,15 @@ export class SessionHistory implements SectionHistory {
     this.log.close();
   }
 
-  #mapNext(): void {
-    const first = this.blocks.count * BLOCK_LINES + 1;
-    this.blocks.append([mapWhole(this.lines.range(first, first + BLOCK_LINES - 1))]);
+  async #mapHere(whole: number): Promise<void> {
+    let due = this.#services.now() + SLICE_MS;
+    while (this.blocks.count < whole) {
+      const first = this.blocks.count * BLOCK_LINES + 1;
+      this.blocks.append([mapWhole(this.lines.range(first, first + BLOCK_LINES - 1))]);
+      if (this.#services.now() < due) continue;
+      await nextTurn();
+      due = this.#services.now() + SLICE_MS;
+    }
   }
 
   #addToIndex(through: number): void {
@@ -171,6 +172,14 @@ export class SessionHistory implements SectionHistory {
     if (covered !== undefined || end - from >= POOL_BLOCKS)
       for (let at = from; at < end; at += TASK_BLOCKS) tasks.push(this.#task(at, Math.min(TASK_BLOCKS, end - at), true));
     tasks.sort((a, b) => a.firstLine - b.firstLine);
+    // A history of one segment: its blocks are mapped here while a worker builds it.
+    const [lone] = tasks;
+    let failed: unknown;
+    let first = beside;
+    if (tasks.length === 1 && lone?.segment !== undefined && lone.blocks && (lone.firstLine - 1) / BLOCK_LINES === from) {
+      tasks[0] = { ...lone, blocks: false };
+      first = () => this.#mapHere(whole).catch((error: unknown) => void (failed = error));
+    }
     const pending = new Map<number, MapResult['blocks']>();
     let done = 0;
     // A rebuild has stretches that only one thread can run: those run beside the others.
@@ -197,16 +206,17 @@ export class SessionHistory implements SectionHistory {
         }
       }),
     );
-    if (tasks.length > 0) aside ??= beside().finally(() => (aside = undefined));
+    if (tasks.length > 0) aside ??= first().finally(() => (aside = undefined));
     const ends = await working;
     await aside;
     for (const ended of ends) if (ended.status === 'rejected') throw ended.reason;
+    if (failed !== undefined) throw failed;
   }
 
   /** Segments of which so much is missing that they are built apart, from their first line. The index is closed meanwhile. */
   #segmentTasks(whole: number): MapTask[] {
     const through = whole * BLOCK_LINES;
-    if (through - this.index.lastLine < APART_LINES) return [];
+    if (through < APART_LINES || through - this.index.lastLine < APART_LINES) return [];
     const first = segmentOfLine(this.index.lastLine + 1);
     this.index.close();
     this.#index = undefined;

@@ -24,6 +24,8 @@ export interface SessionDeriver {
    * The current content of a derived file, by path below `context/` (`pack.json`, `swap/index.jsonl`,
    * `swap/chunk/sha256-…`, `dedup/blob/sha256-…`). Single flight per file; ENOENT for unknown ids.
    */
+  /** Everything up to the revision is in the order log. */
+  settle(revision: Revision): Promise<void>;
   fetch(name: string, revision: Revision): Promise<Content>;
   /** Names in `swap/chunk` or `dedup/blob`. */
   list(directory: 'swap/chunk' | 'dedup/blob', revision: Revision): Promise<readonly string[]>;

@@ -41,6 +41,7 @@ export function isTokenizerName(name: string): name is TokenizerName {
 
 /** Kept between calls; longer texts get buffers of their own. */
 const KEPT_UNITS = 1 << 19;
+const KEPT_BYTES = 1 << 14;
 
 class PieceCounter implements TokenCounter {
   readonly name: string;
@@ -49,7 +50,7 @@ class PieceCounter implements TokenCounter {
   readonly #cache: PieceCache = new PieceCache();
   readonly #table: Uint8Array = classTable();
   readonly #units: Uint16Array = new Uint16Array(KEPT_UNITS);
-  readonly #short: Uint8Array = new Uint8Array(WINDOW_BYTES * 4);
+  readonly #bytes: Uint8Array = new Uint8Array(KEPT_BYTES);
   readonly #windows: WindowEncoder;
   #linear: LinearEncoder | undefined;
 
@@ -113,7 +114,7 @@ class PieceCounter implements TokenCounter {
 
   /** A piece that is a token is that token; anything else is merged. */
   #encodePiece(units: Uint16Array, start: number, end: number, into?: number[]): number {
-    const bytes = (end - start) * 3 <= this.#short.length ? this.#short : new Uint8Array((end - start) * 3);
+    const bytes = (end - start) * 3 <= KEPT_BYTES ? this.#bytes : new Uint8Array((end - start) * 3);
     const length = encodeUtf8(units, start, end, bytes);
     const whole = this.#vocabulary.find(bytes, 0, length);
     if (whole >= 0) {

@@ -58,14 +58,21 @@ export function mergeRuns(vocabulary: Vocabulary, bytes: Uint8Array, length: num
 }
 
 function byteRuns(vocabulary: Vocabulary, bytes: Uint8Array, length: number): Run[] | undefined {
+  if (runsExceed(bytes, length)) return undefined;
   const runs: Run[] = [];
   for (let i = 0; i < length;) {
-    if (runs.length === MAX_RUNS) return undefined;
     const start = i;
     while (i < length && bytes[i] === bytes[start]) i += 1;
     runs.push({ token: vocabulary.find(bytes, start, start + 1), count: i - start });
   }
   return runs;
+}
+
+/** Looked at first, for most pieces have many runs and this costs them next to nothing. */
+function runsExceed(bytes: Uint8Array, length: number): boolean {
+  let runs = 1;
+  for (let i = 1; i < length && runs <= MAX_RUNS; i += 1) if (bytes[i] !== bytes[i - 1]) runs += 1;
+  return runs > MAX_RUNS;
 }
 
 /** Neighbouring runs of one token become one. */

@@ -12,6 +12,10 @@ export const POSITION_BITS = 6;
 const TOKEN_BITS = 18;
 const TOKEN_MASK = (1 << TOKEN_BITS) - 1;
 
+const TRIPLE_FACTOR = 0x9e3779b1;
+const NEXT_DISTANCE = 1 << (TOKEN_BITS + 8);
+const MAX_DISTANCE = 63;
+
 export class Vocabulary {
   /** Bytes of all tokens, one after the other. */
   readonly pool: Uint8Array;
@@ -24,6 +28,11 @@ export class Vocabulary {
    */
   readonly slots: Int32Array;
   readonly mask: number;
+  /**
+   * Three bytes → token, open addressing. Multiplied by an odd number they stay apart, so the slot, how far it is from
+   * where the search began, and the low byte of the product tell them exactly: token + 1, low byte, distance.
+   */
+  readonly triples: Int32Array = new Int32Array(1 << 16);
   /** Two bytes → key of their token, or NO_KEY. */
   readonly pairs: Int32Array = new Int32Array(1 << 16).fill(NO_KEY);
   /** A bit for each value of the upper 21 hash bits that a token has: 256 KB that answer nine of ten misses. */
@@ -35,7 +44,8 @@ export class Vocabulary {
     this.offsets = offsets;
     this.size = offsets.length - 1;
     if (this.size >= TOKEN_MASK) throw new RangeError('the vocabulary is too large');
-    const capacity = 2 ** Math.ceil(Math.log2(this.size * 2));
+    // By shifts: a power would be kept as a floating-point number.
+    const capacity = 1 << (32 - Math.clz32(this.size * 2 - 1));
     this.mask = capacity - 1;
     this.slots = new Int32Array(capacity);
     for (let token = 0; token < this.size; token += 1) this.#insert(token);
@@ -79,16 +89,43 @@ export class Vocabulary {
     if (start === end) return;
     this.#longest = Math.max(this.#longest, end - start);
     if (end - start === 2) this.pairs[((pool[start] as number) << 8) | (pool[start + 1] as number)] = token << POSITION_BITS;
+    if (end - start === 3) this.#insertTriple(tripleAt(pool, start), token);
     const hash = mixHash(hashBytes(pool, start, end));
     this.filter[hash >>> 16] = (this.filter[hash >>> 16] as number) | (1 << (hash >>> 11));
     let slot = hash & mask;
     while (slots[slot] !== 0) slot = (slot + 1) & mask;
     slots[slot] = (hash & ~TOKEN_MASK) | (token + 1);
   }
+
+  #insertTriple(triple: number, token: number): void {
+    const { triples } = this;
+    const product = Math.imul(triple, TRIPLE_FACTOR);
+    let slot = (product >>> 8) & 0xffff;
+    let distance = 0;
+    for (; triples[slot] !== 0; slot = (slot + 1) & 0xffff) distance += 1;
+    if (distance > MAX_DISTANCE) throw new RangeError('too many tokens of three bytes');
+    triples[slot] = (distance << (TOKEN_BITS + 8)) | ((product & 0xff) << TOKEN_BITS) | (token + 1);
+  }
 }
 
 function mayHave(filter: Int32Array, hash: number): boolean {
   return (((filter[hash >>> 16] as number) >>> (hash >>> 11)) & 1) === 1;
+}
+
+/** The token of three bytes as a number, or -1. */
+export function findTriple(triples: Int32Array, triple: number): number {
+  const product = Math.imul(triple, TRIPLE_FACTOR);
+  let wanted = (product & 0xff) << TOKEN_BITS;
+  for (let slot = (product >>> 8) & 0xffff; ; slot = (slot + 1) & 0xffff) {
+    const held = triples[slot] as number;
+    if (held === 0) return -1;
+    if ((held ^ wanted) >>> TOKEN_BITS === 0) return (held & TOKEN_MASK) - 1;
+    wanted = (wanted + NEXT_DISTANCE) | 0;
+  }
+}
+
+export function tripleAt(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) << 16) | ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number);
 }
 
 /**

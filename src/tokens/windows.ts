@@ -5,12 +5,27 @@
 // of theirs. A window starts at a boundary inside the one before it, a few tokens from that one's end. When its first
 // token is the one that was there before, the neighbours at the boundary have been seen together, and the two join.
 // Else the boundary goes back by a token.
-import { NO_KEY, POSITION_BITS, addByte, firstAlike, hashPowers, type Vocabulary } from './vocabulary.ts';
+import {
+  NO_KEY as NONE,
+  POSITION_BITS as BITS,
+  addByte,
+  findTriple,
+  firstAlike,
+  hashPowers,
+  tripleAt,
+  type Vocabulary,
+} from './vocabulary.ts';
 
+// Imported constants are looked up each time; these are not.
+const NO_KEY = NONE;
+const POSITION_BITS = BITS;
 /** Eight blocks of eight bytes. */
 export const WINDOW_BYTES: number = 1 << POSITION_BITS;
-/** Tokens at the end of a window that the next one decides again: with three, one boundary in a hundred goes back. */
+/** Tokens at the end of a window that the next one decides again. */
 const REPEATED_TOKENS = 3;
+
+/** A window that takes the next one less far counts as one that went back. */
+const LEAST_STEP = 16;
 
 // Scratch of one window, in constants: the compiler then knows lengths, and masks spare it the checks (a third of the
 // time). A window is merged without leaving off, so that encoders may share it.
@@ -38,7 +53,8 @@ export class WindowEncoder {
 
   /**
    * Encodes `bytes[0..length)`; returns the count, tokens go to `into` when given. Returns -1, with nothing in `into`,
-   * where a token is nearly as long as a window or boundaries go back too often: then another way must be taken.
+   * where a token is as long as a window, or boundaries go back, or on by little, too often: then another way must
+   * be taken.
    */
   encode(bytes: Uint8Array, length: number, into?: number[]): number {
     const taken = this.#taken;
@@ -64,8 +80,8 @@ export class WindowEncoder {
         continue;
       }
       const last = at + size === length;
-      const count = last ? parts : parts - REPEATED_TOKENS;
-      if (count <= 0) break;
+      const count = last ? parts : Math.min(parts - 1, Math.max(1, parts - REPEATED_TOKENS));
+      if (count === 0) break;
       let end = 0;
       for (kept = 0; kept < count; kept += 1) {
         const start = end;
@@ -75,6 +91,10 @@ export class WindowEncoder {
       }
       total += count;
       if (last) return total;
+      if (end < LEAST_STEP) {
+        retries -= 1;
+        if (retries < 0) break;
+      }
       expected = (next[end & IN] as number) - end;
       at += end;
     }
@@ -85,7 +105,7 @@ export class WindowEncoder {
 
 /** Merges `bytes[at..at + size)`; the boundaries are left in `next`. Returns the number of parts. */
 function mergeWindow(vocabulary: Vocabulary, bytes: Uint8Array, at: number, size: number): number {
-  const { filter, slots, mask, pairs, pool, offsets } = vocabulary;
+  const { filter, slots, mask, pairs, triples, pool, offsets } = vocabulary;
   let hash = 0;
   let byte = bytes[at] as number;
   for (let i = 0; i < size; i += 1) {
@@ -106,8 +126,8 @@ function mergeWindow(vocabulary: Vocabulary, bytes: Uint8Array, at: number, size
     const start = best & IN;
     const middle = next[start] as number;
     const end = next[middle & IN] as number;
-    if (end - start > 2) {
-      // A key stands for what hashes alike and may be too low: seen here, before it is used.
+    if (end - start > 3) {
+      // The key of a long part stands for what hashes alike and may be too low: seen here, before it is used.
       const token = best >> POSITION_BITS;
       let from = offsets[token] as number;
       let same = (offsets[token + 1] as number) - from === end - start;
@@ -129,8 +149,12 @@ function mergeWindow(vocabulary: Vocabulary, bytes: Uint8Array, at: number, size
     for (let side = 0; side < 2; side += 1) {
       let key = NO_KEY;
       if (right > 0) {
-        const before = Math.imul(hashes[left & ALL] as number, powers[(right - left) & ALL] as number);
-        const token = firstAlike(filter, slots, mask, ((hashes[right & ALL] as number) - before) | 0);
+        let token: number;
+        if (right - left === 3) token = findTriple(triples, tripleAt(bytes, at + left));
+        else {
+          const before = Math.imul(hashes[left & ALL] as number, powers[(right - left) & ALL] as number);
+          token = firstAlike(filter, slots, mask, ((hashes[right & ALL] as number) - before) | 0);
+        }
         if (token >= 0) key = (token << POSITION_BITS) | left;
       }
       keys[left & IN] = key;

@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import type { ControlReply, ControlRequest } from '../abi/control.ts';
 import { CtxError } from '../abi/errors.ts';
 import { parseGcPolicy } from '../context/gc.ts';
+import type { ForkPlan } from '../journal/fork-plan.ts';
 import { syntheticAttr, syntheticIno } from './backing.ts';
 import type { Owner } from './bytes-node.ts';
 import { parseControlRequest } from './control-request.ts';
@@ -74,6 +75,7 @@ class Transaction extends Handle {
       }
       return new Slow(count, (done, ticket) => {
         result.slow.start((outcome) => {
+          if ('error' in outcome) result.failed();
           answer('error' in outcome ? failure(outcome.error) : { ok: true, result: result.value });
           done({ value: count });
         }, ticket);
@@ -96,7 +98,15 @@ class Transaction extends Handle {
 class Later {
   value: unknown;
   readonly slow: Slow<unknown>;
-  constructor(session: Session, request: DeriverRequest, then: (value: unknown) => unknown = (value) => value) {
+  readonly failed: () => void;
+  /** `failed`: the deriver refused, or `then` threw. */
+  constructor(
+    session: Session,
+    request: DeriverRequest,
+    then: (value: unknown) => unknown = (value) => value,
+    failed: () => void = () => {},
+  ) {
+    this.failed = failed;
     this.slow = session.ask(request, null, (value) => {
       this.value = then(value);
     });
@@ -154,7 +164,22 @@ function perform(channel: ControlChannel, request: ControlRequest, caller: Calle
       const from = reachSession(store, request.from, caller, 'read');
       const act = prepareFork(store, from, request, caller);
       // The order log first holds all that the parent has: the child's order is its prefix.
-      return new Later(from, { kind: 'settle', revision: from.at() }, act);
+      const revision = from.at();
+      const { parts, settle, release } = from.journals.beginFork();
+      let settled = false;
+      const end = (how: () => void): void => {
+        if (!settled) how();
+        settled = true;
+      };
+      return new Later(
+        from,
+        { kind: 'plan-fork', revision, parts, at: request.at },
+        (plan) => {
+          end(settle);
+          return act(plan as ForkPlan);
+        },
+        () => end(release),
+      );
     }
     case 'archive': {
       const session = reachSession(store, request.session, caller, 'change');

@@ -1,4 +1,5 @@
 // What the serving thread asks of the deriver thread. Requests are answered later, on the serving thread.
+import type { ForkPart, ForkPlan } from '../journal/fork-plan.ts';
 import type { SyncWork } from '../journal/sync-work.ts';
 import type { CommitNote } from '../journal/types.ts';
 import type { Content } from '../derive/types.ts';
@@ -21,10 +22,16 @@ export type DeriverRequest =
     }
   | { readonly kind: 'gc'; readonly dryRun: boolean }
   | { readonly kind: 'drop'; readonly name: string }
-  | { readonly kind: 'settle'; readonly revision: Revision }
+  | {
+      /** What takes long in a fork. */
+      readonly kind: 'plan-fork';
+      readonly revision: Revision;
+      readonly parts: readonly ForkPart[];
+      readonly at: number | undefined;
+    }
   | { readonly kind: 'close' };
 
-/** Result type of each kind; `settle` and `close` finish when the order log holds everything up to the revision. */
+/** Result type of each kind; `plan-fork` finishes when the order log holds everything up to the revision. */
 export interface DeriverResults {
   readonly fetch: Content;
   readonly list: readonly string[];
@@ -34,7 +41,7 @@ export interface DeriverResults {
   readonly latest: Pick<Content, 'sizeBytes' | 'modifiedMs' | 'digest'> & { readonly text: string };
   readonly gc: readonly { readonly path: string; readonly bytes: number; readonly reason: string }[];
   readonly drop: null;
-  readonly settle: null;
+  readonly 'plan-fork': ForkPlan;
   readonly close: null;
 }
 

@@ -2,6 +2,7 @@
 import * as fs from 'node:fs';
 import { constants } from 'node:fs';
 import type { ControlRequest } from '../abi/control.ts';
+import type { ForkPlan } from '../journal/fork-plan.ts';
 import { MAX_INPUT_BYTES } from '../session/input-bytes.ts';
 import { bytePath, native } from './backing.ts';
 import { newSessionPath } from './session-access.ts';
@@ -12,19 +13,19 @@ import type { Caller } from './types.ts';
 type ForkRequest = Extract<ControlRequest, { verb: 'fork' }>;
 
 /** Checks what may be checked now; the result makes the fork once the parent's order log is settled. */
-export function prepareFork(store: Store, from: Session, request: ForkRequest, caller: Caller): () => unknown {
+export function prepareFork(store: Store, from: Session, request: ForkRequest, caller: Caller): (plan: ForkPlan) => unknown {
   const check = (): string => {
     newSessionPath(store, request.to, caller);
     return `${store.root}/${request.to}`;
   };
   check();
-  return () => {
+  return (plan) => {
     // Again: another may have made it while the order log settled.
     const directory = check();
     makeAgent(store, directory, caller);
     store.makeSession(directory, 0o755, caller, cwdOf(from));
     try {
-      from.journals.forkInto(directory, request.at);
+      from.journals.forkInto(directory, request.at, plan);
       const leftOut = copyInputs(store, from.directory, directory);
       return {
         session: request.to,

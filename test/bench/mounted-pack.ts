@@ -45,7 +45,9 @@ async function measure(messages: number): Promise<Record<string, unknown>> {
     const cold = (await client('read', join(session, 'context/pack.json'))) as { ms: number; bytes: number };
     watch.kill('SIGTERM');
     await new Promise((resolve) => watch.once('close', resolve));
-    const coldMemory = memory(await daemonPid());
+    const pid = await daemonPid();
+    const coldMemory = memory(pid);
+    const coldCpuSeconds = cpuSeconds(pid);
     await ctx('umount');
     await ctx('mount');
     const restart = (await client('read', join(session, 'context/pack.json'))) as { ms: number };
@@ -61,6 +63,8 @@ async function measure(messages: number): Promise<Record<string, unknown>> {
       cold_mb_s: round(historyBytes / 1e3 / cold.ms),
       stat_of_others_while_cold_ms: JSON.parse(watched),
       cold_daemon_peak_mb: coldMemory.peak,
+      // All of the daemon since its start: what others leave of the machine does not show in it.
+      cold_daemon_cpu_s: round(coldCpuSeconds),
       first_pack_after_restart_ms: round(restart.ms),
       reread_after_append_ms: {
         other: summary(samples.filter(({ role }) => role !== 'user')),
@@ -97,6 +101,12 @@ function memory(pid: number): { readonly now: number; readonly peak: number } {
   const text = readFileSync(`/proc/${pid}/status`, 'utf8');
   const of = (name: string): number => round(Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1]) / 1024);
   return { now: of('VmRSS'), peak: of('VmHWM') };
+}
+
+/** Processor time of all threads of a process, in user mode and in the kernel. */
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 function summary(samples: readonly { readonly ms: number }[]): Record<string, number> {

@@ -1,4 +1,5 @@
-// Token counting: bulk text and pathological input, beside tiktoken on the same text. Prints one JSON object.
+// Token counting: bulk text and pathological input, beside tiktoken on the same text, in MB of UTF-8 a second of
+// processor time (others load the machine). Prints one JSON object.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -6,6 +7,7 @@ import { Tiktoken } from 'tiktoken/lite';
 import { openCounter } from '../../src/tokens/counter.ts';
 import { random } from './recall-set/conversation.ts';
 import { readFacts, readFillers } from './recall-set/facts.ts';
+import { textKinds } from './token-texts.ts';
 
 const BULK_BYTES = 8_000_000;
 const PATHOLOGICAL_BYTES = 1_000_000;
@@ -25,38 +27,38 @@ export function measureTokens(fixtures: string, name: string): Record<string, un
   };
   const oracle = new Tiktoken(data.bpe_ranks, data.special_tokens, data.pat_str);
   const oracleText = text.slice(0, BULK_BYTES / 8);
-  const next = random(7);
-  const letters = Array.from({ length: PATHOLOGICAL_BYTES }, () => String.fromCharCode(97 + next(26))).join('');
-  const runs: Record<string, string> = { letter: 'a', spaces: ' ', newlines: '\n', exclamation: '!', equals: '=', cjk: '文', pair: 'ab' };
-  const pathological = Object.fromEntries(
-    Object.entries(runs).map(([kind, unit]) => [
-      kind,
-      rate(unit.repeat(PATHOLOGICAL_BYTES / Buffer.byteLength(unit)), (input) => counter.count(input)),
-    ]),
-  );
+  const firstLong = processorMs(() => counter.count('qzjxvkwpbhfy'.repeat(40)));
+  const pathological: Record<string, number> = {};
+  for (const [kind, make] of textKinds()) {
+    const rounds = [0, 1, 2].map((round) => make(PATHOLOGICAL_BYTES, round));
+    pathological[kind] = rate(rounds, (input) => counter.count(input));
+  }
   return {
     name,
     loadMs,
     memoryMB,
+    firstLongPieceMs: Math.round(firstLong),
     unit: 'MB/s',
-    bulk: rate(text, (input) => counter.count(input)),
-    tiktokenBulk: rate(oracleText, (input) => oracle.encode_ordinary(input).length),
+    bulk: rate([text, text, text], (input) => counter.count(input)),
+    tiktokenBulk: rate([oracleText], (input) => oracle.encode_ordinary(input).length),
     sameCount: counter.count(oracleText) === oracle.encode_ordinary(oracleText).length,
-    pathological: { ...pathological, randomLetters: rate(letters, (input) => counter.count(input)) },
+    pathological,
+    slowest: Math.min(...Object.values(pathological)),
     memoryAfterMB: Math.round((process.memoryUsage().rss - before) / 1e6),
   };
 }
 
-/** Best of three, in MB of UTF-8 a second. */
-function rate(input: string, run: (input: string) => number): number {
-  const bytes = Buffer.byteLength(input);
-  let best = Infinity;
-  for (let i = 0; i < 3; i += 1) {
-    const started = performance.now();
-    run(input);
-    best = Math.min(best, performance.now() - started);
-  }
-  return Math.round(bytes / 100 / best) / 10;
+/** The best of the inputs. */
+function rate(inputs: readonly string[], run: (input: string) => number): number {
+  const rates = inputs.map((input) => Buffer.byteLength(input) / 1000 / processorMs(() => run(input)));
+  return Math.round(Math.max(...rates) * 10) / 10;
+}
+
+function processorMs(run: () => void): number {
+  const before = process.cpuUsage();
+  run();
+  const spent = process.cpuUsage(before);
+  return (spent.user + spent.system) / 1000;
 }
 
 /** Messages as JSON lines: talk, with figures and identifiers of its own in every line. */

@@ -4,7 +4,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { nodeDisk, type Disk } from '../../src/journal/disk.ts';
 import { fsckSession, openHistory, openOrderLog, readableSegments } from '../../src/journal/index.ts';
-import { openFixture, outcome, temporaryDirectory, unsyncedDisk, user } from './session-fixture.ts';
+import { planFork } from '../../src/journal/fork-plan.ts';
+import { readSealed } from '../../src/journal/layout.ts';
+import { performSyncLater } from '../../src/journal/sync-work.ts';
+import { openFixture, outcome, temporaryDirectory, unsyncedDisk, user, type Opened } from './session-fixture.ts';
 
 describe('fork', () => {
   test('parent and child share the history by hard link and then grow apart', () => {
@@ -110,6 +113,128 @@ describe('fork', () => {
     expect(append(again)).toBe(reopened);
     expect(again.text()).toBe(before + user('b'));
     expect(fsckSession(parent.directory).filter((finding) => finding.severity === 'error')).toEqual([]);
+  });
+
+  const planned = async (parent: Opened, atLine: number | undefined, meanwhile: () => void): Promise<[string, () => void]> => {
+    const { parts, settle } = parent.journals.beginFork();
+    const work = planFork(parent.directory, parts, atLine, async (what) => performSyncLater(what));
+    meanwhile();
+    const plan = await work;
+    settle();
+    const child = temporaryDirectory();
+    return [child, () => parent.journals.forkInto(child, atLine, plan)];
+  };
+  const errors = (directory: string): unknown[] => fsckSession(directory).filter((finding) => finding.severity === 'error');
+
+  test('JRN-39: a planned fork reads no history, and lines that come meanwhile go on in the parent alone', async () => {
+    let reading = true;
+    let readBytes = 0;
+    const disk: Disk = {
+      ...nodeDisk,
+      readSync: ((fd: number, into: Buffer, offset: number, length: number, position: number): number => {
+        const got = nodeDisk.readSync(fd, into, offset, length, position);
+        if (!reading) readBytes += got;
+        return got;
+      }) as typeof nodeDisk.readSync,
+      fdatasyncSync: (fd: number): void => {
+        expect(reading).toBe(true);
+        nodeDisk.fdatasyncSync(fd);
+      },
+    };
+    const parent = openFixture(undefined, { disk });
+    const log = openOrderLog(parent.directory);
+    const before = user('a'.repeat(3 << 20)) + user('b');
+    parent.journals.messages.write('1:a', Buffer.from(before));
+    parent.journals.appendEvent({ type: 'start' });
+    log.commit(parent.notes.splice(0));
+    const reader = openHistory(parent.directory, 'messages.jsonl', log);
+    const [extent] = reader.extents(0, before.length);
+    const later = user('meanwhile') + user('again');
+    const [child, fork] = await planned(parent, undefined, () => {
+      parent.journals.messages.write('1:a', Buffer.from(later));
+      parent.journals.appendEvent({ type: 'meanwhile' });
+      parent.journals.messages.fsync();
+    });
+    reading = false;
+    fork();
+    expect(readBytes).toBeLessThan(8192);
+    reading = true;
+    const opened = openFixture(child);
+    expect([opened.text(), opened.events().map((event) => event['type'])]).toEqual([before, ['start']]);
+    expect([parent.text(), parent.events().map((event) => event['type'])]).toEqual([before + later, ['start', 'meanwhile']]);
+    parent.journals.messages.write('1:a', Buffer.from(user('end')));
+    log.commit(parent.notes.splice(0));
+    expect(reader.readRange(0, reader.sizeBytes).toString()).toBe(before + later + user('end'));
+    expect(fs.readFileSync(extent?.path as string, 'utf8').slice(0, before.length)).toBe(before);
+    reader.close();
+    log.close();
+    parent.close();
+    opened.close();
+    expect(readableSegments(parent.directory)['messages.jsonl'].map(({ sizeBytes }) => sizeBytes)).toEqual([
+      before.length,
+      (later + user('end')).length,
+    ]);
+    expect(openFixture(parent.directory).text()).toBe(before + later + user('end'));
+    expect([errors(parent.directory), errors(child)]).toEqual([[], []]);
+  });
+
+  test('a planned fork at a line, in the active file and in a sealed segment, has the digest of what it holds', async () => {
+    const parent = openFixture();
+    const log = openOrderLog(parent.directory);
+    parent.journals.messages.write('1:a', Buffer.from([1, 2, 3].map((n) => user(`m${n}`)).join('')));
+    log.commit(parent.notes.splice(0));
+    for (const [atLine, lines] of [
+      [2, ['m1', 'm2']],
+      [1, ['m1']],
+      [0, []],
+      [3, ['m1', 'm2', 'm3']],
+    ] as const) {
+      const [child, fork] = await planned(parent, atLine, () => parent.journals.messages.write('1:a', Buffer.from(user('later'))));
+      fork();
+      log.commit(parent.notes.splice(0));
+      expect(openFixture(child).text()).toBe(lines.map(user).join(''));
+      expect(errors(child)).toEqual([]);
+    }
+    await expect(planned(parent, 9, () => parent.journals.messages.write('1:a', Buffer.from(user('later'))))).rejects.toMatchObject({
+      errno: 'EINVAL',
+    });
+    log.close();
+  });
+
+  test('two forks planned at once: the second finds the file sealed, and neither loses a line', async () => {
+    const parent = openFixture();
+    parent.journals.messages.write('1:a', Buffer.from(user('a')));
+    const [first, fork] = await planned(parent, undefined, () => parent.journals.messages.write('1:a', Buffer.from(user('b'))));
+    const [second, forkAgain] = await planned(parent, undefined, () => parent.journals.messages.write('1:a', Buffer.from(user('c'))));
+    forkAgain();
+    fork();
+    parent.journals.messages.write('1:a', Buffer.from(user('d')));
+    expect(parent.text()).toBe(['a', 'b', 'c', 'd'].map(user).join(''));
+    expect([openFixture(first).text(), openFixture(second).text()]).toEqual([user('a') + user('b'), user('a') + user('b')]);
+    expect([errors(first), errors(second), errors(parent.directory)]).toEqual([[], [], []]);
+  });
+
+  test('a crash inside a planned fork keeps the lines that came meanwhile, once', async () => {
+    const parent = openFixture();
+    parent.journals.messages.write('1:a', Buffer.from(user('a')));
+    const [, fork] = await planned(parent, undefined, () => parent.journals.messages.write('1:a', Buffer.from(user('b'))));
+    fork();
+    parent.close();
+    // As it was between segments.json and the new active file.
+    const segment = join(parent.directory, readSealed(parent.directory)[0]?.file as string);
+    fs.rmSync(join(parent.directory, 'messages.jsonl'));
+    fs.linkSync(segment, join(parent.directory, 'messages.jsonl'));
+    const read = readableSegments(parent.directory)['messages.jsonl'].map(({ path, sizeBytes }) =>
+      fs.readFileSync(path).subarray(0, sizeBytes),
+    );
+    expect(Buffer.concat(read).toString()).toBe(user('a') + user('b'));
+    const history = openHistory(parent.directory, 'messages.jsonl');
+    expect(history.lines).toBe(2);
+    history.close();
+    const again = openFixture(parent.directory);
+    again.journals.messages.write('1:a', Buffer.from(user('c')));
+    expect(again.text()).toBe(user('a') + user('b') + user('c'));
+    expect(errors(parent.directory)).toEqual([]);
   });
 
   test('the child gets the order log up to the cut and the inputs that it names', () => {

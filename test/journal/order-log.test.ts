@@ -129,6 +129,40 @@ describe('recorded inputs', () => {
     again.close();
   });
 
+  test('inputs recorded together make the records of one by one, and wait for the disk once each for lines, records and names', () => {
+    const versions = ['one', 'two', 'three', 'two', undefined].map((text, index) => ({
+      path: `p${index}`,
+      bytes: text === undefined ? undefined : Buffer.from(text),
+    }));
+    const synced = (record: (log: OrderLog) => void): { syncs: number; kept: readonly unknown[] } => {
+      let syncs = 0;
+      const count = <T extends (fd: number) => void>(sync: T): T =>
+        ((fd: number) => {
+          syncs++;
+          sync(fd);
+        }) as T;
+      const disk = { ...nodeDisk, fsyncSync: count(fs.fsyncSync), fdatasyncSync: count(fs.fdatasyncSync) };
+      const log = openOrderLog(temporaryDirectory(), { disk, bootId: 'same' });
+      log.recordInput('first', Buffer.from('first'), 1);
+      syncs = 0;
+      record(log);
+      const kept = [log.revision(), log.length, ...log.inputsAsOf()];
+      for (const digest of log.inputsAsOf().values()) expect(digestOf(log.inputBytes(digest))).toBe(digest);
+      const counted = syncs;
+      log.close();
+      return { syncs: counted, kept };
+    };
+    const alone = synced((log) => {
+      for (const { path, bytes } of versions) log.recordInput(path, bytes, 2);
+    });
+    const together = synced((log) => expect(log.recordInputs(versions, 2)).toBe(true));
+    expect(together.kept).toEqual(alone.kept);
+    expect(together.kept).toHaveLength(2 + 5);
+    // Three files of bytes (one content is there twice), their folder, the lines, the records.
+    expect(together.syncs).toBe(3 + 3);
+    expect(alone.syncs).toBeGreaterThan(2 * together.syncs);
+  });
+
   test('damaged input bytes are an error, never served', () => {
     const directory = temporaryDirectory();
     const log = openOrderLog(directory);

@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { fsckSession, openOrderLog, openSessionJournals, type CommitNote } from '../../src/journal/index.ts';
+import { planFork } from '../../src/journal/fork-plan.ts';
 import { performSync } from '../../src/journal/sync-work.ts';
 import { recordTrace } from './crash-disk.ts';
 import { temporaryDirectory, unsyncedDisk as disk } from './session-fixture.ts';
@@ -32,7 +33,7 @@ const linesOf = (directory: string): string[] => {
 
 const idOf = (line: string): number => Number((JSON.parse(line) as { id: number }).id);
 
-test('power loss at any operation: every fsynced line survives, no line is torn or doubled, and a fork never names what its parent lost', () => {
+test('power loss at any operation: every fsynced line survives, no line is torn or doubled, and a fork never names what its parent lost', async () => {
   const root = temporaryDirectory();
   const trace = recordTrace(root);
   const [parent, child] = [join(root, 'parent'), join(root, 'child')];
@@ -60,7 +61,11 @@ test('power loss at any operation: every fsynced line survives, no line is torn 
     note();
     if (step > 22 && step % 9 === 4) journals.appendEvent({ type: 'start', step });
     if (step % 5 === 2) log.commit(notes.splice(0));
-    if (step % 11 === 6) log.recordInput('context/pinned/a.md', Buffer.from(`version ${step}`), step);
+    if (step % 11 === 6)
+      log.recordInputs(
+        ['a', 'b'].map((name) => ({ path: `context/pinned/${name}.md`, bytes: Buffer.from(`version ${step} ${name}`) })),
+        step,
+      );
     if (random() < 0.2) {
       const before = acknowledged;
       const pending = step % 2 === 0 ? undefined : journals.messages.beginSync();
@@ -77,8 +82,25 @@ test('power loss at any operation: every fsynced line survives, no line is torn 
       note();
     }
     if (step === 20 || step === 40) {
-      journals.forkInto(step === 20 ? child : join(root, 'child'.concat('2')));
       synced = acknowledged;
+      if (step === 20) journals.forkInto(child);
+      else {
+        const { parts, settle } = journals.beginFork();
+        const plan = await planFork(parent, parts, undefined, async (work) => {
+          await Promise.resolve();
+          performSync(work, trace.disk);
+        });
+        settle();
+        // JRN-39: these came while the fork was planned; one was fsynced, so the new active file may not lose it.
+        for (const meanwhile of ['synced', 'not']) {
+          journals.messages.write('1:a', Buffer.from(`${JSON.stringify({ role: 'user', id: acknowledged++, content: meanwhile })}\n`));
+          if (meanwhile !== 'synced') continue;
+          journals.messages.fsync();
+          synced = acknowledged;
+          note();
+        }
+        journals.forkInto(join(root, 'child2'), undefined, plan);
+      }
       note();
     }
     if (step === 39) fs.mkdirSync(join(root, 'child2'));

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Gathering } from '../../src/search/gathering.ts';
 import { HOT_ROWS } from '../../src/search/postings.ts';
 import { Segment } from '../../src/search/segment.ts';
 import type { SearchDoc } from '../../src/search/types.ts';
@@ -73,6 +74,30 @@ describe('a segment', () => {
       ),
       { numRuns: 12 },
     );
+  });
+
+  test('IDX-11 a write that failed leaves nothing to the next one', () => {
+    const written = (fails: boolean, first: number): string => {
+      const gathering = new Gathering();
+      for (let line = first; line < first + 700; line += 1) gathering.add(line, docOf(line).text);
+      const parts: string[] = [];
+      try {
+        gathering.write({
+          block: (bytes, firstTop) => {
+            if (fails) throw new Error('the disk is full');
+            parts.push(`${firstTop} ${bytes.toString('hex')}`);
+          },
+          run: (bytes) => parts.push(bytes.toString('hex')),
+        });
+      } finally {
+        gathering.close();
+      }
+      return parts.join('\n');
+    };
+    const before = written(false, 1);
+    expect(before.length).toBeGreaterThan(2000);
+    expect(() => written(true, 300)).toThrow('the disk is full');
+    expect(written(false, 1)).toBe(before);
   });
 
   test('IDX-11 a sealed segment answers as the open one did, and is one file', () => {

@@ -1,11 +1,12 @@
 // What a pool builds apart is what one thread builds line by line.
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { SECTION_FOLDS, SECTION_KINDS, SectionFolds } from '../../src/session/section-folds.ts';
 import type { SectionState } from '../../src/session/section-folds.ts';
-import { mapHistory } from '../../src/session/map-history.ts';
+import { mapHistory, mapWhole } from '../../src/session/map-history.ts';
 import type { MapTask } from '../../src/session/map-history.ts';
+import { parseMessage } from '../../src/session/message-lines.ts';
 import { openSessionDeriver, readContent } from '../../src/session/session-deriver.ts';
 import type { DeriverServices } from '../../src/session/services.ts';
 import { SessionHistory } from '../../src/session/session-history.ts';
@@ -60,7 +61,7 @@ test('IDX-12 a pack from blocks and segments that a pool built is the pack that 
   rmSync(cache, { recursive: true, force: true });
   const ran: MapTask[] = [];
   expect(await packWith(withPool(ran))).toBe(alone);
-  expect(ran.filter((task) => task.segment !== undefined).map(({ firstLine, blocks }) => [firstLine, blocks])).toEqual([[1, true]]);
+  expect(ran.filter((task) => task.segment !== undefined).map(({ firstLine, blocks }) => [firstLine, blocks])).toEqual([[1, false]]);
 
   // The index alone is gone: its segments are built apart, no block is mapped again.
   rmSync(join(cache, 'recall'), { recursive: true, force: true });
@@ -74,6 +75,29 @@ test('IDX-12 a pack from blocks and segments that a pool built is the pack that 
   ran.length = 0;
   expect(await packWith(withPool(ran))).toBe(alone);
   expect(ran).toEqual([]);
+});
+
+test('IDX-12 blocks mapped from a file are those mapped from their lines, however long the lines and wherever the file is cut', () => {
+  const lines = Array.from({ length: BLOCK_LINES * 4 }, (_, n) => {
+    const long = n === 70 ? 3 << 20 : n % 50 === 9 ? 200_000 : 300;
+    return `${JSON.stringify({ role: n % 3 === 0 ? 'user' : 'assistant', content: `${n} ${'said é '.repeat(long / 7)}` })}\n`;
+  });
+  const paths = ['a', 'b'].map((name) => join(session.root, name));
+  const cut = BLOCK_LINES + 5;
+  writeFileSync(paths[0] as string, lines.slice(0, cut).join(''));
+  writeFileSync(paths[1] as string, `elsewhere\n${lines.slice(cut).join('')}`);
+  const extents = paths.map((path, i) => ({ path, offsetBytes: i * 10, sizeBytes: statSync(path).size - i * 10 }));
+  const wanted = Array.from({ length: 4 }, (_, block) =>
+    mapWhole(
+      lines
+        .slice(block * BLOCK_LINES, (block + 1) * BLOCK_LINES)
+        .map((text, i) => parseMessage(block * BLOCK_LINES + i + 1, Buffer.from(text))),
+    ),
+  );
+  const { blocks } = mapHistory({ firstLine: 1, lines: lines.length, extents, blocks: true });
+  expect(blocks).toEqual(wanted);
+  // What a worker sends is no larger than the record.
+  for (const { record } of blocks) expect(record.buffer.byteLength).toBe(record.length);
 });
 
 test('the state of a fold may be copied by its fields: folding on the copy leaves the original as it was', async () => {

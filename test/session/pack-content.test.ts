@@ -158,6 +158,90 @@ describe('what is swapped out', () => {
   });
 });
 
+describe('the system messages at the head of history', () => {
+  const turns = (s: TestSession, from: number, to: number): void => {
+    for (let n = from; n <= to; n++) s.append({ role: n % 2 === 1 ? 'user' : 'assistant', content: `turn ${n}: ${'words '.repeat(12)}` });
+  };
+  const shown = (pack: Pack): number[] =>
+    pack.items.filter((item) => item.source === 'messages.jsonl').flatMap((item) => linesOf(item.range));
+
+  test('PCK-19: they stay after the pinned files, the same bytes in every epoch, and a later one does not', async () => {
+    const s = session('700', { 'context/pinned/rules.md': 'Be brief.\n' });
+    s.append({ role: 'system', content: 'You are a careful engineer.' });
+    s.append({ role: 'developer', content: 'Answer in English.' });
+    turns(s, 1, 5);
+    const first = { pack: await packOf(s), md: await s.read('pack.md') };
+    s.append({ role: 'system', content: 'The weather is fine.' });
+    turns(s, 6, 80);
+    const later = { pack: await packOf(s), md: await s.read('pack.md') };
+    expect(later.pack.epoch.cut).toBeGreaterThan(20);
+    expect(later.pack.items.slice(0, 4)).toMatchObject([
+      { kind: 'system', source: 'context/pinned/rules.md' },
+      { kind: 'system', source: 'messages.jsonl', range: '1', role: 'system' },
+      { kind: 'system', source: 'messages.jsonl', range: '2', role: 'developer' },
+      { kind: 'summary' },
+    ]);
+    const lead = `<system context/pinned/rules.md>\nBe brief.\n</system>\n<system messages:1>\nYou are a careful engineer.\n</system>\n<developer messages:2>\nAnswer in English.\n</developer>\n`;
+    expect([first.md.startsWith(lead), later.md.startsWith(lead)]).toEqual([true, true]);
+    expect(later.pack.stable_prefix_tokens).toBeGreaterThanOrEqual(
+      later.pack.items.slice(0, 3).reduce((sum, item) => sum + item.tokens, 0),
+    );
+    expect((JSON.parse(await s.read('prompt.json')) as { role: string; content: string }[]).slice(0, 4)).toEqual([
+      { role: 'system', content: '<system context/pinned/rules.md>\nBe brief.\n</system>\n' },
+      { role: 'system', content: 'You are a careful engineer.' },
+      { role: 'developer', content: 'Answer in English.' },
+      { role: 'system', content: expect.stringMatching(/^<summary /) as unknown },
+    ]);
+    for (const item of later.pack.items) expect(s.deriver.resolve(item.source, item.range)?.digest).toBe(item.digest);
+    // Every line is in the pack or left out, once.
+    const out = later.pack.left_out.filter((entry) => entry.score === undefined).flatMap((entry) => linesOf(entry.range));
+    const lines = [...shown(later.pack), ...out];
+    expect(lines.sort((a, b) => a - b)).toEqual(Array.from({ length: 83 }, (_, n) => n + 1));
+    expect(out).toContain(8);
+  });
+
+  test('one that is too long keeps its head and tail within the share; without room it is left out by name', async () => {
+    for (const [budget, form] of [
+      ['700', 'partial'],
+      ['40', undefined],
+    ] as const) {
+      const s = session(budget);
+      s.append({ role: 'system', content: `Begin. ${'rule after rule '.repeat(900)} End.` });
+      turns(s, 1, 60);
+      const pack = await packOf(s);
+      expect(pack.tokens).toBeLessThanOrEqual(Number(budget));
+      if (form === undefined) {
+        expect(shown(pack)).not.toContain(1);
+        expect(pack.left_out.some((entry) => linesOf(entry.range).includes(1))).toBe(true);
+        continue;
+      }
+      expect(pack.items[0]).toMatchObject({ kind: 'system', range: '1', form });
+      expect(pack.items[0]?.tokens).toBeLessThanOrEqual(175);
+      expect(await s.read('pack.md')).toMatch(/^<system messages:1>\nBegin\. [^]* End\.\n<\/system>\n/);
+    }
+    const s = session('300');
+    for (let n = 1; n <= 3; n++) s.append({ role: 'system', content: `${n}: ${'a rule to keep '.repeat(12)}` });
+    turns(s, 1, 60);
+    const pack = await packOf(s);
+    expect(shown(pack).slice(0, 1)).toEqual([1]);
+    expect(pack.left_out).toContainEqual({
+      source: 'messages.jsonl',
+      range: '2-3',
+      reason: 'no room in the share of system messages: in summary and swap',
+    });
+  });
+
+  test('a history of nothing but system messages is packed like any other', async () => {
+    const s = session('600');
+    for (let n = 1; n <= 120; n++) s.append({ role: 'system', content: `note ${n}: ${'words '.repeat(6)}` });
+    const pack = await packOf(s);
+    expect(pack.tokens).toBeLessThanOrEqual(600);
+    const lines = shown(pack);
+    expect(lines).toEqual([...new Set(lines)].sort((a, b) => a - b));
+    expect([lines[0], lines.at(-1)]).toEqual([1, 120]);
+  });
+});
+
 describe('recorded inputs', () => {
   test('a pinned file whose name is not UTF-8 is packed, under its name with escapes', async () => {
     const s = session('4000');

@@ -48,3 +48,22 @@ test('DRV-8: one message gives way to others many times when it asks history or 
   expect(asked).toBeGreaterThan(ordinary + 4);
   expect(began).toBeGreaterThan(asked + 4);
 });
+
+test('DRV-9: a message that is committed while the pack is being built is in the next one', async () => {
+  session = new TestSession({ 'context/budget': '12000\n' });
+  const say = (count: number): void => {
+    for (let n = 0; n < count; n++) session.append({ role: n % 2 === 0 ? 'user' : 'assistant', content: `Line ${n} of the talk.` });
+    session.notify();
+  };
+  say(4);
+  await session.read('pack.json');
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  say(40);
+  session.hurry = 1000;
+  const building = session.deriver.fetch('pack.json', session.revision);
+  for (let turn = 0; turn < 8; turn++) await nextTurn();
+  expect(session.deriver.status().building).toBe(true);
+  say(1);
+  await building;
+  expect(JSON.parse(await session.read('pack.json'))).toMatchObject({ messages: 45 });
+});

@@ -1,0 +1,29 @@
+// The thesaurus by topic: general English, written by hand for this project. In every file a group of words that stand
+// for one another ends with ` | ` or with its line; `kind ... > member ...` names a kind (or what often goes with a word);
+// a line that opens with # is a title. The words are lower case ASCII.
+import { ASSOCIATIONS } from './associations.ts';
+import { BODY } from './body.ts';
+import { EVERYDAY } from './everyday.ts';
+import { FAMILIES } from './families.ts';
+import { FOOD } from './food.ts';
+import { GENERAL } from './general.ts';
+import { HOME } from './home.ts';
+import { KINDS_LIFE } from './kinds-life.ts';
+import { KINDS_WORK } from './kinds-work.ts';
+import { LEARNING } from './learning.ts';
+import { LEISURE } from './leisure.ts';
+import { MONEY } from './money.ts';
+import { NATURE } from './nature.ts';
+import { PEOPLE } from './people.ts';
+import { SOCIETY } from './society.ts';
+import { SOFTWARE } from './software.ts';
+import { TRAVEL } from './travel.ts';
+import { VERBS } from './verbs.ts';
+
+export { FAMILIES };
+
+/** Each line is a small field as well: its words are loosely related. */
+export const TOPICS: readonly string[] = [HOME, BODY, FOOD, TRAVEL, MONEY, PEOPLE, LEARNING, LEISURE, NATURE, SOCIETY, SOFTWARE];
+
+/** Groups and kinds only. */
+export const PLAIN: readonly string[] = [GENERAL, KINDS_LIFE, KINDS_WORK, ASSOCIATIONS, VERBS, EVERYDAY];

@@ -1,0 +1,57 @@
+// Sessions that nobody reads any more are closed one by one: whoever reads another one is not kept waiting for all of them.
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { expect, onTestFinished, test } from 'vitest';
+
+import { CommitRing } from '../../mount/commit-ring.ts';
+import { DeriverHost } from '../../mount/deriver-host.ts';
+import { initialControls } from '../../src/session/controls.ts';
+import { openSessionDeriver } from '../../src/session/session-deriver.ts';
+import { services } from '../session/session-fixture.ts';
+
+test('a request comes between the closing of idle sessions, and a short session opens no index', async () => {
+  const root = fs.mkdtempSync(join(tmpdir(), 'ctx-idle-'));
+  onTestFinished(() => fs.rmSync(root, { recursive: true, force: true }));
+  const count = 24;
+  const directories = Array.from({ length: count }, (_, n) => {
+    const directory = join(root, `a/session/s${n}`);
+    fs.mkdirSync(join(directory, 'context/pinned'), { recursive: true });
+    fs.mkdirSync(join(directory, 'context/child'));
+    for (const [path, text] of initialControls(0, '/')) fs.writeFileSync(join(directory, path), text);
+    fs.writeFileSync(join(directory, 'messages.jsonl'), '{"role":"user","content":"hello"}\n'.repeat(20));
+    fs.writeFileSync(join(directory, 'events.jsonl'), '');
+    return directory;
+  });
+  const settled: number[] = [];
+  const host = new DeriverHost({
+    openDeriver: (path) => openSessionDeriver(path, services),
+    ring: new CommitRing(),
+    send: (message) => {
+      if (message.op === 'failed') throw new Error(message.error.message);
+      if (message.op === 'result') settled.push(message.id);
+    },
+    fd: undefined,
+    rebuildWaitMs: 30_000,
+    log: () => undefined,
+  });
+  const revision = { messagesBytes: 34 * 20, eventsBytes: 0 };
+  const until = async (id: number): Promise<void> => {
+    while (!settled.includes(id)) await nextTurn();
+  };
+  for (const [n, directory] of directories.entries()) {
+    host.handle({ op: 'open', session: n, directory });
+    host.handle({ op: 'request', session: n, id: n, request: { kind: 'fetch', name: 'pack.json', revision } });
+    await until(n);
+    expect(fs.existsSync(join(directory, 'context/.cache/recall'))).toBe(false);
+  }
+  // All but the first are let go of at once; a moment later somebody reads the first.
+  for (let n = 1; n < count; n++) host.handle({ op: 'request', session: n, id: 100 + n, request: { kind: 'close' } });
+  await until(101);
+  host.handle({ op: 'request', session: 0, id: 200, request: { kind: 'explain', name: 'pack.json', revision } });
+  await until(200);
+  expect(settled.filter((id) => id > 100 && id < 200).length).toBeLessThan(count - 8);
+  await until(100 + count - 1);
+  await host.close();
+});
