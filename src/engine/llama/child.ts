@@ -1,0 +1,79 @@
+// The engine's own process: a native crash ends this and nothing else. Calls are answered one after the other.
+import { setPriority } from 'node:os';
+import { CtxError } from '../../abi/errors.ts';
+import { ModelHost } from './model-host.ts';
+import { toWire } from './wire.ts';
+import type { Request, ToChild, ToDriver } from './wire.ts';
+
+const NICE = 10;
+const running = new Map<number, AbortController>();
+let host: ModelHost | undefined;
+let queue: Promise<void> = Promise.resolve();
+
+setPriority(NICE);
+// The driver is gone: native work cannot be waited for, and nobody would take its result.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+process.on('message', (message: ToChild) => {
+  if (message.kind === 'cancel') {
+    running.get(message.id)?.abort(new CtxError('engine.cancelled', 'EINTR', 'the caller stopped waiting'));
+    return;
+  }
+  const abort = new AbortController();
+  if (message.kind === 'call') running.set(message.id, abort);
+  queue = queue.then(() => take(message, abort.signal));
+});
+
+async function take(message: Exclude<ToChild, { kind: 'cancel' }>, signal: AbortSignal): Promise<void> {
+  if (message.kind === 'setup') {
+    setup = () => new ModelHost(message.setup);
+    return;
+  }
+  const { id, request } = message;
+  try {
+    signal.throwIfAborted();
+    host ??= setup();
+    send({ kind: 'done', id, value: await perform(host, id, request, signal) });
+  } catch (error) {
+    send({ kind: 'failed', id, error: toWire(withLog(error)) });
+  } finally {
+    running.delete(id);
+  }
+}
+
+let setup = (): ModelHost => {
+  throw new CtxError('engine.failed', 'EIO', 'the engine process was asked before it was set up');
+};
+
+function perform(model: ModelHost, id: number, request: Request, signal: AbortSignal): Promise<unknown> {
+  switch (request.method) {
+    case 'describe':
+      return model.describe();
+    case 'tokenize':
+      return model.tokenize(request);
+    case 'compile':
+      return model.compile(request, signal, (done, total) => send({ kind: 'event', id, event: { kind: 'progress', done, total } }));
+    case 'generate':
+      return model.generate(request, signal, (event) => send({ kind: 'event', id, event }));
+  }
+}
+
+// What the engine logged says more than its exception.
+function withLog(error: unknown): unknown {
+  if (error instanceof CtxError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  const log = host?.log ?? '';
+  const named = error instanceof Error && error.name === 'InsufficientMemoryError';
+  if (
+    named ||
+    /unable to allocate|failed to allocate|cannot allocate|out of memory|too large for the available/i.test(`${message}\n${log}`)
+  ) {
+    return new CtxError('engine.memory', 'ENOMEM', `the model does not fit in memory: ${message}`, {
+      next: 'configure a smaller context, a quantized K/V type, or more memory for the engine',
+    });
+  }
+  return new Error(log === '' ? message : `${message} (${log.split('\n').slice(-3).join('; ')})`);
+}
+
+function send(message: ToDriver): void {
+  if (process.connected) process.send?.(message);
+}

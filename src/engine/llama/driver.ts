@@ -1,0 +1,177 @@
+// The llama driver: node-llama-cpp in a child process that may end at any moment.
+import { stat } from 'node:fs/promises';
+import { totalmem } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CtxError } from '../../abi/errors.ts';
+import type {
+  ArtifactFile,
+  CompileJob,
+  CompileOutcome,
+  EngineDriver,
+  GenerateEvent,
+  GenerateJob,
+  GenerateOutcome,
+  ModelConfig,
+  ModelDescription,
+  Prompt,
+} from '../types.ts';
+import { EngineChild } from './engine-child.ts';
+import { engineDirectory, requireEngine } from './native.ts';
+import type { ChildEvent, ChildSetup, Request } from './wire.ts';
+
+const IDLE_MS = 5 * 60_000;
+const BACKOFF_MS = { first: 200, most: 30_000 };
+
+export interface LlamaDriverOptions {
+  /** Where digests of model files are remembered: `<store>/.engine/models`. */
+  readonly cacheDirectory?: string;
+  readonly engineDirectory?: string;
+  /** The child ends after so long without a call; the next one starts it again. */
+  readonly idleMs?: number;
+}
+
+/** Nothing starts before the first call. */
+export function openLlamaDriver(config: ModelConfig, options: LlamaDriverOptions = {}): LlamaDriver {
+  return new LlamaDriver(config, options);
+}
+
+export class LlamaDriver implements EngineDriver {
+  readonly kind = 'llama';
+  readonly #setup: ChildSetup;
+  readonly #idleMs: number;
+  #child: EngineChild | undefined;
+  /** The model file as it was when the child started: another file needs another child. */
+  #identity = '';
+  #queue: Promise<unknown> = Promise.resolve();
+  #idle: NodeJS.Timeout | undefined;
+  #crashes = 0;
+  #closed = false;
+
+  constructor(config: ModelConfig, options: LlamaDriverOptions) {
+    this.#idleMs = options.idleMs ?? IDLE_MS;
+    this.#setup = {
+      config,
+      engineDirectory: options.engineDirectory ?? engineDirectory(),
+      cacheDirectory: options.cacheDirectory,
+      memoryLimitBytes: config.memoryLimitBytes ?? Math.floor(totalmem() * 0.8),
+    };
+  }
+
+  /** Of the running child, for `status`; undefined while none runs. */
+  get pid(): number | undefined {
+    return this.#child?.alive === true ? this.#child.pid : undefined;
+  }
+
+  async describe(): Promise<ModelDescription> {
+    return (await this.#call({ method: 'describe' })) as ModelDescription;
+  }
+
+  async tokenize(prompt: Prompt, generationPrompt: boolean): Promise<Uint32Array> {
+    return (await this.#call({ method: 'tokenize', prompt: plain(prompt), generationPrompt })) as Uint32Array;
+  }
+
+  async compile({ prompt, tokens, base, saveTo, signal, onProgress }: CompileJob): Promise<CompileOutcome> {
+    const request: Request = { method: 'compile', prompt: plain(prompt), tokens, base: file(base), saveTo };
+    const onEvent = (event: ChildEvent): void => {
+      if (event.kind === 'progress') onProgress(event.done, event.total);
+    };
+    return (await this.#call(request, signal, onEvent)) as CompileOutcome;
+  }
+
+  async *generate(job: GenerateJob): AsyncGenerator<GenerateEvent, GenerateOutcome, void> {
+    const { prompt, base, maxTokens, temperature, seed, schema, signal } = job;
+    const stop = new AbortController();
+    const events: GenerateEvent[] = [];
+    let wake: () => void = () => undefined;
+    let ended = false;
+    const request: Request = { method: 'generate', prompt: plain(prompt), base: file(base), maxTokens, temperature, seed, schema };
+    const outcome = this.#call(request, AbortSignal.any([signal, stop.signal]), (event) => {
+      if (event.kind !== 'progress') events.push(event);
+      wake();
+    }).finally(() => {
+      ended = true;
+      wake();
+    });
+    outcome.catch(() => undefined);
+    try {
+      for (;;) {
+        const event = events.shift();
+        if (event !== undefined) yield event;
+        else if (ended) return (await outcome) as GenerateOutcome;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } finally {
+      // The reader left early: the engine stops too, and the next call waits until it has.
+      stop.abort();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#idle);
+    await this.#child?.close();
+  }
+
+  #call(request: Request, signal?: AbortSignal, onEvent?: (event: ChildEvent) => void): Promise<unknown> {
+    const turn = this.#queue.then(async () => {
+      if (signal?.aborted === true && request.method !== 'generate') throw cancelled();
+      clearTimeout(this.#idle);
+      try {
+        const child = await this.#start(signal);
+        const value = await child.call(request, signal, onEvent);
+        this.#crashes = 0;
+        return value;
+      } catch (error) {
+        if (error instanceof CtxError && error.code === 'engine.crashed') this.#crashes += 1;
+        throw error;
+      } finally {
+        this.#unloadLater();
+      }
+    });
+    this.#queue = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #start(signal: AbortSignal | undefined): Promise<EngineChild> {
+    if (this.#closed) throw new CtxError('engine.closed', 'EINTR', 'the engine was closed');
+    requireEngine(this.#setup.engineDirectory);
+    const identity = await identityOf(this.#setup.config.path);
+    if (this.#child?.alive === true && identity === this.#identity) return this.#child;
+    await this.#child?.close();
+    if (this.#crashes > 0) {
+      const wait = Math.min(BACKOFF_MS.most, BACKOFF_MS.first * 2 ** (this.#crashes - 1));
+      await sleep(wait, undefined, signal === undefined ? {} : { signal }).catch(() => {
+        throw cancelled();
+      });
+    }
+    this.#identity = identity;
+    this.#child = new EngineChild(this.#setup);
+    return this.#child;
+  }
+
+  #unloadLater(): void {
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => void this.#child?.close(), this.#idleMs);
+    this.#idle.unref();
+  }
+}
+
+async function identityOf(path: string | undefined): Promise<string> {
+  if (path === undefined) return '';
+  // A file that is not there is the child's to explain.
+  const found = await stat(path, { bigint: true }).catch(() => undefined);
+  return found === undefined ? '' : [found.dev, found.ino, found.size, found.mtimeNs].join(':');
+}
+
+// Only what the child needs crosses: anything else on these objects may not be cloneable.
+function plain({ messages, tools }: Prompt): Prompt {
+  return { messages, tools };
+}
+
+function file(base: ArtifactFile | undefined): ArtifactFile | undefined {
+  return base === undefined ? undefined : { path: base.path, bytes: base.bytes, digest: base.digest, tokens: base.tokens };
+}
+
+function cancelled(): CtxError {
+  return new CtxError('engine.cancelled', 'EINTR', 'the caller stopped waiting');
+}

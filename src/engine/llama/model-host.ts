@@ -1,0 +1,187 @@
+// What runs inside the child: one model, one context, one sequence; calls come one at a time.
+import { availableParallelism } from 'node:os';
+import { CtxError } from '../../abi/errors.ts';
+import { readModelFacts } from '../gguf.ts';
+import type { ModelFacts } from '../gguf.ts';
+import { stateBytesPerToken } from '../state-file.ts';
+import type { CompileOutcome, GenerateEvent, GenerateOutcome, ModelDescription } from '../types.ts';
+import { answer } from './answer.ts';
+import { choose, describeModel, shapeOf, weightsDigest } from './describe.ts';
+import type { Choices } from './describe.ts';
+import { CHUNK_TOKENS } from './evaluation.ts';
+import { LiveState } from './live-state.ts';
+import { ENGINE_PACKAGE, loadEngine, loadJinja, requireEngine } from './native.ts';
+import type { Llama, LlamaModel, NativeEngine } from './native.ts';
+import { PromptTokens } from './prompt-tokens.ts';
+import { SavedStates } from './saved-state.ts';
+import type { ChildSetup, CompileRequest, GenerateRequest, TokenizeRequest } from './wire.ts';
+
+/** Failures outside the engine: what is live stays good. */
+const KEEPS_STATE: readonly string[] = ['engine.cancelled', 'engine.disk_full', 'engine.save', 'engine.schema'];
+
+interface Loaded {
+  readonly native: NativeEngine;
+  readonly llama: Llama;
+  readonly model: LlamaModel;
+  readonly prompts: PromptTokens;
+}
+
+export class ModelHost {
+  readonly #setup: ChildSetup;
+  readonly #facts: ModelFacts;
+  readonly #choices: Choices;
+  readonly #log: string[] = [];
+  #loaded: Promise<Loaded> | undefined;
+  #live: Promise<LiveState> | undefined;
+
+  constructor(setup: ChildSetup) {
+    this.#setup = setup;
+    const { config } = setup;
+    if (config.path === undefined) {
+      throw new CtxError('engine.config', 'EINVAL', 'the llama driver needs the path of a GGUF file', {
+        where: `${config.provider}/${config.name}`,
+        next: 'ctx model add',
+      });
+    }
+    this.#facts = readModelFacts(config.path);
+    this.#choices = choose(config, this.#facts, availableParallelism());
+  }
+
+  async describe(): Promise<ModelDescription> {
+    const { config, engineDirectory, cacheDirectory, memoryLimitBytes } = this.#setup;
+    const { version, release } = requireEngine(engineDirectory);
+    const digest = await weightsDigest(this.#facts.path, cacheDirectory);
+    return describeModel(config, this.#facts, this.#choices, {
+      weightsDigest: digest,
+      engine: `${ENGINE_PACKAGE}@${version}`,
+      release,
+      memoryLimitBytes,
+    });
+  }
+
+  async tokenize({ prompt, generationPrompt }: TokenizeRequest): Promise<Uint32Array> {
+    return (await this.#load()).prompts.tokenize(prompt, generationPrompt);
+  }
+
+  async compile(request: CompileRequest, signal: AbortSignal, onProgress: (done: number, total: number) => void): Promise<CompileOutcome> {
+    const tokens = request.tokens ?? (await this.#load()).prompts.tokenize(request.prompt, false);
+    this.#requireRoom(tokens.length);
+    const live = await this.#open();
+    return this.#guard(live, async () => {
+      const { reusedTokens, refused } = await live.prepare(tokens, request.base, false, signal);
+      onProgress(reusedTokens, tokens.length);
+      await live.evaluate(tokens, reusedTokens, 'evaluate', signal, (done) => onProgress(done, tokens.length));
+      signal.throwIfAborted();
+      const file = await live.save(tokens, request.saveTo);
+      const counts = { tokens: tokens.length, reusedTokens, evaluatedTokens: tokens.length - reusedTokens };
+      return { ...counts, file, ...(refused === undefined ? {} : { baseRefused: refused }) };
+    });
+  }
+
+  async generate(request: GenerateRequest, signal: AbortSignal, emit: (event: GenerateEvent) => void): Promise<GenerateOutcome> {
+    const { native, llama, model, prompts } = await this.#load();
+    const tokens = prompts.tokenize(request.prompt, true);
+    this.#requireRoom(tokens.length + 1);
+    const live = await this.#open();
+    const engine = { native, llama, model, live, facts: this.#facts, contextTokens: this.#choices.contextTokens };
+    return this.#guard(live, () => answer(engine, request, tokens, signal, emit));
+  }
+
+  /** The last lines that the engine logged: why a load failed. */
+  get log(): string {
+    return this.#log.join('\n');
+  }
+
+  // After a failure inside the engine, nothing of its state is used again.
+  async #guard<T>(live: LiveState, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const outside = error instanceof CtxError && KEEPS_STATE.includes(error.code);
+      if (!outside) await live.drop();
+      throw error;
+    }
+  }
+
+  /** One cell of a context always stays free. */
+  #requireRoom(tokens: number): void {
+    const { contextTokens } = this.#choices;
+    if (tokens === 0) throw new CtxError('engine.empty', 'EINVAL', 'the prompt is empty', { next: 'append a message first' });
+    if (tokens < contextTokens) return;
+    throw new CtxError('engine.context', 'EMSGSIZE', `the prompt has ${tokens} tokens, the model's context holds ${contextTokens - 1}`, {
+      where: `${this.#setup.config.provider}/${this.#setup.config.name}`,
+      next: 'give the pack a smaller budget (context/budget) or the model a larger context',
+    });
+  }
+
+  #load(): Promise<Loaded> {
+    this.#loaded ??= this.#loadModel().catch((error: unknown) => {
+      this.#loaded = undefined;
+      throw error;
+    });
+    return this.#loaded;
+  }
+
+  #open(): Promise<LiveState> {
+    this.#live ??= this.#openContext().catch((error: unknown) => {
+      this.#live = undefined;
+      throw error;
+    });
+    return this.#live;
+  }
+
+  async #loadModel(): Promise<Loaded> {
+    const { config, engineDirectory } = this.#setup;
+    this.#requireMemory();
+    const native = await loadEngine(engineDirectory);
+    const jinja = await loadJinja(engineDirectory);
+    const llama = await native.getLlama({
+      gpu: config.gpu === true ? 'auto' : false,
+      build: 'never',
+      skipDownload: true,
+      maxThreads: this.#choices.threads,
+      logLevel: 'error',
+      logger: (_level: string, message: string) => {
+        this.#log.push(message.trim());
+        this.#log.splice(0, this.#log.length - 20);
+      },
+    });
+    const model = await llama.loadModel({ modelPath: this.#facts.path });
+    const prompts = new PromptTokens(model, this.#facts, (source) => {
+      const template = new jinja.Template(source);
+      return (variables) => template.render(variables);
+    });
+    return { native, llama, model, prompts };
+  }
+
+  async #openContext(): Promise<LiveState> {
+    const { model } = await this.#load();
+    const { contextTokens, keyType, valueType, flashAttention, threads } = this.#choices;
+    const context = await model.createContext({
+      contextSize: contextTokens,
+      sequences: 1,
+      batchSize: CHUNK_TOKENS,
+      threads,
+      flashAttention,
+      experimentalKvCacheKeyType: keyType,
+      experimentalKvCacheValueType: valueType,
+    });
+    return new LiveState(context, new SavedStates(shapeOf(this.#facts, this.#choices)));
+  }
+
+  /** Refuses before the engine is asked what cannot fit: the state of a full context alone is more than the limit. */
+  #requireMemory(): void {
+    const { memoryLimitBytes, config } = this.#setup;
+    const state = this.#choices.contextTokens * stateBytesPerToken(shapeOf(this.#facts, this.#choices));
+    if (state < memoryLimitBytes) return;
+    throw new CtxError(
+      'engine.memory',
+      'ENOMEM',
+      `the state of ${this.#choices.contextTokens} tokens takes ${state} bytes, more than the limit of ${memoryLimitBytes}`,
+      {
+        where: `${config.provider}/${config.name}`,
+        next: 'configure a smaller context, a quantized K/V type, or more memory for the engine',
+      },
+    );
+  }
+}

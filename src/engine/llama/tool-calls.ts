@@ -1,0 +1,106 @@
+// Tool calls in what a model says: Hermes (`<tool_call>{…}</tool_call>`) and Llama 3 (the whole answer is the JSON object).
+// Text that turns out to be no call is passed on as it came.
+export interface ToolCall {
+  readonly id: string;
+  readonly name: string;
+  /** JSON text of the arguments object. */
+  readonly arguments: string;
+}
+
+export type AnswerPart = { readonly kind: 'text'; readonly text: string } | ({ readonly kind: 'tool_call' } & ToolCall);
+
+export const TOOL_MARKERS = ['<tool_call>', '</tool_call>', '<|python_tag|>'] as const;
+const [OPEN, CLOSE, PYTHON] = TOOL_MARKERS;
+/** A call that never closes is text: what is held back is bounded. */
+const HELD_LIMIT = 1 << 20;
+
+/** Splits an answer as it streams; without tools nothing is held back. */
+export class AnswerReader {
+  readonly #tools: ReadonlySet<string> | undefined;
+  #held = '';
+  #anything = false;
+  #calls = 0;
+
+  constructor(tools: readonly unknown[]) {
+    this.#tools = tools.length === 0 ? undefined : new Set(tools.map(toolName).filter((name) => name !== undefined));
+  }
+
+  feed(text: string): AnswerPart[] {
+    if (this.#tools === undefined) return text === '' ? [] : [{ kind: 'text', text }];
+    this.#held += text;
+    if (this.#held.length > HELD_LIMIT) return this.#release(this.#held.length);
+    return this.#read(false);
+  }
+
+  end(): AnswerPart[] {
+    return this.#tools === undefined ? [] : this.#read(true);
+  }
+
+  #read(ended: boolean): AnswerPart[] {
+    if (!this.#anything && /^\s*(?:\{|<\|python_tag\|>)/.test(this.#held)) return ended ? this.#readObject() : [];
+    if (!this.#anything && !ended && (/^\s*$/.test(this.#held) || PYTHON.startsWith(this.#held.trimStart()))) return [];
+    const parts: AnswerPart[] = [];
+    for (;;) {
+      const start = this.#held.indexOf(OPEN);
+      if (start < 0) return [...parts, ...this.#release(ended ? this.#held.length : this.#held.length - openTail(this.#held))];
+      const end = this.#held.indexOf(CLOSE, start);
+      if (end < 0 && !ended) return [...parts, ...this.#release(start)];
+      const call = this.#callOf(this.#held.slice(start + OPEN.length, end < 0 ? undefined : end));
+      const length = end < 0 ? this.#held.length : end + CLOSE.length;
+      if (call === undefined) {
+        parts.push(...this.#release(length));
+        if (this.#held === '') return parts;
+        continue;
+      }
+      parts.push(...this.#release(start, true), call);
+      this.#held = this.#held.slice(length - start).replace(/^\s+/, '');
+    }
+  }
+
+  // Llama 3: one object, or several with semicolons between.
+  #readObject(): AnswerPart[] {
+    const text = this.#held.trim().replace(PYTHON, '');
+    const calls = (this.#callOf(text) === undefined ? text.split(/;\s*(?=\{)/) : [text]).map((each) => this.#callOf(each));
+    if (calls.length === 0 || calls.some((call) => call === undefined)) return this.#release(this.#held.length);
+    this.#held = '';
+    return calls.filter((call) => call !== undefined);
+  }
+
+  #callOf(text: string): AnswerPart | undefined {
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      return undefined;
+    }
+    if (typeof value !== 'object' || value === null) return undefined;
+    const { name, arguments: own, parameters } = value as { name?: unknown; arguments?: unknown; parameters?: unknown };
+    if (typeof name !== 'string' || this.#tools?.has(name) !== true) return undefined;
+    const given = own ?? parameters ?? {};
+    const json = typeof given === 'string' ? given : JSON.stringify(given);
+    this.#calls += 1;
+    return { kind: 'tool_call', id: `call_${this.#calls}`, name, arguments: json };
+  }
+
+  #release(length: number, beforeCall = false): AnswerPart[] {
+    const taken = this.#held.slice(0, length);
+    this.#held = this.#held.slice(length);
+    const text = beforeCall ? taken.trimEnd() : taken;
+    if (text === '') return [];
+    this.#anything = true;
+    return [{ kind: 'text', text }];
+  }
+}
+
+/** Length of the end of the text that may be the start of a marker. */
+function openTail(text: string): number {
+  for (let length = Math.min(OPEN.length - 1, text.length); length > 0; length -= 1)
+    if (OPEN.startsWith(text.slice(-length))) return length;
+  return 0;
+}
+
+function toolName(tool: unknown): string | undefined {
+  const { name, function: inner } = (tool ?? {}) as { name?: unknown; function?: { name?: unknown } };
+  const found = inner?.name ?? name;
+  return typeof found === 'string' ? found : undefined;
+}
