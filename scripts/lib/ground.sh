@@ -67,3 +67,40 @@ need_build() {
   timeout -k 10 300 npm run --silent build </dev/null || fail "the build failed"
   touch dist/.built
 }
+
+# The native engine, without GPU packages, where src/engine/llama/native.ts looks for it. Locked versions; no script of a package runs.
+need_engine() {
+  local cpu base directory partial log version
+  case $(uname -m) in
+    x86_64) cpu=x64 ;;
+    aarch64) cpu=arm64 ;;
+    *) fail "the engine runs on x86_64 and aarch64, not on $(uname -m)" ;;
+  esac
+  version=$(node -p 'require("./scripts/engine/'$cpu'/package.json").version')
+  base=${XDG_DATA_HOME:-}
+  case $base in
+    /*) ;;
+    *) if [ "$(id -u)" -eq 0 ]; then base=/var/lib; else base=$HOME/.local/share; fi ;;
+  esac
+  directory=$base/ctxfs-engine/$version
+  case ${CTX_ENGINE_DIR:-} in /*) directory=$CTX_ENGINE_DIR ;; esac
+  export CTX_ENGINE_DIR=$directory
+  if [ "$(node -p 'require(process.argv[1]).version' "$directory/node_modules/node-llama-cpp/package.json" 2>/dev/null)" = "$version" ]; then return 0; fi
+  say "installing the engine: node-llama-cpp $version, 83 MB, into $directory"
+  mkdir -p "$(dirname "$directory")" || fail "cannot make $(dirname "$directory"); set CTX_ENGINE_DIR to a place of yours"
+  # Installed beside its place and moved there whole: a broken install never looks like one.
+  partial=$(mktemp -d "$directory.XXXXXX")
+  log=$partial/npm.log
+  cp "scripts/engine/$cpu/package.json" "scripts/engine/$cpu/package-lock.json" "$partial/"
+  if ! (cd "$partial" && timeout -k 10 300 npm ci --omit=optional --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >"$log" 2>&1 </dev/null); then
+    tail -n 20 "$log" >&2
+    rm -rf "$partial"
+    fail "the engine could not be installed; check the network and run this again"
+  fi
+  chmod 755 "$partial"
+  mkdir -p "$directory"
+  rm -rf "$directory/node_modules"
+  mv "$partial/node_modules" "$directory/"
+  cp "$partial/package.json" "$partial/package-lock.json" "$directory/"
+  rm -rf "$partial"
+}
