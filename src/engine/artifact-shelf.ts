@@ -34,16 +34,27 @@ export interface Removed {
   readonly reason: string;
 }
 
+const SETTLED_MS = 2000;
+
 export class ArtifactShelf {
   readonly root: string;
   /** Chains by path of the meta: a key never names other tokens. */
   readonly #chains = new Map<string, readonly PrefixLink[]>();
   /** State files whose digest was checked, by path and identity on disk. */
   readonly #checked = new Map<string, string>();
+  /** What was found damaged since the last {@link takeDamage}: one sentence each. */
+  #damage: string[] = [];
   #temporaries = 0;
 
   constructor(root: string) {
     this.root = root;
+  }
+
+  /** Why something that was here had to be built again. */
+  takeDamage(): readonly string[] {
+    const found = this.#damage;
+    this.#damage = [];
+    return found;
   }
 
   /** A name for the driver to write to, beside where the state will lie. */
@@ -58,6 +69,10 @@ export class ArtifactShelf {
     const directory = join(temporary, '..');
     for (const name of await listNames(directory))
       if (name.startsWith(basename(temporary))) await fs.rm(join(directory, name), { force: true });
+  }
+
+  statePath(model: string, key: string): string {
+    return artifactPath(join(this.root, modelDirectory(model)), key, 'kv');
   }
 
   /** The artifact of exactly these tokens. */
@@ -75,7 +90,10 @@ export class ArtifactShelf {
     const path = artifactPath(directory, key, 'kv');
     const stats = await missing(fs.stat(path));
     if (meta === undefined || meta.model !== model || tokens === undefined || stats?.size !== meta.bytes) {
-      await this.removeFrom(directory, key, 'is damaged');
+      // A file that somebody evicts at this moment is a miss, not damage.
+      const whole = meta?.model === model && tokens !== undefined;
+      const size = stats === undefined ? 'is missing' : `has ${stats.size} bytes instead of ${meta?.bytes}`;
+      await this.#dropDamaged(directory, key, whole ? `its state ${size}` : 'its description or its tokens are damaged');
       return undefined;
     }
     return { meta, file: { path, bytes: meta.bytes, digest: meta.digest, tokens } };
@@ -86,14 +104,17 @@ export class ArtifactShelf {
     const { path, digest } = artifact.file;
     const stats = await missing(fs.stat(path));
     if (stats === undefined) return false;
+    // A change in the tick of the check could go unseen: only files older than that are remembered.
+    const settled = Date.now() - stats.ctimeMs > SETTLED_MS;
     const identity = `${digest} ${stats.ino} ${stats.size} ${stats.mtimeMs} ${stats.ctimeMs}`;
     if (this.#checked.get(path) === identity) return true;
     const found = await missing(fileDigest(path, signal));
     if (found === digest) {
-      this.#checked.set(path, identity);
+      if (settled) this.#checked.set(path, identity);
       return true;
     }
-    if (found !== undefined) await this.remove(artifact.meta.model, artifact.meta.key, 'is damaged');
+    if (found !== undefined)
+      await this.#dropDamaged(join(path, '..'), artifact.meta.key, 'its state is not the one that was saved: the digest differs');
     return false;
   }
 
@@ -160,6 +181,11 @@ export class ArtifactShelf {
     return removed;
   }
 
+  async #dropDamaged(directory: string, key: string, what: string): Promise<void> {
+    const removed = await this.removeFrom(directory, key, what);
+    if (removed.length > 0) this.#damage.push(`the saved state ${key.slice(0, 12)} was dropped: ${what}`);
+  }
+
   async #listChains(directory: string): Promise<readonly { readonly key: string; readonly chain: readonly PrefixLink[] }[]> {
     const found: { key: string; chain: readonly PrefixLink[] }[] = [];
     for (const name of await listNames(directory)) {
@@ -170,7 +196,7 @@ export class ArtifactShelf {
       if (chain === undefined) {
         chain = parseMeta((await readOrMiss(path))?.toString('utf8') ?? '', key, basename(directory))?.chain;
         if (chain === undefined) {
-          await this.removeFrom(directory, key, 'is damaged');
+          await this.#dropDamaged(directory, key, 'its description is damaged');
           continue;
         }
         this.#chains.set(path, chain);

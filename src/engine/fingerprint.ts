@@ -24,6 +24,7 @@ const prompt = (level: Level, fits?: string): FieldRule => ({ level, of: 'prompt
 /** A field that is not here binds at `binary`: what nobody has judged is never waved through. */
 export const FIELDS: Readonly<Record<string, FieldRule>> = {
   // The source: what was compiled.
+  pack_digest: prompt('source'),
   prompt_format: prompt('source'),
   prompt_digest: prompt('source'),
   // What turns the source into tokens.
@@ -149,4 +150,15 @@ export function binaryDigest(fingerprint: Fingerprint): Digest {
     return of === 'model' && (level === 'rebuild' || level === 'binary') && value !== null;
   });
   return canonicalDigest(Object.fromEntries(binding));
+}
+
+/** What a wanted fingerprint is compared with: the model as it is here (undefined: not known to differ) and the pack of now. */
+export function fingerprintHere(
+  wanted: Fingerprint,
+  here: { readonly model: Fingerprint | undefined; readonly packDigest: string | undefined },
+): Fingerprint {
+  const ofPrompt = Object.fromEntries(
+    Object.entries(wanted).filter(([field]) => here.model === undefined || ruleOf(field).of === 'prompt'),
+  );
+  return { ...ofPrompt, ...here.model, ...(here.packDigest === undefined ? {} : { pack_digest: here.packDigest }) };
 }
