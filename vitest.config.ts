@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 // Two projects: what runs the built program (and mounts) needs dist and leaves nothing mounted; the rest needs neither.
-const BUILT = ['test/mount/**/*.test.ts', 'test/cli/**/*.test.ts', 'test/conformance/**/*.test.ts'];
+const BUILT = ['test/mount/**/*.test.ts', 'test/cli/**/*.test.ts', 'test/conformance/**/*.test.ts', 'test/engine/**/*.test.ts'];
 const common = { pool: 'forks', testTimeout: 60_000, hookTimeout: 60_000 } as const;
 
 export default defineConfig({

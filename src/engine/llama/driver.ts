@@ -20,6 +20,8 @@ import { engineDirectory, requireEngine } from './native.ts';
 import type { ChildEvent, ChildSetup, Request } from './wire.ts';
 
 const IDLE_MS = 5 * 60_000;
+/** What the process takes before any model: below it not even an error could be said. */
+const LEAST_MEMORY = 256 * 2 ** 20;
 const BACKOFF_MS = { first: 200, most: 30_000 };
 
 export interface LlamaDriverOptions {
@@ -135,6 +137,7 @@ export class LlamaDriver implements EngineDriver {
   async #start(signal: AbortSignal | undefined): Promise<EngineChild> {
     if (this.#closed) throw new CtxError('engine.closed', 'EINTR', 'the engine was closed');
     requireEngine(this.#setup.engineDirectory);
+    this.#requireMemory();
     const identity = await identityOf(this.#setup.config.path);
     if (this.#child?.alive === true && identity === this.#identity) return this.#child;
     await this.#child?.close();
@@ -147,6 +150,20 @@ export class LlamaDriver implements EngineDriver {
     this.#identity = identity;
     this.#child = new EngineChild(this.#setup);
     return this.#child;
+  }
+
+  #requireMemory(): void {
+    const { memoryLimitBytes, config } = this.#setup;
+    if (memoryLimitBytes >= LEAST_MEMORY) return;
+    throw new CtxError(
+      'engine.memory',
+      'ENOMEM',
+      `the engine's memory limit is ${memoryLimitBytes} bytes; it needs ${LEAST_MEMORY} and the model's own`,
+      {
+        where: `${config.provider}/${config.name}`,
+        next: 'configure more memory for the engine',
+      },
+    );
   }
 
   #unloadLater(): void {

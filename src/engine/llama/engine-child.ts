@@ -45,9 +45,7 @@ export class EngineChild {
       );
     });
     this.#send({ kind: 'setup', setup });
-    // An engine that only waits keeps no program alive.
-    this.#process.unref();
-    this.#process.channel?.unref();
+    this.#release();
   }
 
   get pid(): number | undefined {
@@ -63,7 +61,7 @@ export class EngineChild {
     const id = this.#next;
     this.#next += 1;
     const cancel = (): void => this.#send({ kind: 'cancel', id });
-    if (this.#calls.size === 0) this.#process.channel?.ref();
+    if (this.#calls.size === 0) this.#hold();
     try {
       const answer = new Promise<unknown>((resolve, reject) => this.#calls.set(id, { resolve, reject, onEvent }));
       this.#send({ kind: 'call', id, request });
@@ -73,7 +71,7 @@ export class EngineChild {
     } finally {
       signal?.removeEventListener('abort', cancel);
       this.#calls.delete(id);
-      if (this.#calls.size === 0) this.#process.channel?.unref();
+      if (this.#calls.size === 0) this.#release();
     }
   }
 
@@ -82,6 +80,17 @@ export class EngineChild {
     this.#process.ref();
     this.#process.kill('SIGKILL');
     await this.#ended;
+  }
+
+  // While a call runs the program stays, and sees the process end; an engine that only waits keeps no program alive.
+  #hold(): void {
+    this.#process.ref();
+    this.#process.channel?.ref();
+  }
+
+  #release(): void {
+    this.#process.unref();
+    this.#process.channel?.unref();
   }
 
   #take(message: ToDriver): void {
@@ -110,7 +119,7 @@ export class EngineChild {
       .split('\n')
       .filter((line) => line !== '');
     const said = lines.find((line) => /alloc|out of memory|assert|fatal|error/i.test(line)) ?? lines.at(-1) ?? '';
-    if (/bad_alloc|out of memory|allocat/i.test(this.#tail)) {
+    if (/bad_alloc|(?:out of|insufficient) memory|allocat|mem_buffer/i.test(this.#tail)) {
       const what = `the engine needs more memory than its limit of ${Math.floor(memoryLimitBytes / 2 ** 20)} MB`;
       return new CtxError('engine.memory', 'ENOMEM', what, {
         where,
