@@ -194,7 +194,10 @@ export class ArtifactShelf {
       const path = join(directory, name);
       let chain = this.#chains.get(path);
       if (chain === undefined) {
-        chain = parseMeta((await readOrMiss(path))?.toString('utf8') ?? '', key, basename(directory))?.chain;
+        const text = await readOrMiss(path);
+        // Evicted since the listing, or being put again.
+        if (text === undefined) continue;
+        chain = parseMeta(text.toString('utf8'), key, basename(directory))?.chain;
         if (chain === undefined) {
           await this.#dropDamaged(directory, key, 'its description is damaged');
           continue;
