@@ -5,9 +5,8 @@ import { MessageChannel, Worker } from 'node:worker_threads';
 import { CtxError } from '../src/abi/errors.ts';
 import { lockStore } from '../src/journal/index.ts';
 import { CommitRing } from './commit-ring.ts';
-import { DeriverHost } from './deriver-host.ts';
-import type { FromDeriver, ToDeriver } from './deriver-messages.ts';
-import { openDerivers } from './derivers.ts';
+import type { FromDeriver, ToDeriver, ToEngine } from './deriver-messages.ts';
+import { openHosts } from './hosts.ts';
 import { attach, detach } from './lifecycle.ts';
 import type { ServingData } from './serving-worker.ts';
 import type { DaemonArguments } from './types.ts';
@@ -82,9 +81,8 @@ async function serveKernel(): Promise<void> {
   const ring = new CommitRing();
   const doorbell = new Doorbell();
   const channel = new MessageChannel();
-  const derivers = await openDerivers(log);
-  const host = new DeriverHost({
-    openDeriver: derivers.open,
+  const hosts = await openHosts({
+    store: arguments_.store,
     ring,
     fd,
     rebuildWaitMs: REBUILD_WAIT_MS,
@@ -94,7 +92,7 @@ async function serveKernel(): Promise<void> {
       doorbell.ring();
     },
   });
-  channel.port1.on('message', (message: ToDeriver) => host.handle(message));
+  channel.port1.on('message', (message: ToDeriver | ToEngine) => hosts.handle(message));
 
   const data: ServingData = {
     fd,
@@ -125,8 +123,7 @@ async function serveKernel(): Promise<void> {
   const code = await ended;
   log(`serving ended (${code})`);
   channel.port1.close();
-  await host.close();
-  await derivers.close();
+  await hosts.close();
   if (!leaving) await detach(mountpoint, { lazy: true }).catch(() => {});
   fs.closeSync(fd);
 }

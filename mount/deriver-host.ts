@@ -14,17 +14,15 @@ import type { SessionDeriver } from '../src/session/types.ts';
 import type { DeriverRequest } from '../src/tree/deriver-client.ts';
 import type { ReplyTicket } from '../src/tree/types.ts';
 import type { CommitRing } from './commit-ring.ts';
-import { isUnchanged, sendRefusal, sendReply } from './kernel/late-reply.ts';
-import { knownFailure, plainError } from './deriver-messages.ts';
-import type { FromDeriver, ToDeriver } from './deriver-messages.ts';
+import { knownFailure } from './deriver-messages.ts';
+import type { ToDeriver } from './deriver-messages.ts';
+import { settle } from './replies.ts';
+import type { Replies } from './replies.ts';
 import { SyncQueue } from './sync-queue.ts';
 
-export interface HostOptions {
+export interface HostOptions extends Replies {
   readonly openDeriver: (directory: string) => SessionDeriver;
   readonly ring: CommitRing;
-  readonly send: (message: FromDeriver) => void;
-  /** /dev/fuse, when replies with a ticket go straight to the kernel. */
-  readonly fd: number | undefined;
   readonly rebuildWaitMs: number;
   readonly log: (line: string) => void;
 }
@@ -190,14 +188,16 @@ export class DeriverHost {
     }
   }
 
-  // The message goes first: the serving thread drains it before any request that the reply can cause.
   #settle(id: number, ticket: ReplyTicket | undefined, error: unknown, value: unknown, refusable: boolean): void {
-    const { fd, send } = this.#options;
-    if (error === undefined) send({ op: 'result', id, value, unchanged: ticket !== undefined && isUnchanged(ticket, value) });
-    else send({ op: 'failed', id, error: plainError(error) });
-    if (ticket === undefined || fd === undefined) return;
-    if (error !== undefined && refusable) sendRefusal(fd, ticket, error);
-    else sendReply(fd, ticket, value);
+    settle(this.#options, id, ticket, error, value, refusable);
+  }
+
+  /** The deriver of an announced session, for the engine, with everything in its order log that was committed so far. */
+  async deriver(session: number): Promise<SessionDeriver> {
+    this.#commit(session);
+    const open = this.#opened(session);
+    if (open !== undefined) return open.deriver;
+    throw this.#failures.get(session) ?? new CtxError('deriver.closed', 'ESTALE', 'the session was closed', { next: 'read it again' });
   }
 
   /** A rebuild that takes longer goes on, and its waiter is told to come back. */

@@ -3,6 +3,7 @@ import { CtxError } from '../src/abi/errors.ts';
 import type { ErrnoName } from '../src/abi/errors.ts';
 import type { SyncWork } from '../src/journal/sync-work.ts';
 import type { DeriverRequest } from '../src/tree/deriver-client.ts';
+import type { EngineRequest, EngineSession, ShownModel } from '../src/tree/engine-client.ts';
 import type { ReplyTicket } from '../src/tree/types.ts';
 
 export type ToDeriver =
@@ -25,12 +26,25 @@ export type ToDeriver =
       readonly ticket?: ReplyTicket | undefined;
     };
 
+export type ToEngine =
+  | { readonly op: 'engine'; readonly id: number; readonly request: EngineRequest; readonly ticket?: ReplyTicket | undefined }
+  | { readonly op: 'pack-read'; readonly of: EngineSession }
+  | { readonly op: 'let-go'; readonly file: number };
+
+/** What the serving thread shows of the engine without asking. */
+export interface EngineShown {
+  readonly mark: number | undefined;
+  readonly status: readonly string[];
+  readonly models: readonly ShownModel[];
+}
+
 export type FromDeriver =
   | { readonly op: 'result'; readonly id: number; readonly value: unknown; readonly unchanged: boolean }
   | { readonly op: 'failed'; readonly id: number; readonly error: PlainError }
   /** Something below the session's directory changed outside the mount. */
   | { readonly op: 'changed'; readonly session: number; readonly path: string }
-  | { readonly op: 'progress'; readonly lines: readonly string[] };
+  | { readonly op: 'progress'; readonly lines: readonly string[] }
+  | { readonly op: 'engine'; readonly shown: EngineShown };
 
 /** A CtxError across threads. */
 export interface PlainError {

@@ -7,12 +7,14 @@ import type { DeriverClient, DeriverRequest, DeriverResults, Outcome } from '../
 import type { ReplyTicket } from '../src/tree/types.ts';
 import type { CommitRing } from './commit-ring.ts';
 import { revive } from './deriver-messages.ts';
-import type { FromDeriver, ToDeriver } from './deriver-messages.ts';
+import type { FromDeriver, ToDeriver, ToEngine } from './deriver-messages.ts';
+import { EnginePort } from './engine-port.ts';
 
 export class PortClient implements DeriverClient {
   readonly #port: MessagePort;
   readonly #ring: CommitRing;
   readonly #waiting: Map<number, (outcome: Outcome<never>) => void> = new Map();
+  readonly engine: EnginePort;
   #nextId = 1;
   #progress: readonly string[] = [];
   /** Set by the composition: a session's directory changed behind the mount. */
@@ -21,9 +23,13 @@ export class PortClient implements DeriverClient {
   constructor(port: MessagePort, ring: CommitRing) {
     this.#port = port;
     this.#ring = ring;
+    this.engine = new EnginePort(
+      (message) => this.#post(message),
+      (done) => this.#expect(done),
+    );
   }
 
-  #post(message: ToDeriver): void {
+  #post(message: ToDeriver | ToEngine): void {
     this.#port.postMessage(message);
   }
   openSession(session: number, directory: string): void {
@@ -41,19 +47,13 @@ export class PortClient implements DeriverClient {
     done: (outcome: Outcome<DeriverResults[R['kind']]>) => void,
     ticket?: ReplyTicket,
   ): void {
-    const id = this.#nextId++;
-    this.#waiting.set(id, done as (outcome: Outcome<never>) => void);
-    this.#post({ op: 'request', session, id, request, ticket });
+    this.#post({ op: 'request', session, id: this.#expect(done), request, ticket });
   }
   fsync(file: number, dataOnly: boolean, done: (outcome: Outcome<null>) => void, ticket?: ReplyTicket): void {
-    const id = this.#nextId++;
-    this.#waiting.set(id, done as (outcome: Outcome<never>) => void);
-    this.#post({ op: 'fsync', id, file, dataOnly, ticket });
+    this.#post({ op: 'fsync', id: this.#expect(done), file, dataOnly, ticket });
   }
   sync(work: SyncWork, done: (outcome: Outcome<null>) => void, ticket?: ReplyTicket): void {
-    const id = this.#nextId++;
-    this.#waiting.set(id, done as (outcome: Outcome<never>) => void);
-    this.#post({ op: 'sync', id, work, ticket });
+    this.#post({ op: 'sync', id: this.#expect(done), work, ticket });
   }
   progress(): readonly string[] {
     return this.#progress;
@@ -73,11 +73,19 @@ export class PortClient implements DeriverClient {
       case 'progress':
         this.#progress = message.lines;
         return;
+      case 'engine':
+        return this.engine.show(message.shown);
       case 'result':
         return this.#finish(message.id, { value: message.value as never, unchanged: message.unchanged });
       case 'failed':
         return this.#finish(message.id, { error: revive(message.error) });
     }
+  }
+
+  #expect<T>(done: (outcome: Outcome<T>) => void): number {
+    const id = this.#nextId++;
+    this.#waiting.set(id, done as (outcome: Outcome<never>) => void);
+    return id;
   }
 
   #finish(id: number, outcome: Outcome<never>): void {

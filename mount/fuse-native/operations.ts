@@ -76,7 +76,10 @@ export function operations(options: OperationsOptions): { readonly handlers: Nat
     }),
     opendir: answering('opendir', async (path: string) => [0, opened(await settle((await paths.node(path)).opendir(caller)), 0)]),
     releasedir: answering('releasedir', (_path: string, fd: number) => release(fd)),
-    open: answering('open', async (path: string, flags: number) => [0, opened((await paths.node(path)).open(flags, caller), flags)]),
+    open: answering('open', async (path: string, flags: number) => [
+      0,
+      opened(await settle((await paths.node(path)).open(flags, caller)), flags),
+    ]),
     create: answering('create', async (path: string, mode: number) => {
       const { parent, name } = await paths.place(path);
       const flags = constants.O_RDWR;

@@ -6,9 +6,8 @@ import { CtxError } from '../../src/abi/errors.ts';
 import { buildTree } from '../build-tree.ts';
 import type { TreeOptions } from '../build-tree.ts';
 import { CommitRing } from '../commit-ring.ts';
-import { DeriverHost } from '../deriver-host.ts';
-import type { FromDeriver, ToDeriver } from '../deriver-messages.ts';
-import { openDerivers } from '../derivers.ts';
+import type { FromDeriver, ToDeriver, ToEngine } from '../deriver-messages.ts';
+import { openHosts } from '../hosts.ts';
 import { detach, prepareMountpoint } from '../lifecycle.ts';
 import { mountAt } from '../mount-table.ts';
 import { PortClient } from '../port-client.ts';
@@ -33,16 +32,15 @@ export async function serveFuseNative({ tree, ready, log }: FuseNativeOptions): 
 
   const ring = new CommitRing();
   const channel = new MessageChannel();
-  const derivers = await openDerivers(log);
-  const host = new DeriverHost({
-    openDeriver: derivers.open,
+  const hosts = await openHosts({
+    store: tree.store,
     ring,
     fd: undefined,
     rebuildWaitMs: tree.rebuildWaitMs,
     log,
     send: (message: FromDeriver) => channel.port1.postMessage(message),
   });
-  channel.port1.on('message', (message: ToDeriver) => host.handle(message));
+  channel.port1.on('message', (message: ToDeriver | ToEngine) => hosts.handle(message));
   const client = new PortClient(channel.port2, ring);
   channel.port2.on('message', (message: FromDeriver) => client.handle(message));
 
@@ -85,9 +83,8 @@ export async function serveFuseNative({ tree, ready, log }: FuseNativeOptions): 
   built.sessions.closeAll();
   // What the serving side posted last is still on its way to the deriver.
   await new Promise((resolve) => setImmediate(resolve));
-  host.drain();
-  await host.close();
-  await derivers.close();
+  hosts.drain();
+  await hosts.close();
   channel.port1.close();
 }
 

@@ -189,6 +189,7 @@ export class KernelServer {
         return this.#read();
       case OP.OPEN: {
         const handle = this.#nodeOf().open(words[10] as number, this.#caller());
+        if (handle instanceof Slow) return this.#openLater(unique, handle);
         if (((words[11] as number) & OPEN_KILL_SUIDGID) !== 0) handle.dropSetId();
         return out.openOut(0, this.#handles.add(handle), handle.mode);
       }
@@ -305,6 +306,21 @@ export class KernelServer {
       default:
         throw fail('ENOSYS', 'not implemented');
     }
+  }
+
+  /** The reply names the handle; it holds what it reads before any READ of it can come. */
+  #openLater(unique: readonly [number, number], opening: Slow<Handle>): number {
+    let fh = 0;
+    return this.#when(
+      unique,
+      opening,
+      (handle) => {
+        fh = this.#handles.add(handle);
+        return this.#out.openOut(0, fh, handle.mode);
+      },
+      () => this.#handles.remove(fh).release(),
+      false,
+    );
   }
 
   #write(unique: readonly [number, number]): number {

@@ -18,7 +18,13 @@ export type ControlRequest =
   | { readonly verb: 'model.add'; readonly model: Readonly<Record<string, unknown>>; readonly makeDefault: boolean }
   /** `provider/name`, or a name that only one provider has. */
   | { readonly verb: 'model.rm'; readonly model: string }
-  | { readonly verb: 'model.use'; readonly model: string };
+  | { readonly verb: 'model.use'; readonly model: string }
+  /** The manifest of the session's compiled state, judged by what the engine says of itself now. */
+  | { readonly verb: 'kv.inspect'; readonly session: string }
+  /** Drops what is compiled of this session and used by no other. */
+  | { readonly verb: 'kv.evict'; readonly session: string }
+  /** Drops compiled state that no session of the store uses. */
+  | { readonly verb: 'kv.gc'; readonly dryRun: boolean };
 
 export interface ModelsReply {
   /** `provider/name` of the one that compiles; null: none. */

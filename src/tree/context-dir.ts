@@ -5,6 +5,7 @@ import type { Owner } from './bytes-node.ts';
 import { contributeWhole, takesContributions } from './contribution.ts';
 import { ControlNode } from './control-node.ts';
 import { DerivedDirectory, readAll, VersionNode } from './derived-node.ts';
+import { KvDirectory } from './kv-dir.ts';
 import { OrdinaryArea } from './ordinary.ts';
 import type { PathParent } from './ordinary.ts';
 import type { Session } from './sessions.ts';
@@ -15,12 +16,15 @@ import type { Attr, Caller, Created, DirectoryEntry } from './types.ts';
 const CONTROLS: ReadonlySet<string> = new Set(CONTEXT_CONTROLS);
 const DERIVED: ReadonlySet<string> = new Set(CONTEXT_DERIVED);
 const ORDINARY = ['pinned', 'child'];
+/** Derived. */
+const DIRECTORIES: readonly string[] = ['swap', 'dedup', 'kv'];
 
 export class ContextDirectory extends TreeNode implements PathParent {
   readonly session: Session;
   readonly #areas: Map<string, OrdinaryArea> = new Map();
   readonly #temporary: TemporaryNames;
   readonly #derived: Map<string, DerivedDirectory> = new Map();
+  #kv: KvDirectory | undefined;
 
   constructor(session: Session) {
     super();
@@ -52,6 +56,7 @@ export class ContextDirectory extends TreeNode implements PathParent {
     if (CONTROLS.has(name)) return this.#control(name);
     if (ORDINARY.includes(name)) return this.#ordinary(name);
     if (name === 'swap' || name === 'dedup') return this.#derivedDirectory(name);
+    if (name === 'kv') return (this.#kv ??= new KvDirectory(this.session, this.#owner()));
     const temporary = this.#temporary.directory(false);
     if (temporary === undefined) throw fail('ENOENT', 'no such file');
     return temporary.lookup(name);
@@ -119,12 +124,12 @@ export class ContextDirectory extends TreeNode implements PathParent {
     return [
       ...CONTEXT_CONTROLS.map((name) => ({ ...entry(name, S_IFREG), node: () => this.#control(name) })),
       ...CONTEXT_DERIVED.map((name) => entry(name, S_IFREG)),
-      ...[...ORDINARY, 'swap', 'dedup'].map((name) => entry(name, S_IFDIR)),
+      ...[...ORDINARY, ...DIRECTORIES].map((name) => entry(name, S_IFDIR)),
     ];
   }
 
   #isFixed(name: string): boolean {
-    return CONTROLS.has(name) || DERIVED.has(name) || ORDINARY.includes(name) || name === 'swap' || name === 'dedup';
+    return CONTROLS.has(name) || DERIVED.has(name) || ORDINARY.includes(name) || DIRECTORIES.includes(name);
   }
 
   #temporaryFor(name: string): NonNullable<ReturnType<TemporaryNames['directory']>> {
@@ -154,7 +159,7 @@ export class ContextDirectory extends TreeNode implements PathParent {
 
   override rmdir(name: string): void {
     // Derived directories come back at the next look; pinned/ and child/ belong to the session.
-    if (name !== 'swap' && name !== 'dedup') throw fail('EPERM', 'this directory belongs to the session');
+    if (!DIRECTORIES.includes(name)) throw fail('EPERM', 'this directory belongs to the session');
   }
 
   override rename(name: string, parent: TreeNode, newName: string, flags: number, caller: Caller): void {
@@ -176,7 +181,7 @@ export class ContextDirectory extends TreeNode implements PathParent {
     let bytes: Buffer;
     if (CONTROLS.has(name)) {
       bytes = Buffer.alloc(this.#control(name).attr().sizeBytes);
-      bytes = bytes.subarray(0, this.#control(name).open(0, caller).read(0, bytes));
+      bytes = bytes.subarray(0, (this.#control(name) as ControlNode).open(0).read(0, bytes));
     } else {
       const node = this.session.fresh.get(name)?.node;
       if (!takesContributions(name) || !(node instanceof VersionNode)) throw fail('EPERM', 'this file is derived');

@@ -8,6 +8,8 @@ import { syntheticAttr, syntheticIno } from './backing.ts';
 import type { Owner } from './bytes-node.ts';
 import { parseControlRequest } from './control-request.ts';
 import type { DeriverRequest } from './deriver-client.ts';
+import { askEngine } from './engine-client.ts';
+import type { EngineRequest, ModelChange } from './engine-client.ts';
 import { prepareFork } from './fork-session.ts';
 import { reachSession } from './session-access.ts';
 import type { Session } from './sessions.ts';
@@ -94,23 +96,48 @@ class Transaction extends Handle {
   }
 }
 
-/** A result that the deriver brings, or that follows from something it does. */
+/** A result that the deriver or the engine brings, or that follows from something it does. */
 class Later {
   value: unknown;
   readonly slow: Slow<unknown>;
   readonly failed: () => void;
-  /** `failed`: the deriver refused, or `then` threw. */
-  constructor(
-    session: Session,
-    request: DeriverRequest,
-    then: (value: unknown) => unknown = (value) => value,
-    failed: () => void = () => {},
-  ) {
+  constructor(ask: (finish: (value: unknown) => void) => Slow<unknown>, failed: () => void) {
     this.failed = failed;
-    this.slow = session.ask(request, null, (value) => {
-      this.value = then(value);
+    this.slow = ask((value) => {
+      this.value = value;
     });
   }
+}
+
+/** `failed`: the deriver refused, or `then` threw. */
+function afterDeriver(
+  session: Session,
+  request: DeriverRequest,
+  then: (value: unknown) => unknown = (value) => value,
+  failed: () => void = () => {},
+): Later {
+  return new Later((finish) => session.ask(request, null, (value) => finish(then(value))), failed);
+}
+
+function afterEngine(store: Store, request: EngineRequest): Later {
+  const { engine } = store.sessions.options.deriver;
+  return new Later(
+    (finish) => askEngine(engine, request, null, finish),
+    () => {},
+  );
+}
+
+/** Models are the store's, and their files are read as the user who owns it. */
+function changeModels(store: Store, change: ModelChange, caller: Caller): Later {
+  ownStore(caller);
+  return afterEngine(store, { kind: 'models', change });
+}
+
+function ownStore({ uid }: Caller): void {
+  if (uid === 0 || uid === process.getuid?.()) return;
+  throw new CtxError('control.denied', 'EACCES', 'the engine belongs to who mounted the store', {
+    next: 'ask them, or mount a store of your own',
+  });
 }
 
 function failure(error: unknown): ControlReply {
@@ -142,19 +169,19 @@ function perform(channel: ControlChannel, request: ControlRequest, caller: Calle
       );
     case 'explain': {
       const session = reachSession(store, request.session, caller, 'read');
-      return new Later(session, { kind: 'explain', name: request.file.replace(/^context\//, ''), revision: session.at() });
+      return afterDeriver(session, { kind: 'explain', name: request.file.replace(/^context\//, ''), revision: session.at() });
     }
     case 'search': {
       const session = reachSession(store, request.session, caller, 'read');
-      return new Later(session, { kind: 'search', query: request.query, limit: request.limit, revision: session.at() });
+      return afterDeriver(session, { kind: 'search', query: request.query, limit: request.limit, revision: session.at() });
     }
     case 'pack-at': {
       const session = reachSession(store, request.session, caller, 'read');
-      return new Later(session, { kind: 'pack-at', at: request.at, revision: session.at() });
+      return afterDeriver(session, { kind: 'pack-at', at: request.at, revision: session.at() });
     }
     case 'gc': {
       const session = reachSession(store, request.session, caller, 'change');
-      return new Later(session, { kind: 'gc', dryRun: request.dryRun }, (value) => {
+      return afterDeriver(session, { kind: 'gc', dryRun: request.dryRun }, (value) => {
         // What is known to be fresh may have been swept.
         session.fresh.clear();
         return value;
@@ -171,7 +198,7 @@ function perform(channel: ControlChannel, request: ControlRequest, caller: Calle
         if (!settled) how();
         settled = true;
       };
-      return new Later(
+      return afterDeriver(
         from,
         { kind: 'plan-fork', revision, parts, at: request.at },
         (plan) => {
@@ -187,9 +214,25 @@ function perform(channel: ControlChannel, request: ControlRequest, caller: Calle
       return takeAway(store, session, () => {
         fs.mkdirSync(to.slice(0, to.lastIndexOf('/')), { recursive: true, mode: 0o700 });
         fs.renameSync(session.directory, to);
+        forgetState(store, session);
         return { archived: to };
       });
     }
+    case 'model.ls':
+      return afterEngine(store, { kind: 'models', change: { op: 'ls' } });
+    case 'model.add':
+      return changeModels(store, { op: 'add', model: request.model, makeDefault: request.makeDefault }, caller);
+    case 'model.rm':
+      return changeModels(store, { op: 'rm', model: request.model }, caller);
+    case 'model.use':
+      return changeModels(store, { op: 'use', model: request.model }, caller);
+    case 'kv.inspect':
+      return afterEngine(store, { kind: 'inspect', of: reachSession(store, request.session, caller, 'read').forEngine() });
+    case 'kv.evict':
+      return afterEngine(store, { kind: 'evict', directory: reachSession(store, request.session, caller, 'change').directory });
+    case 'kv.gc':
+      ownStore(caller);
+      return afterEngine(store, { kind: 'collect', dryRun: request.dryRun });
     case 'rm': {
       const session = reachSession(store, request.session, caller, 'change');
       if (!request.force) refuseUnlessPolicy(session);
@@ -198,10 +241,16 @@ function perform(channel: ControlChannel, request: ControlRequest, caller: Calle
         const aside = `${session.directory.slice(0, session.directory.lastIndexOf('/'))}/.removed-${process.pid}-${Date.now()}`;
         fs.renameSync(session.directory, aside);
         fs.rmSync(aside, { recursive: true });
+        forgetState(store, session);
         return { removed: request.session };
       });
     }
   }
+}
+
+/** KVT-6: what was compiled of a history goes where the history goes; nobody waits for it. */
+function forgetState(store: Store, { directory }: Session): void {
+  store.sessions.options.deriver.engine.request({ kind: 'forget', directory }, () => {});
 }
 
 function refuseUnlessPolicy(session: Session): void {
@@ -227,7 +276,7 @@ function takeAway(store: Store, session: Session, act: () => unknown): unknown {
     });
   if (session.handles > 0) throw busy();
   const { directory } = session;
-  return new Later(session, { kind: 'close' }, () => {
+  return afterDeriver(session, { kind: 'close' }, () => {
     if (session.handles > 0) throw busy();
     store.forgetSession(directory);
     return act();

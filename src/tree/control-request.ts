@@ -19,6 +19,9 @@ const FIELDS = {
   'model.add': { model: 'object', makeDefault: 'flag' },
   'model.rm': { model: 'text' },
   'model.use': { model: 'text' },
+  'kv.inspect': { session: 'text' },
+  'kv.evict': { session: 'text' },
+  'kv.gc': { dryRun: 'flag' },
 } as const satisfies Record<Verb, Readonly<Record<string, Kind>>>;
 
 const IS: Readonly<Record<Kind, (value: unknown) => boolean>> = {

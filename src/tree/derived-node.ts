@@ -9,6 +9,9 @@ import type { Session } from './sessions.ts';
 import { fail, Handle, S_IFREG, Slow, TreeNode, DirectoryHandle, S_IFDIR } from './types.ts';
 import type { Attr, AttrChange, Caller, DirectoryEntry } from './types.ts';
 
+/** Reading one of these has the engine compile it. */
+const PACKS: ReadonlySet<string> = new Set(['pack.json', 'pack.md', 'prompt.json']);
+
 export class VersionNode extends TreeNode {
   // DRV: the name is looked up each time; what was found never changes.
   override readonly entryTtlMs = 0;
@@ -65,7 +68,9 @@ export class VersionNode extends TreeNode {
 
   #openContent(): Handle {
     try {
-      return new ContentHandle(this.content);
+      const handle = new ContentHandle(this.content);
+      if (PACKS.has(this.name)) this.session.packRead();
+      return handle;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       // Its cache was swept since the lookup: ESTALE makes the kernel look the name up again, which rebuilds it.

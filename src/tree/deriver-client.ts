@@ -4,6 +4,7 @@ import type { SyncWork } from '../journal/sync-work.ts';
 import type { CommitNote } from '../journal/types.ts';
 import type { Content } from '../derive/types.ts';
 import type { Revision } from '../session/types.ts';
+import type { EngineClient } from './engine-client.ts';
 import type { ReplyTicket } from './types.ts';
 
 export type DeriverRequest =
@@ -49,6 +50,7 @@ export interface DeriverResults {
 export type Outcome<T> = { readonly value: T; readonly unchanged: boolean } | { readonly error: unknown };
 
 export interface DeriverClient {
+  readonly engine: EngineClient;
   openSession(id: number, directory: string): void;
   committed(id: number, note: CommitNote): void;
   inputChanged(id: number, path: string): void;

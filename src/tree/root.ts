@@ -3,6 +3,7 @@ import { CONTROL_FILE } from '../abi/control.ts';
 import { bytePath, lstatOrFail, syntheticAttr } from './backing.ts';
 import { BytesName, FixedDirectory } from './bytes-node.ts';
 import { ControlChannel } from './control-channel.ts';
+import { ModelDirectory } from './model-dir.ts';
 import type { PathParent } from './ordinary.ts';
 import { HomeDirectory, SharedDirectory } from './places.ts';
 import type { Store } from './store.ts';
@@ -24,7 +25,7 @@ export class RootDirectory extends TreeNode implements PathParent {
   readonly #attr: Attr;
   readonly #status: BytesName = new BytesName();
   readonly #bin: FixedDirectory;
-  readonly #model: FixedDirectory;
+  readonly #model: ModelDirectory;
   readonly #home: HomeDirectory;
   readonly #shared: SharedDirectory;
   readonly #control: ControlChannel;
@@ -42,7 +43,7 @@ export class RootDirectory extends TreeNode implements PathParent {
       now,
       () => new Map([['ctx', () => launcher.node(Buffer.from(options.launcher), owner, now, 0o755)]]),
     );
-    this.#model = new FixedDirectory(owner, now, () => new Map());
+    this.#model = new ModelDirectory(owner, () => store.sessions.options.deriver.engine.models);
     this.#home = new HomeDirectory(store, `${store.root}/home`);
     this.#shared = new SharedDirectory(store, `${store.root}/shared`);
     this.#control = new ControlChannel(store, owner, () => this.statusText());

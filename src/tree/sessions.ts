@@ -2,6 +2,7 @@
 import type { CommitNote, JournalWriter, SessionJournals } from '../journal/types.ts';
 import type { Revision } from '../session/types.ts';
 import type { DeriverClient, DeriverRequest, DeriverResults } from './deriver-client.ts';
+import type { EngineClient, EngineSession } from './engine-client.ts';
 import { fail, Slow } from './types.ts';
 import type { TreeNode } from './types.ts';
 
@@ -95,6 +96,8 @@ export class Session {
   readonly fresh: Map<string, { readonly revision: number; readonly node: TreeNode }> = new Map();
   #journals: SessionJournals | undefined;
   #announced = false;
+  /** Which pack the engine was told of: at most one message for each version. */
+  #told = '';
   lastCommitMs = 0;
 
   constructor(id: number, directory: string, registry: Sessions) {
@@ -141,6 +144,29 @@ export class Session {
     this.revision += 1;
     this.#announce();
     this.options.deriver.inputChanged(this.id, path);
+  }
+
+  get engine(): EngineClient {
+    return this.options.deriver.engine;
+  }
+
+  forEngine(): EngineSession {
+    const revision = this.at();
+    this.#announce();
+    return { session: this.id, directory: this.directory, revision };
+  }
+
+  /** KVT-5: a pack was opened. Told once for each version, at the price of one message. */
+  packRead(): void {
+    const { engine } = this;
+    const mark = `${this.revision} ${engine.mark}`;
+    if (engine.mark === undefined || mark === this.#told) return;
+    this.#told = mark;
+    try {
+      engine.packRead(this.forEngine());
+    } catch {
+      // The pack is open and stays so, whatever hinders the engine.
+    }
   }
 
   /** Work of the deriver: `ready` is the answer; `finish` completes it with the result on the serving thread. */

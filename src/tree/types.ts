@@ -149,7 +149,7 @@ export abstract class TreeNode {
   readlink(): string {
     throw fail('EINVAL', 'not a symbolic link');
   }
-  open(_flags: number, _caller: Caller): Handle {
+  open(_flags: number, _caller: Caller): Handle | Slow<Handle> {
     throw fail('EISDIR', 'is a directory');
   }
   opendir(_caller: Caller): DirectoryHandle | Slow<DirectoryHandle> {

@@ -1,0 +1,391 @@
+// The engine beside the derivers: packs that were read are compiled, and the serving thread's questions about compiled state
+// are answered. Everything here waits; nothing of it is between a reader and a pack.
+import * as fs from 'node:fs';
+import { join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { digestOf } from '../src/abi/digest.ts';
+import { CtxError } from '../src/abi/errors.ts';
+import { ArtifactStore } from '../src/engine/artifact-store.ts';
+import { NO_ENGINE } from '../src/engine/compile-loop.ts';
+import type { CompileRequest } from '../src/engine/compile-loop.ts';
+import { Compiler } from '../src/engine/compiler.ts';
+import { absent, formatManifest, stale } from '../src/engine/manifest.ts';
+import type { Manifest, PackIdentity } from '../src/engine/manifest.ts';
+import { modelId, modelJson } from '../src/engine/models.ts';
+import { openDriver } from '../src/engine/open-driver.ts';
+import type { EngineDriver } from '../src/engine/types.ts';
+import type { SessionDeriver } from '../src/session/types.ts';
+import type { EngineRequest, EngineResults, EngineSession, StateFile } from '../src/tree/engine-client.ts';
+import { knownFailure } from './deriver-messages.ts';
+import type { ToEngine } from './deriver-messages.ts';
+import { ModelShelf } from './model-shelf.ts';
+import { ReadPacks, readPrompt, standingOf } from './read-packs.ts';
+import { settle } from './replies.ts';
+import type { Replies } from './replies.ts';
+
+export interface EngineHostOptions extends Replies {
+  readonly store: string;
+  /** The deriver of an announced session. */
+  readonly deriver: (session: number) => Promise<SessionDeriver>;
+  /** Longest wait of a request: the kernel takes a mount whose requests stand for long as hung. */
+  readonly waitMs: number;
+  readonly limitBytes: number | undefined;
+  readonly log: (line: string) => void;
+}
+
+const SHOW_MS = 50;
+const MOVED = 'history has moved on; the next read of the pack compiles it';
+
+export class EngineHost {
+  readonly #options: EngineHostOptions;
+  readonly #directory: string;
+  readonly #models: ModelShelf;
+  readonly #packs: ReadPacks;
+  #compiler: Compiler | undefined;
+  #opening: Promise<Compiler> | undefined;
+  #driver: EngineDriver | undefined;
+  /** What #driver was opened with. */
+  #configured = '';
+  #fault: string | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  /** Packs to look at, the newest of each session. */
+  readonly #read: Map<string, EngineSession> = new Map();
+  #looking: Promise<void> | undefined;
+  readonly #states: Map<string, Manifest['state']> = new Map();
+  /** Descriptors that the serving thread reads from. */
+  readonly #lent: Set<number> = new Set();
+  #mark = 1;
+  #showTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: EngineHostOptions) {
+    this.#options = options;
+    this.#directory = join(options.store, '.engine');
+    this.#models = new ModelShelf(this.#directory);
+    this.#packs = new ReadPacks(options.deriver);
+    this.#turn = this.#use().catch((error: unknown) => this.#failed(error));
+    this.#showNow();
+  }
+
+  handle(message: ToEngine): void {
+    switch (message.op) {
+      case 'pack-read':
+        return this.#packRead(message.of);
+      case 'let-go':
+        if (this.#lent.delete(message.file)) fs.closeSync(message.file);
+        return;
+      case 'engine':
+        void this.#answer(message);
+    }
+  }
+
+  inputChanged(session: number): void {
+    this.#packs.moved(session);
+  }
+
+  async #answer({ id, request, ticket }: Extract<ToEngine, { op: 'engine' }>): Promise<void> {
+    // A control transaction carries its failure in the reply text; its write has succeeded.
+    const refusable = request.kind === 'state' || request.kind === 'state-now' || request.kind === 'manifest';
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(), this.#options.waitMs);
+    try {
+      const value = await Promise.race([this.#perform(request, controller.signal), late(controller.signal)]);
+      settle(this.#options, id, ticket, undefined, value, refusable);
+    } catch (failure) {
+      const error = knownFailure(failure);
+      if (!(error instanceof CtxError)) this.#options.log((error as Error).stack ?? String(error));
+      settle(this.#options, id, ticket, error, undefined, refusable);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #perform(request: EngineRequest, signal: AbortSignal): Promise<EngineResults[EngineRequest['kind']]> {
+    switch (request.kind) {
+      case 'manifest':
+        return this.#manifest(request.of);
+      case 'state-now':
+        return this.#stateNow(request.of, request.file);
+      case 'state':
+        return this.#state(request.of, request.file, request.wait, signal);
+      case 'inspect':
+        return this.#inspect(request.of);
+      case 'evict':
+        return this.#evict(request.directory);
+      case 'forget':
+        return this.#forget(request.directory);
+      case 'collect':
+        return this.#collect(request.dryRun);
+      case 'models':
+        return this.#inTurn(async () => {
+          const reply = this.#models.change(request.change);
+          if (request.change.op !== 'ls') await this.#use();
+          // The next look at /ctx/model comes after it.
+          this.#showNow();
+          return reply;
+        });
+    }
+  }
+
+  // Packs
+
+  /** KVT-5: the reader has its pack already; the newest of each session is looked at, one after another. */
+  #packRead(of: EngineSession): void {
+    if (this.#driver === undefined) return;
+    this.#read.set(of.directory, of);
+    this.#looking ??= this.#lookAtRead();
+  }
+
+  async #lookAtRead(): Promise<void> {
+    try {
+      for (;;) {
+        // The reader's own requests come first.
+        await sleep(1);
+        const next = this.#read.values().next();
+        if (next.done === true || this.#closed) return;
+        this.#read.delete(next.value.directory);
+        try {
+          (await this.#open()).request(await this.#requestFor(next.value));
+        } catch (error) {
+          // Whoever asks for the state is told; this reader asked for a pack and has it.
+          if (!(error instanceof CtxError)) this.#options.log(`engine: ${(error as Error).stack ?? String(error)}`);
+        }
+      }
+    } finally {
+      this.#looking = undefined;
+    }
+  }
+
+  async #requestFor(of: EngineSession): Promise<CompileRequest> {
+    const pack = await this.#packs.look(of);
+    const standing = await standingOf(of.directory);
+    return { session: this.#key(of.directory), pack: pack.identity, ...standing, read: () => readPrompt(pack, of.directory) };
+  }
+
+  #key(directory: string): string {
+    return relative(this.#options.store, directory);
+  }
+
+  // Files of context/kv
+
+  async #manifest(of: EngineSession): Promise<EngineResults['manifest']> {
+    const manifest = await this.#manifestOf(of);
+    const text = formatManifest(manifest);
+    return { text, sizeBytes: Buffer.byteLength(text), modifiedMs: timeOf(manifest), digest: digestOf(text) };
+  }
+
+  /** Builds no pack, but after a restart the one that was compiled: memos make that cheap. */
+  async #manifestOf(of: EngineSession): Promise<Manifest> {
+    if (this.#driver === undefined) return absent(this.#fault ?? this.#models.broken ?? NO_ENGINE);
+    const compiler = await this.#open();
+    const session = this.#key(of.directory);
+    let pack: PackIdentity | 'moved' | undefined = this.#packs.known(of);
+    if (pack === undefined && compiler.manifest(session).state === 'ready')
+      pack = await this.#packs.look(of).then(
+        ({ identity }) => identity,
+        () => undefined,
+      );
+    if (pack !== 'moved') return compiler.manifest(session, pack);
+    const manifest = compiler.manifest(session);
+    return manifest.state === 'ready' ? stale(manifest, MOVED, manifest.compatibility) : manifest;
+  }
+
+  async #stateNow(of: EngineSession, file: StateFile): Promise<EngineResults['state-now']> {
+    const manifest = await this.#manifestOf(of);
+    const { state, key, bytes, tokens } = manifest;
+    if (state !== 'ready' || key === null) return { sizeBytes: 0, modifiedMs: timeOf(manifest), digest: '' };
+    return { sizeBytes: (file === 'state.bin' ? bytes : (tokens ?? 0) * 4) ?? 0, modifiedMs: timeOf(manifest), digest: key };
+  }
+
+  /** KVT-2, KVT-4 */
+  async #state(of: EngineSession, file: StateFile, wait: boolean, signal: AbortSignal): Promise<EngineResults['state']> {
+    if (this.#driver === undefined) throw noEngine(this.#fault ?? this.#models.broken ?? NO_ENGINE);
+    const compiler = await this.#open();
+    if (!wait && typeof this.#packs.known(of) !== 'object') {
+      this.#packRead(of);
+      throw notYet();
+    }
+    const request = await this.#requestFor(of);
+    if (!wait) {
+      compiler.request(request);
+      if (['queued', 'compiling'].includes(compiler.manifest(request.session, request.pack).state)) throw notYet();
+    }
+    const { artifact, manifest, release } = await compiler.waitReady(request, signal);
+    try {
+      const path = file === 'state.bin' ? artifact.file.path : artifact.file.path.replace(/kv$/, 'tok');
+      const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+      this.#lent.add(descriptor);
+      const sizeBytes = fs.fstatSync(descriptor).size;
+      if (signal.aborted) this.handle({ op: 'let-go', file: descriptor });
+      return { file: descriptor, sizeBytes, modifiedMs: timeOf(manifest), digest: artifact.meta.key };
+    } finally {
+      release();
+    }
+  }
+
+  // Requests of people
+
+  async #inspect(of: EngineSession): Promise<Readonly<Record<string, unknown>>> {
+    const manifest = await this.#manifestOf(of);
+    if (this.#driver === undefined || this.#compiler === undefined) return { ...manifest };
+    const known = this.#packs.known(of);
+    const judged = await this.#compiler.inspect(this.#key(of.directory), typeof known === 'object' ? known : undefined);
+    return { ...manifest, compatibility: judged.compatibility };
+  }
+
+  async #evict(directory: string): Promise<EngineResults['evict']> {
+    const eviction = await (await this.#open()).evict(this.#key(directory));
+    this.#again();
+    // Whose sessions they are is not everybody's business.
+    return { removed: eviction.removed, kept: eviction.kept.map(({ key, sessions }) => ({ key, sessions: sessions.length })) };
+  }
+
+  async #forget(directory: string): Promise<null> {
+    const key = this.#key(directory);
+    this.#states.delete(key);
+    this.#read.delete(directory);
+    if (this.#compiler === undefined && !fs.existsSync(this.#directory)) return null;
+    const compiler = await this.#open();
+    await compiler.evict(key);
+    await compiler.forget(key);
+    return null;
+  }
+
+  async #collect(dryRun: boolean): Promise<EngineResults['collect']> {
+    if (this.#compiler === undefined && !fs.existsSync(this.#directory)) return [];
+    const { store } = await this.#open();
+    return store.gc((session) => fs.existsSync(join(this.#options.store, session, 'messages.jsonl')), dryRun);
+  }
+
+  // The engine
+
+  /** Opened when first needed: a store without models has no trace of an engine. */
+  #open(): Promise<Compiler> {
+    this.#opening ??= (async () => {
+      const { limitBytes } = this.#options;
+      const store = new ArtifactStore(this.#directory, limitBytes === undefined ? {} : { limitBytes });
+      await store.open();
+      return (this.#compiler = new Compiler(store, { onChange: (session, manifest) => this.#changed(session, manifest) }));
+    })().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  /** The default model is the engine. */
+  async #use(): Promise<void> {
+    const model = this.#models.default;
+    const configured = model === undefined ? '' : JSON.stringify(modelJson(model));
+    this.#show();
+    if (configured === this.#configured) return;
+    this.#configured = configured;
+    this.#fault = undefined;
+    const old = this.#driver;
+    this.#driver = model === undefined ? undefined : openDriver(model, { cacheDirectory: join(this.#directory, 'models') });
+    this.#again();
+    try {
+      const driver = this.#driver;
+      if (this.#compiler !== undefined || driver !== undefined)
+        (await this.#open()).setEngine(driver === undefined || model === undefined ? undefined : { driver, model: modelId(model) });
+    } finally {
+      await old?.close();
+    }
+  }
+
+  #failed(error: unknown): void {
+    const known = knownFailure(error);
+    this.#fault = known instanceof CtxError ? known.describe() : String(error);
+    this.#driver = undefined;
+    this.#configured = '';
+    this.#options.log(`engine: ${this.#fault}`);
+    this.#show();
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  #changed(session: string, { state, reason, model }: Manifest): void {
+    const before = this.#states.get(session);
+    if (state === 'queued' || state === 'compiling') this.#states.set(session, state);
+    else this.#states.delete(session);
+    // It did not come to its end: another read of the same pack may.
+    if (state === 'failed' || (state === 'absent' && before !== undefined)) this.#again();
+    if (model !== null && (state === 'ready' || state === 'failed'))
+      this.#models.fared(model, state === 'failed' ? (reason ?? 'failed') : undefined);
+    this.#show();
+  }
+
+  #again(): void {
+    this.#mark += 1;
+    this.#showNow();
+  }
+
+  #show(): void {
+    this.#showTimer ??= setTimeout(() => {
+      this.#showTimer = undefined;
+      this.#showNow();
+    }, SHOW_MS);
+  }
+
+  #showNow(): void {
+    const mark = this.#driver === undefined ? undefined : this.#mark;
+    this.#options.send({ op: 'engine', shown: { mark, status: this.#statusLines(), models: this.#models.shown() } });
+  }
+
+  #statusLines(): readonly string[] {
+    const model = this.#driver === undefined ? undefined : this.#models.default;
+    const error = this.#fault ?? this.#models.broken ?? (model === undefined ? undefined : this.#models.errorOf(modelId(model)));
+    const failure = error === undefined ? [] : [`engine_error=${error.replaceAll('\n', ' ')}`];
+    if (model === undefined) return ['engine=none', ...failure];
+    const { compiling, queued } = this.#compiler?.status() ?? { compiling: null, queued: 0 };
+    return [
+      `engine=${modelId(model)}`,
+      `engine_driver=${model.driver}`,
+      `engine_compiling=${compiling?.split('/').at(-1) ?? ''}`,
+      `engine_queued=${queued}`,
+      ...failure,
+    ];
+  }
+
+  /** What compiles is given up, and compiled again after the next start. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#showTimer);
+    await this.#turn;
+    await this.#compiler?.close();
+    await this.#driver?.close();
+    for (const file of this.#lent) fs.closeSync(file);
+    this.#lent.clear();
+  }
+}
+
+function timeOf({ finished_at: finished, started_at: started, queued_at: queued }: Manifest): number {
+  const at = finished ?? started ?? queued;
+  return at === null ? 0 : Date.parse(at);
+}
+
+function noEngine(what: string): CtxError {
+  return new CtxError('engine.no_state', 'ENODATA', what, { next: 'see context/kv/manifest.json' });
+}
+
+function notYet(): CtxError {
+  return new CtxError('engine.not_ready', 'EAGAIN', 'the state is not compiled yet', {
+    next: 'open it without O_NONBLOCK to wait; context/kv/manifest.json shows the progress',
+  });
+}
+
+function late(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () =>
+      reject(
+        new CtxError('engine.timeout', 'ETIMEDOUT', 'the engine goes on', {
+          next: 'see context/kv/manifest.json for its progress, then try again',
+        }),
+      ),
+    );
+  });
+}

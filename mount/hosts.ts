@@ -1,0 +1,50 @@
+// What answers the serving thread, behind one port: the derivers and the engine.
+import type { CommitRing } from './commit-ring.ts';
+import { DeriverHost } from './deriver-host.ts';
+import type { FromDeriver, ToDeriver, ToEngine } from './deriver-messages.ts';
+import { openDerivers } from './derivers.ts';
+import { EngineHost } from './engine-host.ts';
+
+export interface Hosts {
+  handle(message: ToDeriver | ToEngine): void;
+  /** Writes the order logs of everything that was committed. */
+  drain(): void;
+  close(): Promise<void>;
+}
+
+export interface HostsOptions {
+  readonly store: string;
+  readonly ring: CommitRing;
+  readonly fd: number | undefined;
+  readonly rebuildWaitMs: number;
+  readonly log: (line: string) => void;
+  readonly send: (message: FromDeriver) => void;
+}
+
+export async function openHosts(options: HostsOptions): Promise<Hosts> {
+  const { store, rebuildWaitMs, log } = options;
+  const derivers = await openDerivers(log);
+  const host = new DeriverHost({ ...options, openDeriver: derivers.open });
+  const limit = Number(process.env['CTX_KV_LIMIT_BYTES'] ?? '');
+  const engine = new EngineHost({
+    ...options,
+    store,
+    deriver: (session) => host.deriver(session),
+    waitMs: rebuildWaitMs,
+    limitBytes: Number.isSafeInteger(limit) && limit > 0 ? limit : undefined,
+    log,
+  });
+  return {
+    handle(message) {
+      if (message.op === 'engine' || message.op === 'pack-read' || message.op === 'let-go') return engine.handle(message);
+      if (message.op === 'input') engine.inputChanged(message.session);
+      host.handle(message);
+    },
+    drain: () => host.drain(),
+    async close() {
+      await engine.close();
+      await host.close();
+      await derivers.close();
+    },
+  };
+}
