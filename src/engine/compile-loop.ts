@@ -7,7 +7,9 @@ import { CompileQueue } from './compile-queue.ts';
 import type { Job } from './compile-queue.ts';
 import { compilePrompt } from './compile-run.ts';
 import type { RunResult } from './compile-run.ts';
+import { orAborted, Running } from './compile-running.ts';
 import { readyManifest } from './compile-result.ts';
+import { compare, fingerprintHere } from './fingerprint.ts';
 import { absent, compiling, failed, progressed, queued, stale } from './manifest.ts';
 import type { EngineName, Manifest, PackIdentity } from './manifest.ts';
 import type { EngineDriver, Fingerprint, Prompt } from './types.ts';
@@ -44,18 +46,6 @@ export interface Engine {
   readonly generation: number;
 }
 
-interface Running {
-  readonly job: Job<CompileRequest>;
-  readonly controller: AbortController;
-  pack: PackIdentity;
-  /** Tokens that were there when evaluation began; undefined before it. */
-  restored: number | undefined;
-  done: number;
-  total: number;
-}
-
-/** Evaluated tokens that a newer pack may cost. */
-const LITTLE_TOKENS = 1024;
 export const NO_ENGINE = 'no engine is configured; ctx model add names a model';
 
 export class CompileLoop {
@@ -81,11 +71,6 @@ export class CompileLoop {
 
   get engine(): Engine | undefined {
     return this.#engine;
-  }
-
-  /** What the engine last said of itself. */
-  get fingerprint(): Fingerprint | undefined {
-    return this.#fingerprint;
   }
 
   get compiling(): string | null {
@@ -199,11 +184,9 @@ export class CompileLoop {
     this.#options.publish(entry, queued(engine.name, pack, sinceMs, reason), false);
   }
 
-  /** A compile that lost its pack ends where little is lost, or all of it (a new epoch shares only its beginning), but only once. */
+  /** Only once in a row: a session whose pack never rests is compiled too. */
   #giveWay(running: Running, entry: Entry, newer: PackIdentity): void {
-    const evaluated = running.done - (running.restored ?? running.done);
-    const nearlyDone = running.restored !== undefined && running.total - running.done < LITTLE_TOKENS / 2;
-    if (entry.gaveWay || nearlyDone || (evaluated > LITTLE_TOKENS && newer.epoch === running.pack.epoch)) return;
+    if (entry.gaveWay || !running.losesLittle(newer)) return;
     entry.gaveWay = true;
     running.controller.abort();
   }
@@ -213,9 +196,16 @@ export class CompileLoop {
     if (this.compiling === entry.session) return;
     const last = entry.manifest.state === 'queued' ? (this.#options.kept(entry) ?? absent(reason)) : entry.manifest;
     const same = pack === undefined || last.pack?.digest === pack.digest;
-    const next = last.state === 'absent' ? absent(reason) : same || last.state !== 'ready' ? last : stale(last, reason, last.compatibility);
+    const next =
+      last.state === 'absent' ? absent(reason) : same || last.state !== 'ready' ? last : stale(last, reason, this.judge(last, pack));
     if (next !== entry.manifest) this.#options.publish(entry, next, false);
     entry.settle(Infinity, new CtxError('engine.no_state', 'ENODATA', reason, { where: entry.session }));
+  }
+
+  /** What a manifest says of the model and the pack as they are now. */
+  judge({ fingerprint }: Manifest, pack: PackIdentity | undefined): Manifest['compatibility'] {
+    if (fingerprint === null) return null;
+    return compare(fingerprint, fingerprintHere(fingerprint, { model: this.#fingerprint, packDigest: pack?.digest }));
   }
 
   #pump(): void {
@@ -231,20 +221,17 @@ export class CompileLoop {
   /** Never rejects. */
   async #run(job: Job<CompileRequest>, engine: Engine): Promise<void> {
     const entry = this.#entries.of(job.session);
-    const controller = new AbortController();
-    const { signal } = controller;
-    const running: Running = { job, controller, pack: job.request.pack, restored: undefined, done: 0, total: 0 };
+    const running = new Running(job);
+    const { signal } = running.controller;
     this.#running = running;
     try {
       // The request returns first: what `read` does is no part of the read of a pack that asked.
       await setImmediate();
       this.#options.publish(entry, compiling(entry.manifest, Date.now()), false);
-      const { prompt, pack } = await job.request.read(signal);
-      signal.throwIfAborted();
+      const { prompt, pack } = await orAborted(job.request.read(signal), signal);
       running.pack = pack;
       const onProgress = (done: number, total: number): void => {
-        running.restored ??= done;
-        Object.assign(running, { done, total });
+        running.progress(done, total);
         this.#options.publish(entry, progressed(entry.manifest, done, total), false);
       };
       const result = await compilePrompt(engine.driver, this.#store, {

@@ -9,7 +9,7 @@ import { Entries } from './compile-entries.ts';
 import type { Entry, Outcome } from './compile-entries.ts';
 import { CompileLoop, NO_ENGINE } from './compile-loop.ts';
 import type { CompileRequest } from './compile-loop.ts';
-import { binaryDigest, compare, fingerprintHere } from './fingerprint.ts';
+import { binaryDigest } from './fingerprint.ts';
 import { absent, stale } from './manifest.ts';
 import type { Manifest, PackIdentity } from './manifest.ts';
 import { ManifestFiles } from './manifest-files.ts';
@@ -78,7 +78,7 @@ export class Compiler {
     if (engine === undefined) return absent(NO_ENGINE);
     const { manifest } = this.#entries.of(session);
     if (manifest.state !== 'ready') return manifest;
-    const judged = this.#judge(manifest, pack);
+    const judged = this.#loop.judge(manifest, pack);
     if (manifest.model !== engine.name.model)
       return stale(manifest, `it was compiled for ${manifest.model}; the engine is ${engine.name.model} now`, judged);
     if (!this.#hasState(manifest)) return absent(EVICTED);
@@ -90,7 +90,7 @@ export class Compiler {
   async inspect(session: string, pack?: PackIdentity): Promise<Manifest> {
     await this.#loop.describe();
     const manifest = this.manifest(session, pack);
-    return manifest.fingerprint === null ? manifest : { ...manifest, compatibility: this.#judge(manifest, pack) };
+    return manifest.fingerprint === null ? manifest : { ...manifest, compatibility: this.#loop.judge(manifest, pack) };
   }
 
   /**
@@ -144,11 +144,6 @@ export class Compiler {
     entry.manifest = manifest;
     if (lasting) this.#files.write(entry.session, manifest);
     this.#onChange?.(entry.session, manifest);
-  }
-
-  #judge({ fingerprint }: Manifest, pack: PackIdentity | undefined): Manifest['compatibility'] {
-    if (fingerprint === null) return null;
-    return compare(fingerprint, fingerprintHere(fingerprint, { model: this.#loop.fingerprint, packDigest: pack?.digest }));
   }
 
   /** What is there already, though nothing was asked of the engine; else why nothing will be. */
