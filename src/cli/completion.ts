@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 
 import { ROLES } from '../abi/records.ts';
+import { KV_TYPES } from '../engine/models.ts';
 import { usageError } from './errors.ts';
 import { TARGETS } from './export.ts';
 import { FORMAT_NAMES } from './import.ts';
@@ -13,6 +14,8 @@ interface VerbShape {
   readonly options: readonly { readonly long: string; readonly about: string }[];
   /** Verbs whose first argument is a session complete to references. */
   readonly takesSession: boolean;
+  /** Words that a verb with verbs of its own goes on with. */
+  readonly words: readonly string[];
 }
 
 /** Words that may follow an option, where there are few. */
@@ -20,7 +23,8 @@ const VALUES: Readonly<Record<string, readonly string[]>> = {
   '--from': FORMAT_NAMES.split(', '),
   '--to': TARGETS,
   '--role': ROLES,
-  '--driver': ['kernel', 'fuse-native'],
+  '--driver': ['kernel', 'fuse-native', 'llama', 'llama-server', 'openai'],
+  '--kv': KV_TYPES,
 };
 
 const SHELLS: Readonly<Record<string, (verbs: readonly VerbShape[]) => string>> = { bash, zsh, fish };
@@ -46,9 +50,14 @@ function shapes(program: Command): readonly VerbShape[] {
     name: command.name(),
     about: command.description(),
     options: [
-      ...command.options.map((option) => ({ long: option.long ?? option.flags, about: option.description })),
+      ...new Map(
+        [command, ...command.commands]
+          .flatMap(({ options }) => options)
+          .map((option) => [option.long ?? option.flags, { long: option.long ?? option.flags, about: option.description }]),
+      ).values(),
       { long: '--help', about: 'show help' },
     ],
+    words: command.commands.map((inner) => inner.name()),
     takesSession: ['session', 'from'].includes(command.registeredArguments[0]?.name() ?? ''),
   }));
 }
@@ -62,6 +71,11 @@ function bash(verbs: readonly VerbShape[]): string {
   const values = Object.entries(VALUES).map(
     ([long, words]) => `    ${long}) COMPREPLY=($(compgen -W '${words.join(' ')}' -- "$word")); return ;;`,
   );
+  const inner = verbs
+    .filter(({ words }) => words.length > 0)
+    .map(
+      ({ name, words }) => `    ${name}) [ "$COMP_CWORD" -eq 2 ] && COMPREPLY=($(compgen -W '${words.join(' ')}' -- "$word")) && return ;;`,
+    );
   return `_ctx() {
   local word="\${COMP_WORDS[COMP_CWORD]}" verb="\${COMP_WORDS[1]}" options=
   COMPREPLY=()
@@ -71,6 +85,7 @@ function bash(verbs: readonly VerbShape[]): string {
   fi
   case "\${COMP_WORDS[COMP_CWORD-1]}" in
     completion) COMPREPLY=($(compgen -W '${Object.keys(SHELLS).join(' ')}' -- "$word")); return ;;
+${inner.join('\n')}
 ${values.join('\n')}
   esac
   case "$verb" in
@@ -87,12 +102,18 @@ ${cases.join('\n')}
 complete -o filenames -F _ctx ctx`;
 }
 
+/** What zsh offers as the first argument. */
+function first({ takesSession, words }: VerbShape): string {
+  if (words.length > 0) return `'1:verb:(${words.join(' ')})' `;
+  return takesSession ? "'1:session:_ctx_sessions' " : '';
+}
+
 function zsh(verbs: readonly VerbShape[]): string {
   const quote = (text: string): string => text.replaceAll("'", "'\\''").replaceAll('[', '(').replaceAll(']', ')').replaceAll(':', ' -');
   const names = verbs.map((verb) => `    '${verb.name}:${quote(verb.about)}'`);
   const cases = verbs.map(
     (verb) =>
-      `    ${verb.name}) _arguments ${verb.options.map(({ long, about }) => `'${long}[${quote(about)}]'`).join(' ')} ${verb.takesSession ? "'1:session:_ctx_sessions' " : ''}'*:file:_files' ;;`,
+      `    ${verb.name}) _arguments ${verb.options.map(({ long, about }) => `'${long}[${quote(about)}]'`).join(' ')} ${first(verb)}'*:file:_files' ;;`,
   );
   return `#compdef ctx
 _ctx_sessions() { compadd -- \${(f)"$(ctx ls --names 2>/dev/null)"}; _files }
@@ -117,6 +138,7 @@ function fish(verbs: readonly VerbShape[]): string {
     lines.push(`complete -c ctx -n __fish_use_subcommand -a ${verb.name} -d '${quote(verb.about)}'`);
     const inside = `-n '__fish_seen_subcommand_from ${verb.name}'`;
     for (const { long, about } of verb.options) lines.push(`complete -c ctx ${inside} -l ${long.replace(/^--/, '')} -d '${quote(about)}'`);
+    if (verb.words.length > 0) lines.push(`complete -c ctx ${inside} -a '${verb.words.join(' ')}'`);
     if (verb.takesSession) lines.push(`complete -c ctx ${inside} -a '(ctx ls --names 2>/dev/null)'`);
   }
   return lines.join('\n');

@@ -19,7 +19,7 @@ export async function run(args: readonly string[]): Promise<void> {
     },
   };
   const program = createProgram(shell, packageVersion());
-  for (const command of [program, ...program.commands]) settings(command);
+  settings(program);
   try {
     if (args.length === 0) {
       program.outputHelp();
@@ -41,6 +41,7 @@ export async function run(args: readonly string[]): Promise<void> {
 // Commander prints its own message and then throws: its exit code 1 for wrong usage becomes ours.
 function settings(command: Command): void {
   command.exitOverride().configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'ctx: cli.usage: ')) });
+  for (const inner of command.commands) settings(inner);
 }
 
 function packageVersion(): string {

@@ -1,16 +1,12 @@
 // ctx pack: where the budget goes, drawn from context/pack.json.
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 
 import { ask } from './control-client.ts';
-import { CtxError } from '../abi/errors.ts';
 import { requireSession } from './mounted.ts';
 import { drawPack, type PackRecord } from './pack-picture.ts';
+import { rebuilt } from './rebuilt.ts';
 import { examples, type Shell } from './shell.ts';
-
-const REBUILD_LIMIT_MS = 15 * 60_000;
 
 interface Options {
   readonly at?: string;
@@ -49,24 +45,4 @@ export function registerPack(program: Command, shell: Shell): void {
       if (options.json === true) terminal.json(record);
       else for (const line of drawPack(record, terminal, options.items === true)) terminal.line(line);
     });
-}
-
-/** Reads a derived file; while a long rebuild answers ETIMEDOUT, waits on with progress. */
-async function rebuilt(shell: Shell, path: string): Promise<string> {
-  const progress = shell.terminal.progress();
-  const startedMs = Date.now();
-  for (;;) {
-    try {
-      return await readFile(path, 'utf8');
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== 'ETIMEDOUT' && code !== 'EAGAIN') throw error;
-      if (Date.now() - startedMs > REBUILD_LIMIT_MS)
-        throw new CtxError('pack.slow', 'ETIMEDOUT', 'is still being built', { where: path, next: 'watch: ctx status', cause: error });
-      progress.update(`building ${path} … ${Math.round((Date.now() - startedMs) / 1000)} s`);
-      await sleep(100);
-    } finally {
-      progress.done();
-    }
-  }
 }

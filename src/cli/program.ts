@@ -6,6 +6,7 @@ import { registerArchive } from './archive.ts';
 import { registerCat } from './cat.ts';
 import { registerCompletion } from './completion.ts';
 import { registerDoctor } from './doctor.ts';
+import { registerEngine } from './engine.ts';
 import { registerExplain } from './explain.ts';
 import { registerExport } from './export.ts';
 import { registerFollow } from './follow.ts';
@@ -14,10 +15,13 @@ import { registerFsck } from './fsck.ts';
 import { registerGc } from './gc.ts';
 import { registerImport } from './import.ts';
 import { registerLs } from './ls.ts';
+import { registerModel } from './model.ts';
 import { registerMount } from './mount.ts';
 import { registerNew } from './new.ts';
 import { registerPack } from './pack.ts';
+import { registerResume } from './resume.ts';
 import { registerRm } from './rm.ts';
+import { registerRun } from './run.ts';
 import { registerSearch } from './search.ts';
 import { examples, type RegisterVerb, type Shell } from './shell.ts';
 import { registerStatus } from './status.ts';
@@ -34,6 +38,10 @@ const VERBS: readonly RegisterVerb[] = [
   registerPack,
   registerExplain,
   registerSearch,
+  registerRun,
+  registerResume,
+  registerModel,
+  registerEngine,
   registerImport,
   registerFollow,
   registerExport,

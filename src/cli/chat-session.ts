@@ -1,0 +1,196 @@
+// One session as something to talk with: its prompt as the mount packs it, its journals, and a driver that stays alive, so that
+// in a chat only new tokens are evaluated. Lines are whole, the user's before the answer begins, the assistant's after it.
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { CtxError } from '../abi/errors.ts';
+import type { ChatMessage, EngineDriver, GenerateOutcome, ModelConfig, ModelDescription, Prompt } from '../engine/types.ts';
+import { modelId } from '../engine/models.ts';
+import { takeCompiledState, type CompiledState } from './compiled-state.ts';
+import type { ChatOutput } from './chat-output.ts';
+import { rebuilt } from './rebuilt.ts';
+import { JournalAppender } from './session-target.ts';
+import type { Shell } from './shell.ts';
+
+const SETTLE_TRIES = 20;
+
+export interface ChatLimits {
+  readonly maxTokens: number;
+  readonly temperature: number;
+  readonly seed?: number;
+}
+
+export interface SentPrompt extends Prompt {
+  readonly digest: string;
+  /** Messages that the pack has seen. */
+  readonly lines: number;
+  /** Bytes of messages.jsonl that it speaks of. */
+  readonly end: number;
+}
+
+export class ChatSession {
+  readonly directory: string;
+  readonly #shell: Shell;
+  readonly #model: ModelConfig;
+  readonly #driver: EngineDriver;
+  readonly #journals: JournalAppender;
+  readonly #limits: ChatLimits;
+  #described: ModelDescription | undefined;
+  #answered = false;
+
+  private constructor(
+    shell: Shell,
+    directory: string,
+    model: ModelConfig,
+    driver: EngineDriver,
+    journals: JournalAppender,
+    limits: ChatLimits,
+  ) {
+    this.#shell = shell;
+    this.directory = directory;
+    this.#model = model;
+    this.#driver = driver;
+    this.#journals = journals;
+    this.#limits = limits;
+  }
+
+  static async open(shell: Shell, directory: string, model: ModelConfig, driver: EngineDriver, limits: ChatLimits): Promise<ChatSession> {
+    return new ChatSession(shell, directory, model, driver, await JournalAppender.open(directory), limits);
+  }
+
+  /** Appends the user's line and answers it. */
+  async say(text: string, output: ChatOutput, signal: AbortSignal): Promise<GenerateOutcome> {
+    await this.#describe();
+    const state = await this.#state();
+    try {
+      await this.#append({ role: 'user', content: text });
+      return await this.#answer(state, output, signal);
+    } finally {
+      await state.end();
+    }
+  }
+
+  /** Answers what is there. `arrange` may put the messages in another order. */
+  async answer(
+    output: ChatOutput,
+    signal: AbortSignal,
+    arrange?: (messages: readonly ChatMessage[]) => readonly ChatMessage[],
+  ): Promise<GenerateOutcome> {
+    await this.#describe();
+    const state = await this.#state();
+    try {
+      return await this.#answer(state, output, signal, arrange);
+    } finally {
+      await state.end();
+    }
+  }
+
+  /** The newest prompt that was sent; what came to the journal after `end` is not in it. */
+  sent: SentPrompt | undefined;
+  /** The newest line that was appended for the assistant. */
+  answerLine: string | undefined;
+
+  async close(): Promise<void> {
+    await this.#driver.close();
+    await this.#journals.close();
+  }
+
+  // Before anything is appended: an engine that cannot start, or a server that is not there, leaves no question behind.
+  async #describe(): Promise<ModelDescription> {
+    return (this.#described ??= await this.#driver.describe());
+  }
+
+  async #state(): Promise<CompiledState> {
+    const none: CompiledState = { base: undefined, reason: undefined, end: () => Promise.resolve() };
+    if (this.#model.driver !== 'llama') return none;
+    // Asking for the prompt has it compiled; waiting for that costs what evaluating it here would, and is kept.
+    if (!this.#answered) await rebuilt(this.#shell, join(this.directory, 'context/prompt.json'));
+    const state = await takeCompiledState(this.#shell, this.directory, await this.#describe(), !this.#answered);
+    if (state.base === undefined && state.reason !== undefined && !this.#answered)
+      this.#shell.terminal.note(`ctx: no compiled state: ${state.reason}`);
+    return state;
+  }
+
+  async #answer(
+    state: CompiledState,
+    output: ChatOutput,
+    signal: AbortSignal,
+    arrange: (messages: readonly ChatMessage[]) => readonly ChatMessage[] = (messages) => messages,
+  ): Promise<GenerateOutcome> {
+    const sent = await this.prompt();
+    const { id } = await this.#describe();
+    this.sent = sent;
+    // Which pack this call sends (pack.md: `ctx pack --at DIGEST` shows it again).
+    await this.#appendEvent({ type: 'context.pack', digest: sent.digest, messages: sent.lines, model: modelId(this.#model) });
+    const prompt: Prompt = { messages: arrange(sent.messages), tools: sent.tools };
+    const run = this.#driver.generate({ prompt, ...this.#limits, signal, ...(state.base === undefined ? {} : { base: state.base }) });
+    let text = '';
+    let outcome: GenerateOutcome;
+    try {
+      for (let step = await run.next(); ; step = await run.next()) {
+        if (step.done === true) {
+          outcome = step.value;
+          break;
+        }
+        if (step.value.kind === 'text') text += step.value.text;
+        output.event(step.value);
+      }
+    } catch (error) {
+      // What the reader saw is history; the failure is told beside it.
+      if (text !== '') await this.#appendAnswer({ role: 'assistant', content: text, model: modelId(this.#model), stop: 'error' });
+      throw error;
+    } finally {
+      this.#answered = true;
+    }
+    const { toolCalls, stop } = outcome;
+    if (stop !== 'aborted' || text !== '') {
+      await this.#appendAnswer({
+        role: 'assistant',
+        content: outcome.text,
+        ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls.map(recorded) }),
+        model: modelId(this.#model),
+        ...(stop === 'end' || stop === 'tool_calls' ? {} : { stop }),
+      });
+    }
+    output.done(outcome, id);
+    return outcome;
+  }
+
+  /** prompt.json and pack.json of one version of the pack, with the journal at rest around them. */
+  async prompt(): Promise<SentPrompt> {
+    const file = (name: string): string => join(this.directory, name);
+    const record = async (): Promise<{ prefix_digest: string; messages: number }> =>
+      JSON.parse(await rebuilt(this.#shell, file('context/pack.json'))) as { prefix_digest: string; messages: number };
+    for (let tries = 0; tries < SETTLE_TRIES; tries += 1) {
+      const { size: end } = await stat(file('messages.jsonl'));
+      const before = await record();
+      const messages = JSON.parse(await rebuilt(this.#shell, file('context/prompt.json'))) as readonly ChatMessage[];
+      const tools = JSON.parse(await readFile(file('context/tools.json'), 'utf8')) as readonly unknown[];
+      const after = await record();
+      const { size } = await stat(file('messages.jsonl'));
+      if (before.prefix_digest === after.prefix_digest && size === end)
+        return { messages, tools, digest: after.prefix_digest, lines: after.messages, end };
+    }
+    throw new CtxError('run.unsettled', 'EAGAIN', 'changes faster than its pack can be read', {
+      where: this.directory,
+      next: 'stop what writes to it, then run this again',
+    });
+  }
+
+  async #appendAnswer(line: Readonly<Record<string, unknown>>): Promise<void> {
+    this.answerLine = JSON.stringify(line);
+    await this.#append(line);
+  }
+
+  #append(line: Readonly<Record<string, unknown>>): Promise<void> {
+    return this.#journals.append({ file: 'messages', bytes: Buffer.from(`${JSON.stringify(line)}\n`) });
+  }
+
+  #appendEvent(event: Readonly<Record<string, unknown>>): Promise<void> {
+    return this.#journals.append({ file: 'events', bytes: Buffer.from(`${JSON.stringify(event)}\n`) });
+  }
+}
+
+function recorded(call: GenerateOutcome['toolCalls'][number]): Readonly<Record<string, unknown>> {
+  return { id: call.id, type: 'function', function: { name: call.name, arguments: call.arguments } };
+}

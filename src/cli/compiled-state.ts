@@ -1,0 +1,107 @@
+// What is compiled of a session, as a client of the mount gets it: kv/manifest.json, kv/tokens.bin, kv/state.bin.
+import { constants } from 'node:fs';
+import { copyFile, mkdtemp, open, readFile, rm, statfs } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { binaryDigest, compare, type FieldDifference } from '../engine/fingerprint.ts';
+import type { Manifest } from '../engine/manifest.ts';
+import { tokensOf } from '../engine/prefix.ts';
+import type { ArtifactFile, ModelDescription } from '../engine/types.ts';
+import type { Shell } from './shell.ts';
+
+const POLL_MS = 50;
+/** A pack that moved on is queued within moments, where it is queued at all (a session that is not active is not). */
+const STALE_MS = 2_000;
+
+export interface CompiledState {
+  /** Undefined: there is none that fits, and `reason` says why. */
+  readonly base: ArtifactFile | undefined;
+  readonly reason: string | undefined;
+  /** Removes what was copied. */
+  readonly end: () => Promise<void>;
+}
+
+/**
+ * The state of the pack as it is now; waits while it is being compiled, unless told not to. state.bin always speaks of the
+ * newest pack, and the next line makes a newer one: so its bytes are copied first (about a second a gigabyte), and the
+ * driver verifies the copy against the manifest's digest before anything loads it.
+ */
+export async function takeCompiledState(shell: Shell, session: string, model: ModelDescription, wait: boolean): Promise<CompiledState> {
+  const manifest = wait ? await settled(shell, session) : await readManifest(session);
+  const nothing = (reason: string | undefined): CompiledState => ({ base: undefined, reason, end: () => Promise.resolve() });
+  if (manifest?.state !== 'ready')
+    return nothing(manifest === undefined ? undefined : `${manifest.state}: ${manifest.reason ?? 'no state'}`);
+  const { fingerprint, bytes, digest } = manifest;
+  if (fingerprint === null || bytes === null || digest === null) return nothing('the state stays in the server');
+  if (binaryDigest(fingerprint) !== binaryDigest(model.fingerprint)) {
+    const { binary, rebuild } = compare(fingerprint, { ...fingerprint, ...model.fingerprint });
+    return nothing(`compiled for another model: ${differences([...rebuild.fields, ...binary.fields])}`);
+  }
+  const { bavail, bsize } = await statfs(tmpdir());
+  if (bavail * bsize < bytes) return nothing(`${bytes} bytes of state do not fit in ${tmpdir()}`);
+  return copyState(session, bytes, digest, nothing);
+}
+
+async function copyState(
+  session: string,
+  bytes: number,
+  digest: string,
+  nothing: (reason: string) => CompiledState,
+): Promise<CompiledState> {
+  const directory = await mkdtemp(join(tmpdir(), 'ctx-run-'));
+  const end = (): Promise<void> => rm(directory, { recursive: true, force: true });
+  try {
+    const tokens = tokensOf(await readNow(join(session, 'context/kv/tokens.bin')));
+    const path = join(directory, 'state');
+    await copyFile(join(session, 'context/kv/state.bin'), path);
+    if (tokens !== undefined) return { base: { path, bytes, digest, tokens }, reason: undefined, end };
+    await end();
+    return nothing('tokens.bin is no list of token ids');
+  } catch (error) {
+    await end();
+    return nothing(`the state cannot be read: ${(error as Error).message}`);
+  }
+}
+
+/** Never waits: EAGAIN where the state of the newest pack is not there. */
+async function readNow(path: string): Promise<Buffer> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    return await file.readFile();
+  } finally {
+    await file.close();
+  }
+}
+
+async function settled(shell: Shell, session: string): Promise<Manifest | undefined> {
+  const progress = shell.terminal.progress();
+  let staleMs = 0;
+  try {
+    for (;;) {
+      const manifest = await readManifest(session);
+      const state = manifest?.state;
+      if (state === 'stale') staleMs += POLL_MS;
+      if ((state !== 'queued' && state !== 'compiling' && state !== 'stale') || staleMs > STALE_MS) return manifest;
+      const { done, total } = manifest?.progress ?? { done: 0, total: 0 };
+      progress.update(total === 0 ? `${state} …` : `compiling ${done} of ${total} tokens …`);
+      await sleep(POLL_MS);
+    }
+  } finally {
+    progress.done();
+  }
+}
+
+/** Undefined where the mount shows none. */
+export async function readManifest(session: string): Promise<Manifest | undefined> {
+  const text = await readFile(join(session, 'context/kv/manifest.json'), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  return text === undefined ? undefined : (JSON.parse(text) as Manifest);
+}
+
+function differences(fields: readonly FieldDifference[]): string {
+  return fields.map(({ field, wanted, here }) => `${field} is ${String(here)}, not ${String(wanted)}`).join('; ');
+}
