@@ -5,20 +5,14 @@ import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { digestOf } from '../src/abi/digest.ts';
 import { CtxError } from '../src/abi/errors.ts';
-import { ArtifactStore } from '../src/engine/artifact-store.ts';
-import { NO_ENGINE } from '../src/engine/compile-loop.ts';
 import type { CompileRequest } from '../src/engine/compile-loop.ts';
-import { Compiler } from '../src/engine/compiler.ts';
 import { absent, formatManifest, stale } from '../src/engine/manifest.ts';
 import type { Manifest, PackIdentity } from '../src/engine/manifest.ts';
-import { modelId, modelJson } from '../src/engine/models.ts';
-import { openDriver } from '../src/engine/open-driver.ts';
-import type { EngineDriver } from '../src/engine/types.ts';
 import type { SessionDeriver } from '../src/session/types.ts';
 import type { EngineRequest, EngineResults, EngineSession, StateFile } from '../src/tree/engine-client.ts';
+import { ChosenEngine } from './chosen-engine.ts';
 import { knownFailure } from './deriver-messages.ts';
 import type { ToEngine } from './deriver-messages.ts';
-import { ModelShelf } from './model-shelf.ts';
 import { ReadPacks, readPrompt, standingOf } from './read-packs.ts';
 import { settle } from './replies.ts';
 import type { Replies } from './replies.ts';
@@ -33,38 +27,23 @@ export interface EngineHostOptions extends Replies {
   readonly log: (line: string) => void;
 }
 
-const SHOW_MS = 50;
 const MOVED = 'history has moved on; the next read of the pack compiles it';
 
 export class EngineHost {
   readonly #options: EngineHostOptions;
-  readonly #directory: string;
-  readonly #models: ModelShelf;
+  readonly #engine: ChosenEngine;
   readonly #packs: ReadPacks;
-  #compiler: Compiler | undefined;
-  #opening: Promise<Compiler> | undefined;
-  #driver: EngineDriver | undefined;
-  /** What #driver was opened with. */
-  #configured = '';
-  #fault: string | undefined;
-  #turn: Promise<unknown> = Promise.resolve();
   /** Packs to look at, the newest of each session. */
   readonly #read: Map<string, EngineSession> = new Map();
-  #looking: Promise<void> | undefined;
-  readonly #states: Map<string, Manifest['state']> = new Map();
+  #looking = false;
   /** Descriptors that the serving thread reads from. */
   readonly #lent: Set<number> = new Set();
-  #mark = 1;
-  #showTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(options: EngineHostOptions) {
     this.#options = options;
-    this.#directory = join(options.store, '.engine');
-    this.#models = new ModelShelf(this.#directory);
+    this.#engine = new ChosenEngine(options);
     this.#packs = new ReadPacks(options.deriver);
-    this.#turn = this.#use().catch((error: unknown) => this.#failed(error));
-    this.#showNow();
   }
 
   handle(message: ToEngine): void {
@@ -117,13 +96,7 @@ export class EngineHost {
       case 'collect':
         return this.#collect(request.dryRun);
       case 'models':
-        return this.#inTurn(async () => {
-          const reply = this.#models.change(request.change);
-          if (request.change.op !== 'ls') await this.#use();
-          // The next look at /ctx/model comes after it.
-          this.#showNow();
-          return reply;
-        });
+        return this.#engine.change(request.change);
     }
   }
 
@@ -131,12 +104,14 @@ export class EngineHost {
 
   /** KVT-5: the reader has its pack already; the newest of each session is looked at, one after another. */
   #packRead(of: EngineSession): void {
-    if (this.#driver === undefined) return;
+    if (this.#engine.lacking !== undefined) return;
     this.#read.set(of.directory, of);
-    this.#looking ??= this.#lookAtRead();
+    if (!this.#looking) void this.#lookAtRead();
   }
 
+  /** Never rejects. */
   async #lookAtRead(): Promise<void> {
+    this.#looking = true;
     try {
       for (;;) {
         // The reader's own requests come first.
@@ -145,14 +120,14 @@ export class EngineHost {
         if (next.done === true || this.#closed) return;
         this.#read.delete(next.value.directory);
         try {
-          (await this.#open()).request(await this.#requestFor(next.value));
+          (await this.#engine.compiler()).request(await this.#requestFor(next.value));
         } catch (error) {
           // Whoever asks for the state is told; this reader asked for a pack and has it.
           if (!(error instanceof CtxError)) this.#options.log(`engine: ${(error as Error).stack ?? String(error)}`);
         }
       }
     } finally {
-      this.#looking = undefined;
+      this.#looking = false;
     }
   }
 
@@ -176,8 +151,9 @@ export class EngineHost {
 
   /** Builds no pack, but after a restart the one that was compiled: memos make that cheap. */
   async #manifestOf(of: EngineSession): Promise<Manifest> {
-    if (this.#driver === undefined) return absent(this.#fault ?? this.#models.broken ?? NO_ENGINE);
-    const compiler = await this.#open();
+    const { lacking } = this.#engine;
+    if (lacking !== undefined) return absent(lacking);
+    const compiler = await this.#engine.compiler();
     const session = this.#key(of.directory);
     let pack: PackIdentity | 'moved' | undefined = this.#packs.known(of);
     if (pack === undefined && compiler.manifest(session).state === 'ready')
@@ -199,8 +175,9 @@ export class EngineHost {
 
   /** KVT-2, KVT-4 */
   async #state(of: EngineSession, file: StateFile, wait: boolean, signal: AbortSignal): Promise<EngineResults['state']> {
-    if (this.#driver === undefined) throw noEngine(this.#fault ?? this.#models.broken ?? NO_ENGINE);
-    const compiler = await this.#open();
+    const { lacking } = this.#engine;
+    if (lacking !== undefined) throw noEngine(lacking);
+    const compiler = await this.#engine.compiler();
     if (!wait && typeof this.#packs.known(of) !== 'object') {
       this.#packRead(of);
       throw notYet();
@@ -227,137 +204,39 @@ export class EngineHost {
 
   async #inspect(of: EngineSession): Promise<Readonly<Record<string, unknown>>> {
     const manifest = await this.#manifestOf(of);
-    if (this.#driver === undefined || this.#compiler === undefined) return { ...manifest };
+    if (this.#engine.lacking !== undefined) return { ...manifest };
     const known = this.#packs.known(of);
-    const judged = await this.#compiler.inspect(this.#key(of.directory), typeof known === 'object' ? known : undefined);
+    const judged = await (await this.#engine.compiler()).inspect(this.#key(of.directory), typeof known === 'object' ? known : undefined);
     return { ...manifest, compatibility: judged.compatibility };
   }
 
   async #evict(directory: string): Promise<EngineResults['evict']> {
-    const eviction = await (await this.#open()).evict(this.#key(directory));
-    this.#again();
+    const eviction = await (await this.#engine.compiler()).evict(this.#key(directory));
+    this.#engine.again();
     // Whose sessions they are is not everybody's business.
     return { removed: eviction.removed, kept: eviction.kept.map(({ key, sessions }) => ({ key, sessions: sessions.length })) };
   }
 
   async #forget(directory: string): Promise<null> {
     const key = this.#key(directory);
-    this.#states.delete(key);
     this.#read.delete(directory);
-    if (this.#compiler === undefined && !fs.existsSync(this.#directory)) return null;
-    const compiler = await this.#open();
+    if (!this.#engine.used) return null;
+    const compiler = await this.#engine.compiler();
     await compiler.evict(key);
     await compiler.forget(key);
     return null;
   }
 
   async #collect(dryRun: boolean): Promise<EngineResults['collect']> {
-    if (this.#compiler === undefined && !fs.existsSync(this.#directory)) return [];
-    const { store } = await this.#open();
+    if (!this.#engine.used) return [];
+    const { store } = await this.#engine.compiler();
     return store.gc((session) => fs.existsSync(join(this.#options.store, session, 'messages.jsonl')), dryRun);
-  }
-
-  // The engine
-
-  /** Opened when first needed: a store without models has no trace of an engine. */
-  #open(): Promise<Compiler> {
-    this.#opening ??= (async () => {
-      const { limitBytes } = this.#options;
-      const store = new ArtifactStore(this.#directory, limitBytes === undefined ? {} : { limitBytes });
-      await store.open();
-      return (this.#compiler = new Compiler(store, { onChange: (session, manifest) => this.#changed(session, manifest) }));
-    })().catch((error: unknown) => {
-      this.#opening = undefined;
-      throw error;
-    });
-    return this.#opening;
-  }
-
-  /** The default model is the engine. */
-  async #use(): Promise<void> {
-    const model = this.#models.default;
-    const configured = model === undefined ? '' : JSON.stringify(modelJson(model));
-    this.#show();
-    if (configured === this.#configured) return;
-    this.#configured = configured;
-    this.#fault = undefined;
-    const old = this.#driver;
-    this.#driver = model === undefined ? undefined : openDriver(model, { cacheDirectory: join(this.#directory, 'models') });
-    this.#again();
-    try {
-      const driver = this.#driver;
-      if (this.#compiler !== undefined || driver !== undefined)
-        (await this.#open()).setEngine(driver === undefined || model === undefined ? undefined : { driver, model: modelId(model) });
-    } finally {
-      await old?.close();
-    }
-  }
-
-  #failed(error: unknown): void {
-    const known = knownFailure(error);
-    this.#fault = known instanceof CtxError ? known.describe() : String(error);
-    this.#driver = undefined;
-    this.#configured = '';
-    this.#options.log(`engine: ${this.#fault}`);
-    this.#show();
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(work);
-    this.#turn = turn.catch(() => undefined);
-    return turn;
-  }
-
-  #changed(session: string, { state, reason, model }: Manifest): void {
-    const before = this.#states.get(session);
-    if (state === 'queued' || state === 'compiling') this.#states.set(session, state);
-    else this.#states.delete(session);
-    // It did not come to its end: another read of the same pack may.
-    if (state === 'failed' || (state === 'absent' && before !== undefined)) this.#again();
-    if (model !== null && (state === 'ready' || state === 'failed'))
-      this.#models.fared(model, state === 'failed' ? (reason ?? 'failed') : undefined);
-    this.#show();
-  }
-
-  #again(): void {
-    this.#mark += 1;
-    this.#showNow();
-  }
-
-  #show(): void {
-    this.#showTimer ??= setTimeout(() => {
-      this.#showTimer = undefined;
-      this.#showNow();
-    }, SHOW_MS);
-  }
-
-  #showNow(): void {
-    const mark = this.#driver === undefined ? undefined : this.#mark;
-    this.#options.send({ op: 'engine', shown: { mark, status: this.#statusLines(), models: this.#models.shown() } });
-  }
-
-  #statusLines(): readonly string[] {
-    const model = this.#driver === undefined ? undefined : this.#models.default;
-    const error = this.#fault ?? this.#models.broken ?? (model === undefined ? undefined : this.#models.errorOf(modelId(model)));
-    const failure = error === undefined ? [] : [`engine_error=${error.replaceAll('\n', ' ')}`];
-    if (model === undefined) return ['engine=none', ...failure];
-    const { compiling, queued } = this.#compiler?.status() ?? { compiling: null, queued: 0 };
-    return [
-      `engine=${modelId(model)}`,
-      `engine_driver=${model.driver}`,
-      `engine_compiling=${compiling?.split('/').at(-1) ?? ''}`,
-      `engine_queued=${queued}`,
-      ...failure,
-    ];
   }
 
   /** What compiles is given up, and compiled again after the next start. */
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#showTimer);
-    await this.#turn;
-    await this.#compiler?.close();
-    await this.#driver?.close();
+    await this.#engine.close();
     for (const file of this.#lent) fs.closeSync(file);
     this.#lent.clear();
   }

@@ -61,7 +61,7 @@ export class ModelShelf {
     if (next !== this.#models) {
       writeModels(this.#path, next);
       this.#models = next;
-      for (const id of [...this.#health.keys()])
+      for (const id of this.#health.keys())
         if (!next.models.some((model) => modelId(model) === id)) for (const map of [this.#health, this.#limits]) map.delete(id);
     }
     return { default: next.default ?? null, models: next.models.map(modelJson) };

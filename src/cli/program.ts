@@ -7,6 +7,7 @@ import { registerCat } from './cat.ts';
 import { registerCompletion } from './completion.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerEngine } from './engine.ts';
+import { registerEvict } from './evict.ts';
 import { registerExplain } from './explain.ts';
 import { registerExport } from './export.ts';
 import { registerFollow } from './follow.ts';
@@ -14,6 +15,7 @@ import { registerFork } from './fork.ts';
 import { registerFsck } from './fsck.ts';
 import { registerGc } from './gc.ts';
 import { registerImport } from './import.ts';
+import { registerInspect } from './inspect.ts';
 import { registerLs } from './ls.ts';
 import { registerModel } from './model.ts';
 import { registerMount } from './mount.ts';
@@ -37,6 +39,7 @@ const VERBS: readonly RegisterVerb[] = [
   registerCat,
   registerPack,
   registerExplain,
+  registerInspect,
   registerSearch,
   registerRun,
   registerResume,
@@ -48,6 +51,7 @@ const VERBS: readonly RegisterVerb[] = [
   registerFork,
   registerArchive,
   registerRm,
+  registerEvict,
   registerGc,
   registerFsck,
   registerDoctor,
