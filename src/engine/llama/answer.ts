@@ -4,6 +4,7 @@ import type { ModelFacts } from '../gguf.ts';
 import type { GenerateEvent, GenerateOutcome } from '../types.ts';
 import type { LiveState } from './live-state.ts';
 import type { Llama, LlamaModel, NativeEngine } from './native.ts';
+import { bindableSchema } from './output-schema.ts';
 import { TokenText } from './token-text.ts';
 import { AnswerReader } from './tool-calls.ts';
 import type { ToolCall } from './tool-calls.ts';
@@ -85,8 +86,9 @@ export async function answer(
 
 async function grammarOptions({ native, llama, model }: AnswerEngine, schema: unknown): Promise<Record<string, unknown>> {
   if (schema === undefined) return {};
+  const bindable = bindableSchema(schema);
   try {
-    const grammar = await llama.createGrammarForJsonSchema(schema);
+    const grammar = await llama.createGrammarForJsonSchema(bindable);
     return { grammarEvaluationState: new native.LlamaGrammarEvaluationState({ model, grammar }) };
   } catch (error) {
     throw new CtxError(

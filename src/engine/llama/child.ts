@@ -29,6 +29,7 @@ async function take(message: Exclude<ToChild, { kind: 'cancel' }>, signal: Abort
     return;
   }
   const { id, request } = message;
+  send({ kind: 'taken', id });
   try {
     signal.throwIfAborted();
     host ??= setup();

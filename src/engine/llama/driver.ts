@@ -15,7 +15,7 @@ import type {
   ModelDescription,
   Prompt,
 } from '../types.ts';
-import { EngineChild } from './engine-child.ts';
+import { EngineChild, NotTaken } from './engine-child.ts';
 import { engineDirectory, requireEngine } from './native.ts';
 import type { ChildEvent, ChildSetup, Request } from './wire.ts';
 
@@ -119,12 +119,19 @@ export class LlamaDriver implements EngineDriver {
       if (signal?.aborted === true && request.method !== 'generate') throw cancelled();
       clearTimeout(this.#idle);
       try {
+        const before = this.#child;
         const child = await this.#start(signal);
-        const value = await child.call(request, signal, onEvent);
+        const value = await child.call(request, signal, onEvent).catch(async (error: unknown) => {
+          // A process that ended while idle is noticed only now: another one is asked, once.
+          if (!(error instanceof NotTaken) || child !== before) throw error;
+          await child.close();
+          return (await this.#start(signal)).call(request, signal, onEvent);
+        });
         this.#crashes = 0;
         return value;
-      } catch (error) {
-        if (error instanceof CtxError && error.code === 'engine.crashed') this.#crashes += 1;
+      } catch (thrown) {
+        const error = thrown instanceof NotTaken ? thrown.cause : thrown;
+        if (error instanceof CtxError && (error.code === 'engine.crashed' || error.code === 'engine.memory')) this.#crashes += 1;
         throw error;
       } finally {
         this.#unloadLater();

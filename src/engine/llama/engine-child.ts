@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { CtxError } from '../../abi/errors.ts';
 import { fromWire } from './wire.ts';
@@ -9,7 +10,11 @@ import type { ChildEvent, ChildSetup, Request, ToChild, ToDriver } from './wire.
 
 const TAIL_BYTES = 4096;
 
+/** The process had ended before it saw the call: nothing was done, and another process may be asked. */
+export class NotTaken extends Error {}
+
 interface Call {
+  taken: boolean;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
   readonly onEvent: (event: ChildEvent) => void;
@@ -34,6 +39,8 @@ export class EngineChild {
       serialization: 'advanced',
       env: { ...process.env, NODE_OPTIONS: '' },
     });
+    // A pipe that is listened to would keep this program alive; the end of the process still empties it.
+    (this.#process.stderr as Socket | null)?.unref();
     this.#process.on('message', (message: ToDriver) => this.#take(message));
     this.#process.stderr?.on('data', (bytes: Buffer) => {
       this.#tail = (this.#tail + bytes.toString('utf8')).slice(-TAIL_BYTES);
@@ -57,13 +64,13 @@ export class EngineChild {
   }
 
   async call(request: Request, signal: AbortSignal | undefined, onEvent: (event: ChildEvent) => void = () => undefined): Promise<unknown> {
-    if (this.#end !== undefined) throw this.#end;
+    if (this.#end !== undefined) throw new NotTaken(this.#end.message, { cause: this.#end });
     const id = this.#next;
     this.#next += 1;
     const cancel = (): void => this.#send({ kind: 'cancel', id });
     if (this.#calls.size === 0) this.#hold();
     try {
-      const answer = new Promise<unknown>((resolve, reject) => this.#calls.set(id, { resolve, reject, onEvent }));
+      const answer = new Promise<unknown>((resolve, reject) => this.#calls.set(id, { taken: false, resolve, reject, onEvent }));
       this.#send({ kind: 'call', id, request });
       signal?.addEventListener('abort', cancel, { once: true });
       if (signal?.aborted === true) cancel();
@@ -95,7 +102,9 @@ export class EngineChild {
 
   #take(message: ToDriver): void {
     const call = this.#calls.get(message.id);
-    if (message.kind === 'event') call?.onEvent(message.event);
+    if (message.kind === 'taken') {
+      if (call !== undefined) call.taken = true;
+    } else if (message.kind === 'event') call?.onEvent(message.event);
     else if (message.kind === 'done') call?.resolve(message.value);
     else call?.reject(fromWire(message.error));
   }
@@ -107,7 +116,8 @@ export class EngineChild {
 
   #finish(how: string, resolve: () => void): void {
     this.#end ??= this.#closing ? closed() : this.#crash(how);
-    for (const call of this.#calls.values()) call.reject(this.#end);
+    for (const call of this.#calls.values())
+      call.reject(call.taken || this.#closing ? this.#end : new NotTaken(this.#end.message, { cause: this.#end }));
     resolve();
   }
 

@@ -20,6 +20,8 @@ export class AnswerReader {
   #held = '';
   #anything = false;
   #calls = 0;
+  /** White space between calls belongs to neither. */
+  #afterCall = false;
 
   constructor(tools: readonly unknown[]) {
     this.#tools = tools.length === 0 ? undefined : new Set(tools.map(toolName).filter((name) => name !== undefined));
@@ -41,10 +43,11 @@ export class AnswerReader {
     if (!this.#anything && !ended && (/^\s*$/.test(this.#held) || PYTHON.startsWith(this.#held.trimStart()))) return [];
     const parts: AnswerPart[] = [];
     for (;;) {
+      if (this.#afterCall) this.#held = this.#held.trimStart();
       const start = this.#held.indexOf(OPEN);
-      if (start < 0) return [...parts, ...this.#release(ended ? this.#held.length : this.#held.length - openTail(this.#held))];
+      if (start < 0) return [...parts, ...this.#release(ended ? this.#held.length : heldFrom(this.#held))];
       const end = this.#held.indexOf(CLOSE, start);
-      if (end < 0 && !ended) return [...parts, ...this.#release(start)];
+      if (end < 0 && !ended) return [...parts, ...this.#release(this.#held.slice(0, start).trimEnd().length)];
       const call = this.#callOf(this.#held.slice(start + OPEN.length, end < 0 ? undefined : end));
       const length = end < 0 ? this.#held.length : end + CLOSE.length;
       if (call === undefined) {
@@ -52,8 +55,9 @@ export class AnswerReader {
         if (this.#held === '') return parts;
         continue;
       }
-      parts.push(...this.#release(start, true), call);
-      this.#held = this.#held.slice(length - start).replace(/^\s+/, '');
+      parts.push(...this.#release(this.#held.slice(0, start).trimEnd().length), this.#numbered(call));
+      this.#held = this.#held.slice(this.#held.indexOf(OPEN) + length - start);
+      this.#afterCall = true;
     }
   }
 
@@ -63,10 +67,15 @@ export class AnswerReader {
     const calls = (this.#callOf(text) === undefined ? text.split(/;\s*(?=\{)/) : [text]).map((each) => this.#callOf(each));
     if (calls.length === 0 || calls.some((call) => call === undefined)) return this.#release(this.#held.length);
     this.#held = '';
-    return calls.filter((call) => call !== undefined);
+    return calls.filter((call) => call !== undefined).map((call) => this.#numbered(call));
   }
 
-  #callOf(text: string): AnswerPart | undefined {
+  #numbered(call: Omit<ToolCall, 'id'>): AnswerPart {
+    this.#calls += 1;
+    return { kind: 'tool_call', id: `call_${this.#calls}`, ...call };
+  }
+
+  #callOf(text: string): Omit<ToolCall, 'id'> | undefined {
     let value: unknown;
     try {
       value = JSON.parse(text);
@@ -77,26 +86,28 @@ export class AnswerReader {
     const { name, arguments: own, parameters } = value as { name?: unknown; arguments?: unknown; parameters?: unknown };
     if (typeof name !== 'string' || this.#tools?.has(name) !== true) return undefined;
     const given = own ?? parameters ?? {};
-    const json = typeof given === 'string' ? given : JSON.stringify(given);
-    this.#calls += 1;
-    return { kind: 'tool_call', id: `call_${this.#calls}`, name, arguments: json };
+    return { name, arguments: typeof given === 'string' ? given : JSON.stringify(given) };
   }
 
-  #release(length: number, beforeCall = false): AnswerPart[] {
-    const taken = this.#held.slice(0, length);
+  #release(length: number): AnswerPart[] {
+    const text = this.#held.slice(0, length);
     this.#held = this.#held.slice(length);
-    const text = beforeCall ? taken.trimEnd() : taken;
     if (text === '') return [];
     this.#anything = true;
+    this.#afterCall = false;
     return [{ kind: 'text', text }];
   }
 }
 
-/** Length of the end of the text that may be the start of a marker. */
-function openTail(text: string): number {
-  for (let length = Math.min(OPEN.length - 1, text.length); length > 0; length -= 1)
-    if (OPEN.startsWith(text.slice(-length))) return length;
-  return 0;
+/** Where the end of the text begins that may be the start of a marker, with the white space before it. */
+function heldFrom(text: string): number {
+  let from = text.length;
+  for (let length = Math.min(OPEN.length - 1, text.length); length > 0; length -= 1) {
+    if (!OPEN.startsWith(text.slice(-length))) continue;
+    from = text.length - length;
+    break;
+  }
+  return text.slice(0, from).trimEnd().length;
 }
 
 function toolName(tool: unknown): string | undefined {

@@ -46,6 +46,8 @@ export type ToChild =
 export type ChildEvent = GenerateEvent | { readonly kind: 'progress'; readonly done: number; readonly total: number };
 
 export type ToDriver =
+  /** The child began with the call: what happens to the child from here on happens to the call. */
+  | { readonly kind: 'taken'; readonly id: number }
   | { readonly kind: 'event'; readonly id: number; readonly event: ChildEvent }
   | { readonly kind: 'done'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'failed'; readonly id: number; readonly error: WireError };
