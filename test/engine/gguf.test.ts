@@ -89,7 +89,7 @@ test('what is no GGUF is refused: other files, a directory, a pipe, nothing', ()
   }
   mkdirSync(join(place, 'directory'));
   expect(refusal(join(place, 'directory')).code).toBe('engine.model');
-  execFileSync('mkfifo', [join(place, 'pipe')]);
+  execFileSync('sh', ['-c', `mkfifo '${join(place, 'pipe')}'`]);
   expect(refusal(join(place, 'pipe')).message).toBe('is not a file');
   expect(refusal(join(place, 'absent')).errno).toBe('ENOENT');
 });
