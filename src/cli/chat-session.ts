@@ -95,6 +95,11 @@ export class ChatSession {
     await this.#journals.close();
   }
 
+  /** Starts the engine, so that the first answer need not wait for it; fails where it cannot answer at all. */
+  async ready(): Promise<void> {
+    await this.#describe();
+  }
+
   // Before anything is appended: an engine that cannot start, or a server that is not there, leaves no question behind.
   async #describe(): Promise<ModelDescription> {
     return (this.#described ??= await this.#driver.describe());
@@ -104,7 +109,10 @@ export class ChatSession {
     const none: CompiledState = { base: undefined, reason: undefined, end: () => Promise.resolve() };
     if (this.#model.driver !== 'llama') return none;
     // Asking for the prompt has it compiled; waiting for that costs what evaluating it here would, and is kept.
-    if (!this.#answered) await rebuilt(this.#shell, join(this.directory, 'context/prompt.json'));
+    if (!this.#answered) {
+      const messages = JSON.parse(await rebuilt(this.#shell, join(this.directory, 'context/prompt.json'))) as readonly unknown[];
+      if (messages.length === 0) return none;
+    }
     const state = await takeCompiledState(this.#shell, this.directory, await this.#describe(), !this.#answered);
     if (state.base === undefined && state.reason !== undefined && !this.#answered)
       this.#shell.terminal.note(`ctx: no compiled state: ${state.reason}`);

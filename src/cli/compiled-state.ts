@@ -12,8 +12,8 @@ import type { ArtifactFile, ModelDescription } from '../engine/types.ts';
 import type { Shell } from './shell.ts';
 
 const POLL_MS = 50;
-/** A pack that moved on is queued within moments, where it is queued at all (a session that is not active is not). */
-const STALE_MS = 2_000;
+/** A pack that was read is queued within moments, where it is queued at all. */
+const UNQUEUED_MS = 2_000;
 
 export interface CompiledState {
   /** Undefined: there is none that fits, and `reason` says why. */
@@ -77,15 +77,17 @@ async function readNow(path: string): Promise<Buffer> {
 
 async function settled(shell: Shell, session: string): Promise<Manifest | undefined> {
   const progress = shell.terminal.progress();
-  let staleMs = 0;
+  let unqueuedMs = 0;
+  // Only what is active is compiled.
+  const active = (await readFile(join(session, 'state'), 'utf8')).trim() === 'active';
   try {
     for (;;) {
       const manifest = await readManifest(session);
       const state = manifest?.state;
-      if (state === 'stale') staleMs += POLL_MS;
-      if ((state !== 'queued' && state !== 'compiling' && state !== 'stale') || staleMs > STALE_MS) return manifest;
-      const { done, total } = manifest?.progress ?? { done: 0, total: 0 };
-      progress.update(total === 0 ? `${state} …` : `compiling ${done} of ${total} tokens …`);
+      if (state === 'stale' || state === 'absent') unqueuedMs += active ? POLL_MS : Infinity;
+      if (manifest === undefined || state === 'ready' || state === 'failed' || unqueuedMs > UNQUEUED_MS) return manifest;
+      const { done, total } = manifest.progress ?? { done: 0, total: 0 };
+      progress.update(total === 0 ? `${manifest.state} …` : `compiling ${done} of ${total} tokens …`);
       await sleep(POLL_MS);
     }
   } finally {

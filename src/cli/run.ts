@@ -64,6 +64,7 @@ export async function runSession(shell: Shell, reference: string, options: RunOp
   try {
     const interactive = !watching && options.prompt === undefined && process.stdin.isTTY === true;
     const pending = resume && waits(await lastRole(directory));
+    if (interactive || watching) await chat.ready();
     if (interactive) return await chatOnTerminal(shell, chat, output, pending);
     const stop = interrupted();
     if (watching) return await watchSession(shell, chat, output, stop);
