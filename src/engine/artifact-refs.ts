@@ -1,6 +1,6 @@
 // Which session uses which artifacts: one small file a session in `refs/`. A lost one costs a later `ctx gc` a rebuild,
 // never a wrong state.
-import { hash } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDigest, listNames, readOrMiss, replaceWhole } from './artifact-files.ts';
@@ -23,7 +23,6 @@ const REF_NAME = /^[0-9a-f]{32}\.json$/;
 export class RefFiles {
   readonly #directory: string;
   readonly #owner: string;
-  #writes = 0;
 
   /** `owner`: whose session keys these are, where several stores share one cache. */
   constructor(directory: string, owner: string) {
@@ -83,7 +82,7 @@ export class RefFiles {
   }
 
   async #write(session: string, artifacts: readonly ArtifactRef[]): Promise<void> {
-    const temporary = join(this.#directory, `.tmp-${process.pid}-ref-${(this.#writes += 1)}`);
+    const temporary = join(this.#directory, `.tmp-${process.pid}-${randomUUID()}`);
     await replaceWhole(this.#path(session), temporary, `${JSON.stringify({ session, artifacts })}\n`);
   }
 

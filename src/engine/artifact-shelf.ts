@@ -1,5 +1,6 @@
 // ENG-5: one directory of compiled state, `kv/<model, 16 hex>/<key>.{kv,tok,json}`: finding, checking, putting, removing.
 // No locks: files appear by rename, meta last, and one that vanishes is a miss.
+import { randomUUID } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import {
@@ -44,7 +45,6 @@ export class ArtifactShelf {
   readonly #checked = new Map<string, string>();
   /** What was found damaged since the last {@link takeDamage}: one sentence each. */
   #damage: string[] = [];
-  #temporaries = 0;
 
   constructor(root: string) {
     this.root = root;
@@ -61,7 +61,8 @@ export class ArtifactShelf {
   async temporary(model: string): Promise<string> {
     const directory = join(this.root, modelDirectory(model));
     await fs.mkdir(directory, { recursive: true, mode: 0o700 });
-    return join(directory, `.tmp-${process.pid}-${Date.now().toString(36)}${(this.#temporaries += 1)}`);
+    // Random: other containers have other processes of the same id.
+    return join(directory, `.tmp-${process.pid}-${randomUUID()}`);
   }
 
   /** Removes what a driver may have left of a save under this name. */

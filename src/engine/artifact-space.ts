@@ -31,8 +31,9 @@ export interface Inventory {
 export async function takeInventory(kvDirectory: string): Promise<Inventory> {
   const artifacts: StoredArtifact[] = [];
   const temporaries: StoredTemporary[] = [];
-  for (const model of await listNames(kvDirectory)) {
-    const directory = join(kvDirectory, model);
+  const models = (await listNames(kvDirectory)).map((name) => join(kvDirectory, name));
+  // References are written under temporary names too.
+  for (const directory of [...models, join(kvDirectory, '..', 'refs')]) {
     const parts = new Map<string, { bytes: number; usedMs: number; whole: boolean }>();
     for (const name of await listNames(directory)) {
       const stats = await missing(fs.stat(join(directory, name)));

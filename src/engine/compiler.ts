@@ -147,14 +147,15 @@ export class Compiler {
   }
 
   /** What is there already, though nothing was asked of the engine; else why nothing will be. */
-  async #settled({ manifest, failure }: Entry, request: CompileRequest): Promise<Outcome> {
-    const { fingerprint, key } = manifest;
-    if (manifest.state === 'ready' && manifest.pack?.digest === request.pack.digest && fingerprint !== null) {
+  async #settled({ failure }: Entry, request: CompileRequest): Promise<Outcome> {
+    const manifest = this.manifest(request.session, request.pack);
+    const { state, fingerprint, key, reason } = manifest;
+    if (state === 'ready' && fingerprint !== null) {
       const artifact = key === null ? undefined : await this.store.shelf.load(binaryDigest(fingerprint), key);
       if (key === null || artifact !== undefined) return { manifest, artifact };
     }
-    if (failure !== undefined && manifest.state === 'failed') throw failure;
-    throw noState(request.session, this.#loop.refusal(request) ?? manifest.reason ?? 'too many sessions wait for the engine');
+    if (failure !== undefined && state === 'failed') throw failure;
+    throw noState(request.session, this.#loop.refusal(request) ?? reason ?? 'the compiled state was removed while it was read');
   }
 
   async #verified(artifact: Artifact, signal: AbortSignal, release: () => void): Promise<boolean> {

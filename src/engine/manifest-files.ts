@@ -24,7 +24,7 @@ export class ManifestFiles {
   /** Nothing depends on it: a full disk costs the memory of this compile, not the compile. */
   write(session: string, manifest: Manifest): void {
     const path = this.#path(session);
-    const temporary = `${path}.${process.pid}.new`;
+    const temporary = `${path}.new`;
     try {
       mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
       writeFileSync(temporary, formatManifest(manifest), { mode: 0o600 });

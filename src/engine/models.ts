@@ -72,7 +72,7 @@ export function readModels(path: string): Models {
 
 /** Whole or not at all. */
 export function writeModels(path: string, models: Models): void {
-  const temporary = `${path}.${process.pid}.new`;
+  const temporary = `${path}.new`;
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   try {
     writeFileSync(temporary, formatModels(models), { mode: 0o600, flush: true });

@@ -182,7 +182,7 @@ describe('who is compiled', () => {
     bench.compiler.request(session.request);
     for (let append = 0; ready() < 2; append += 1) {
       session.epoch += 1;
-      session.contents.push(`append ${append}`);
+      session.contents[1] = `append ${append}`;
       bench.compiler.request(session.request);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
@@ -222,7 +222,7 @@ describe('saved state that is not what it was', () => {
   ];
 
   test.each(damages)('ENG-6 %s is never used: it is built again from source, and the reason is said', async (_, damage) => {
-    const session = new Session('a', message(700));
+    const session = new Session('a', message(250));
     const before = await bench.read(session);
     damage(statePath());
     await reopen();
@@ -235,12 +235,12 @@ describe('saved state that is not what it was', () => {
   test.each(damages)(
     'ENG-10 %s is no base: the extension is built from source, the file is gone, and the reason is said',
     async (_, damage) => {
-      const session = new Session('a', message(700));
+      const session = new Session('a', message(250));
       const { key } = await bench.read(session);
       await bench.close();
       damage(statePath());
       bench = await new Bench(directory, tinyModel()).open();
-      session.contents.push(message(200));
+      session.contents.push(message(100));
       const after = await bench.read(session);
       expect(after.state).toBe('ready');
       expect(after.reused_tokens).toBeLessThan(HEAD_TOKENS);
@@ -251,7 +251,7 @@ describe('saved state that is not what it was', () => {
   );
 
   test('ENG-2 a model of the same shape with other weights never sees the state of this one', async () => {
-    const session = new Session('a', message(700));
+    const session = new Session('a', message(250));
     const before = await bench.read(session);
     await bench.close();
     const other = makeTinyModel(join(directory, 'other.gguf'), '--seed', '2');
