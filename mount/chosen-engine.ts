@@ -24,6 +24,7 @@ export interface ChosenEngineOptions {
 
 /** Progress is shown at most this often. */
 const SHOW_MS = 50;
+const AGAIN_MS = 1000;
 
 export class ChosenEngine {
   readonly #options: ChosenEngineOptions;
@@ -42,6 +43,7 @@ export class ChosenEngine {
   readonly #waiting: Set<string> = new Set();
   #mark = 1;
   #showTimer: NodeJS.Timeout | undefined;
+  #againTimer: NodeJS.Timeout | undefined;
 
   constructor(options: ChosenEngineOptions) {
     this.#options = options;
@@ -99,6 +101,13 @@ export class ChosenEngine {
   again(): void {
     this.#mark += 1;
     this.#showNow();
+  }
+
+  againSoon(): void {
+    this.#againTimer ??= setTimeout(() => {
+      this.#againTimer = undefined;
+      this.again();
+    }, AGAIN_MS).unref();
   }
 
   /** The default model is the engine. */
@@ -166,5 +175,6 @@ export class ChosenEngine {
     await this.#driver?.close();
     await this.#ending;
     clearTimeout(this.#showTimer);
+    clearTimeout(this.#againTimer);
   }
 }

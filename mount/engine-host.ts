@@ -27,6 +27,8 @@ export interface EngineHostOptions extends Replies {
   readonly log: (line: string) => void;
 }
 
+/** What a request that was taken leads to. */
+const TAKEN: readonly Manifest['state'][] = ['queued', 'compiling', 'ready'];
 const MOVED = 'history has moved on; the next read of the pack compiles it';
 
 export class EngineHost {
@@ -120,7 +122,11 @@ export class EngineHost {
         if (next.done === true || this.#closed) return;
         this.#read.delete(next.value.directory);
         try {
-          (await this.#engine.compiler()).request(await this.#requestFor(next.value));
+          const compiler = await this.#engine.compiler();
+          const request = await this.#requestFor(next.value);
+          compiler.request(request);
+          // Not taken (soon after a failure, too many wait): a read a moment later is told of again.
+          if (!TAKEN.includes(compiler.manifest(request.session, request.pack).state)) this.#engine.againSoon();
         } catch (error) {
           // Whoever asks for the state is told; this reader asked for a pack and has it.
           if (!(error instanceof CtxError)) this.#options.log(`engine: ${(error as Error).stack ?? String(error)}`);

@@ -1,0 +1,213 @@
+// The engine may end at any moment, its model may be anything, its disk may be full: the mount does not notice beyond a
+// manifest that says why, and packs are read as ever.
+import { truncate, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { canMount } from './can-mount.ts';
+import { isReady, mountEngine, prepareEngine, type EngineMount } from './engine-mount.ts';
+
+let mounted: EngineMount;
+
+afterEach(() => mounted.end());
+
+/** Processes of the engine below the daemon: once there is one. */
+const ENGINE = `for look in $(seq 400); do child=$(pgrep -P "$(sed -n s/^pid=//p status)" -f engine/llama/child) && break; sleep 0.05; done; test -n "$child"`;
+
+async function failed(name: string): Promise<string> {
+  await mounted.read(name);
+  const { reason } = await mounted.until(name, ({ state }) => state === 'failed');
+  // The pack is what it would be without an engine.
+  expect(await mounted.read(name)).toContain(`request 1 of ${name}`);
+  return reason ?? '';
+}
+
+describe('the engine process', () => {
+  it('KVT: kill -9 of it, at any time and again and again, costs nothing but time', async () => {
+    mounted = await mountEngine('kv-killed');
+    const at = await mounted.session('s', 150);
+    const waiting = mounted.must(`sha256sum < ${at}/context/kv/state.bin`);
+    for (let round = 0; round < 3; round += 1) {
+      const line = `${ENGINE}; kill -9 $child; echo '{"role":"assistant","content":"still here ${round}"}' >> ${at}/messages.jsonl; tail -n 1 ${at}/messages.jsonl; wc -c < ${at}/context/pack.json`;
+      expect(await mounted.must(line)).toContain(`still here ${round}`);
+    }
+    // Whoever waited has a state of its pack or is told why not; the newest read ends in one.
+    await waiting.catch((error: Error) => expect(error.message).toMatch(/Input\/output error|No data available/));
+    for (let tries = 0; tries < 50; tries += 1) {
+      await mounted.read('s');
+      if (isReady(await mounted.until('s', ({ state }) => state === 'ready' || state === 'failed'))) break;
+    }
+    const manifest = await mounted.manifest('s');
+    expect(manifest).toMatchObject({ state: 'ready' });
+    expect(`sha256-${(await mounted.must(`sha256sum < ${at}/context/kv/state.bin`)).slice(0, 64)}`).toBe(
+      (await mounted.manifest('s')).digest,
+    );
+    // Idle, it may go too: the next compile starts another.
+    await mounted.must(`${ENGINE}; kill -9 $child`);
+    await mounted.append('s', 1);
+    await mounted.read('s');
+    await mounted.until('s', isReady);
+  });
+
+  it('KVT: it ends with the daemon, whichever way the daemon goes', async () => {
+    mounted = await mountEngine('kv-orphan');
+    const at = await mounted.session('s', 150);
+    const line = `cat ${at}/context/pack.md > /dev/null; ${ENGINE}; kill -9 "$(sed -n s/^pid=//p status)"; cd /; for look in $(seq 400); do test -e /proc/$child || break; sleep 0.05; done; test ! -e /proc/$child && ctx mount && ${`cat ${at}/context/kv/state.bin`} | wc -c`;
+    const { bytes } = { bytes: Number((await mounted.must(line)).trim().split('\n').at(-1)) };
+    expect(await mounted.manifest('s')).toMatchObject({ state: 'ready', bytes });
+  });
+});
+
+describe('bad models', () => {
+  it('KVT: a missing, cut or foreign file is refused when it is added, and nothing changes', async () => {
+    mounted = await mountEngine('kv-refused');
+    const directory = join(mounted.store, '..');
+    await mounted.must(`head -c 300000 ${mounted.model} > ${directory}/cut.gguf; head -c 4096 /bin/sh > ${directory}/foreign.gguf`);
+    const said: string[] = [];
+    for (const file of ['missing', 'cut', 'foreign']) {
+      const add = { verb: 'model.add', model: { provider: 'local', name: file, driver: 'llama', path: `${directory}/${file}.gguf` } };
+      const request = JSON.stringify({ ...add, makeDefault: true });
+      const reply = await mounted.must(`exec 3<>.control; echo '${request}' >&3; cat <&3`);
+      said.push((JSON.parse(reply) as { error: { code: string; message: string; next: string } }).error.message);
+      expect(JSON.parse(reply)).toMatchObject({ ok: false, error: { code: 'engine.model', where: expect.any(String) as string } });
+      const { code, stderr } = await mounted.ctx(['model', 'add', `${directory}/${file}.gguf`]);
+      expect(code).not.toBe(0);
+      expect(stderr).toMatch(/^ctx: /);
+    }
+    expect(said[0]).toContain('does not exist');
+    expect(said[1]).toContain('cut short');
+    expect(said[2]).toContain('no GGUF file');
+    expect(await mounted.must(`ls ${mounted.root}/model/local; grep ^engine= status`)).toBe('tiny.d\nengine=local/tiny\n');
+  });
+
+  it('KVT: a file that is damaged later is said in the manifest, in status and by ctx; mended, it compiles', async () => {
+    mounted = await mountEngine('kv-damaged');
+    await mounted.session('s', 3);
+    await truncate(mounted.model, 300_000);
+    expect(await failed('s')).toContain('cut short');
+    expect(await mounted.must('cat status')).toMatch(/^engine_error=.*cut short/m);
+    expect(await mounted.must('cat model/local/tiny.d/status')).toMatch(/^error: .*cut short/);
+    expect(await mounted.must('ctx inspect coder/s 2>&1 || true')).toContain('cut short');
+    expect((await mounted.sh(`cat ${mounted.sessions}/s/context/kv/state.bin`)).stderr).toMatch(/cat: .*(Invalid argument|Input\/output)/);
+    await mounted.must(`"$NODE" "$MAKE" --out ${mounted.model}`, {
+      env: { NODE: process.execPath, MAKE: new URL('../../scripts/make-tiny-model', import.meta.url).pathname },
+    });
+    await mounted.append('s', 1);
+    for (let tries = 0; tries < 200 && !isReady(await mounted.manifest('s')); tries += 1) {
+      await mounted.read('s');
+      await mounted.until('s', ({ state }) => state === 'ready' || state === 'failed');
+    }
+    expect(await mounted.manifest('s')).toMatchObject({ state: 'ready' });
+    await mounted.must('for look in $(seq 100); do grep -q engine_error status || exit 0; sleep 0.05; done; exit 1');
+  });
+
+  it('KVT: a model whose context is smaller than the pack says so', async () => {
+    mounted = await mountEngine('kv-small');
+    await mounted.must(`ctx model add ${mounted.model} --name tiny --context 256`);
+    await mounted.session('s', 40);
+    expect(await failed('s')).toMatch(/the prompt has \d+ tokens, the model's context holds 255; lower context\/budget/);
+    expect(await mounted.must('cat model/local/tiny.d/limit status')).toMatch(/^256\n[^]*engine_error=.*the model's context holds 255/);
+    expect((await mounted.sh(`cat ${mounted.sessions}/s/context/kv/state.bin`)).stderr).toContain('Message too long');
+  });
+
+  it('KVT: models.json that is no JSON turns the engine off and says so; it is not written over', async () => {
+    mounted = await mountEngine('kv-broken');
+    await mounted.session('s', 2);
+    await mounted.must('ctx umount', { cwd: '/' });
+    await writeFile(join(mounted.store, '.engine/models.json'), '{"version":1,');
+    await mounted.must('ctx mount', { cwd: '/' });
+    expect(await mounted.must('cat status')).toMatch(/^engine=none\nengine_error=engine.models: .*is not JSON/m);
+    expect(await mounted.manifest('s')).toMatchObject({ state: 'absent', reason: expect.stringContaining('is not JSON') as string });
+    expect((await mounted.ctx(['model', 'add', mounted.model])).stderr).toContain('is not JSON');
+    expect(await mounted.read('s')).toContain('request 2 of s');
+  });
+});
+
+describe('a server as the engine', () => {
+  it('KVT: is asked only by sessions whose policy allows it; one that is not there is said', async () => {
+    const asked: string[] = [];
+    const server = createServer((request, response) => {
+      asked.push(request.url ?? '');
+      response.writeHead(500).end('broken');
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    try {
+      mounted = await prepareEngine('kv-remote');
+      await mounted.must(`ctx mount`);
+      const request = {
+        verb: 'model.add',
+        model: { provider: 'far', name: 'one', driver: 'openai', url: `http://127.0.0.1:${port}/v1`, model: 'one' },
+        makeDefault: true,
+      };
+      await mounted.must(`exec 3<>.control; echo '${JSON.stringify(request)}' >&3; grep -q '"ok":true' <&3`);
+      await mounted.session('s', 3);
+      await mounted.read('s');
+      await mounted.until('s', ({ reason }) => reason?.includes('policy.yaml of this session does not allow one') === true);
+      expect(asked).toEqual([]);
+      expect(await mounted.must('cat model/far/one.d/status')).toBe('unknown\n');
+      await mounted.must(`printf 'remote:\\n  allow: true\\n' > ${mounted.sessions}/s/context/policy.yaml`);
+      expect(await failed('s')).toContain('500');
+      expect(asked.length).toBeGreaterThan(0);
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await mounted.append('s', 1);
+      await mounted.until('s', ({ state }) => state === 'failed');
+      const refused = await mounted.sh(`cat ${mounted.sessions}/s/context/kv/state.bin`);
+      expect(refused.code).not.toBe(0);
+      expect(await mounted.must('cat status')).toMatch(/^engine=far\/one\nengine_driver=openai\n[^]*^engine_error=engine\./m);
+    } finally {
+      server.close();
+    }
+  });
+});
+
+describe.skipIf(!canMount)('the disk of compiled state', () => {
+  it('KVT: is full: the manifest says so, packs are read and history grows; with room again it compiles', async () => {
+    mounted = await prepareEngine('kv-full');
+    const engine = join(mounted.store, '.engine');
+    await mounted.must(`mkdir -p ${engine} && mount -t tmpfs -o size=256k none ${engine}`, { cwd: '/' });
+    try {
+      await mounted.must(`ctx mount && ctx model add ${mounted.model}`);
+      await mounted.must(`head -c 250k /dev/zero > ${engine}/ballast || true`);
+      await mounted.session('s', 40);
+      expect(await failed('s')).toMatch(/engine\.space|ENOSPC|disk/);
+      await mounted.append('s', 1);
+      expect(await mounted.read('s', 'pack.json')).toContain('messages');
+      await mounted.must(`mount -o remount,size=16m ${engine} && rm ${engine}/ballast`);
+      for (let tries = 0; tries < 200 && !isReady(await mounted.manifest('s')); tries += 1) {
+        await mounted.read('s');
+        await mounted.until('s', ({ state }) => state === 'ready' || state === 'failed');
+      }
+      expect(await mounted.manifest('s')).toMatchObject({ state: 'ready' });
+    } finally {
+      await mounted.sh('ctx umount --lazy', { cwd: '/' });
+      await mounted.must(`umount -l ${engine}`, { cwd: '/' });
+    }
+  });
+});
+
+describe.skipIf(!canMount)('other users', () => {
+  it('KVT: may not choose models nor collect, nor touch what is compiled of sessions of others', async () => {
+    mounted = await mountEngine('kv-users');
+    await mounted.session('s', 2);
+    const as = 'exec setpriv --reuid=2801 --regid=2801 --clear-groups';
+    const ask = async (request: object): Promise<unknown> =>
+      JSON.parse(
+        await mounted.must(`${as} bash -c "$LINE"`, { env: { LINE: `exec 3<>.control; echo '${JSON.stringify(request)}' >&3; cat <&3` } }),
+      );
+    const session = `home/0/agent/coder/session/s`;
+    for (const request of [
+      { verb: 'model.add', model: { provider: 'a', name: 'b', driver: 'llama', path: mounted.model }, makeDefault: true },
+      { verb: 'model.rm', model: 'tiny' },
+      { verb: 'model.use', model: 'tiny' },
+      { verb: 'kv.gc', dryRun: true },
+      { verb: 'kv.evict', session },
+      { verb: 'kv.inspect', session },
+    ])
+      expect(await ask(request)).toMatchObject({ ok: false, error: { code: 'control.denied', errno: 'EACCES' } });
+    expect(await ask({ verb: 'model.ls' })).toMatchObject({ ok: true, result: { default: 'local/tiny' } });
+  });
+});
