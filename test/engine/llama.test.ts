@@ -95,6 +95,15 @@ describe('compiling', () => {
     expect((await compile(driver, long(100), { name: 'next' })).outcome.tokens).toBeGreaterThan(64);
   });
 
+  test('tokens that the model does not have are refused, and end nothing', async () => {
+    await shared.describe();
+    const pid = shared.pid;
+    const job = { prompt: prompt('x'), saveTo: join(place, 'tokens.kv'), signal: never, onProgress: () => undefined };
+    await expect(shared.compile({ ...job, tokens: Uint32Array.of(1, 2, 1 << 30) })).rejects.toMatchObject({ code: 'engine.tokens' });
+    await expect(shared.compile({ ...job, tokens: new Uint32Array() })).rejects.toMatchObject({ code: 'engine.empty' });
+    expect(shared.pid).toBe(pid);
+  });
+
   test('a prompt longer than the context is refused by both numbers', async () => {
     const driver = open({ contextTokens: 512 });
     await expect(compile(driver, long(2000), { name: 'long' })).rejects.toMatchObject({

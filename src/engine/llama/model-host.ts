@@ -31,6 +31,7 @@ export class ModelHost {
   readonly #facts: ModelFacts;
   readonly #choices: Choices;
   readonly #log: string[] = [];
+  #description: Promise<ModelDescription> | undefined;
   #loaded: Promise<Loaded> | undefined;
   #live: Promise<LiveState> | undefined;
 
@@ -47,7 +48,16 @@ export class ModelHost {
     this.#choices = choose(config, this.#facts, availableParallelism());
   }
 
-  async describe(): Promise<ModelDescription> {
+  /** Computed once: a child serves one file. */
+  describe(): Promise<ModelDescription> {
+    this.#description ??= this.#describe().catch((error: unknown) => {
+      this.#description = undefined;
+      throw error;
+    });
+    return this.#description;
+  }
+
+  async #describe(): Promise<ModelDescription> {
     const { config, engineDirectory, cacheDirectory, memoryLimitBytes } = this.#setup;
     const { version, release } = requireEngine(engineDirectory);
     const digest = await weightsDigest(this.#facts.path, cacheDirectory);
@@ -66,6 +76,7 @@ export class ModelHost {
   async compile(request: CompileRequest, signal: AbortSignal, onProgress: (done: number, total: number) => void): Promise<CompileOutcome> {
     const tokens = request.tokens ?? (await this.#load()).prompts.tokenize(request.prompt, false);
     this.#requireRoom(tokens.length);
+    this.#requireKnown(tokens);
     const live = await this.#open();
     return this.#guard(live, async () => {
       const { reusedTokens, refused } = await live.prepare(tokens, request.base, false, signal);
@@ -112,6 +123,20 @@ export class ModelHost {
       where: `${this.#setup.config.provider}/${this.#setup.config.name}`,
       next: 'give the pack a smaller budget (context/budget) or the model a larger context',
     });
+  }
+
+  /** The engine ends its process on a token that the model does not have. */
+  #requireKnown(tokens: Uint32Array): void {
+    const unknown = tokens.find((token) => token >= this.#facts.vocabularySize);
+    if (unknown === undefined) return;
+    throw new CtxError(
+      'engine.tokens',
+      'EINVAL',
+      `the token ${unknown} is beyond the model's vocabulary of ${this.#facts.vocabularySize}`,
+      {
+        next: 'tokenize the prompt again with this model',
+      },
+    );
   }
 
   #load(): Promise<Loaded> {
