@@ -30,7 +30,7 @@ export class ManifestFiles {
       writeFileSync(temporary, formatManifest(manifest), { mode: 0o600 });
       renameSync(temporary, path);
     } catch {
-      rmSync(temporary, { force: true });
+      // What was half written is written over next time.
     }
   }
 

@@ -18,6 +18,10 @@ const validate = new Ajv2020({ strict: true, validateFormats: false, allowUnionT
   JSON.parse(readFileSync('abi-spec/schema/kv-manifest.json', 'utf8')) as object,
 );
 
+export function manifestIsValid(manifest: object): boolean {
+  return validate(JSON.parse(JSON.stringify(manifest)));
+}
+
 export function checkManifest(manifest: Manifest): Manifest {
   expect(validate(JSON.parse(JSON.stringify(manifest))), JSON.stringify([manifest, validate.errors])).toBe(true);
   return manifest;
