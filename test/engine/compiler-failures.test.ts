@@ -1,8 +1,9 @@
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { CtxError } from '../../src/abi/errors.ts';
 import type { LlamaDriver } from '../../src/engine/llama/driver.ts';
@@ -29,6 +30,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
+const run = promisify(execFile);
 const never = new AbortController().signal;
 
 const failureOf = (work: Promise<unknown>): Promise<unknown> =>
@@ -318,7 +320,7 @@ describe.skipIf(!canMount)('a full disk', () => {
     const { bytes } = await bench.read(probe);
     await bench.close();
     const sizeBytes = Math.floor((bytes ?? 0) * 2.5);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${sizeBytes}`, 'ctxfs-test', disk]);
+    await run('mount', ['-t', 'tmpfs', '-o', `size=${sizeBytes}`, 'ctxfs-test', disk]);
     try {
       bench = await new Bench(disk, driver).open();
       const sessions = [1, 2, 3].map((index) => new Session(`s${index}`, message(1000)));
@@ -335,7 +337,7 @@ describe.skipIf(!canMount)('a full disk', () => {
       expect((await bench.read(session)).state).toBe('ready');
     } finally {
       await bench.close();
-      execFileSync('umount', [disk]);
+      await run('umount', [disk]);
     }
   });
 });
