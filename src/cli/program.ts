@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { registerAppend } from './append.ts';
 import { registerArchive } from './archive.ts';
 import { registerCat } from './cat.ts';
+import { registerCompact } from './compact.ts';
 import { registerCompletion } from './completion.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerEngine } from './engine.ts';
@@ -43,6 +44,7 @@ const VERBS: readonly RegisterVerb[] = [
   registerSearch,
   registerRun,
   registerResume,
+  registerCompact,
   registerModel,
   registerEngine,
   registerImport,

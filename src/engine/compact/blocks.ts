@@ -1,0 +1,53 @@
+// What a model is given to sum up: consecutive messages, few enough and short enough for its input.
+import { digestOf } from '../../abi/digest.ts';
+import type { Digest } from '../../abi/digest.ts';
+
+export interface CompactMessage {
+  /** 1-based line of messages.jsonl. */
+  readonly line: number;
+  readonly role: string;
+  /** All readable text: content, calls, results. */
+  readonly text: string;
+  /** Digest of the raw line. */
+  readonly digest: string;
+}
+
+export interface CompactBlock {
+  readonly messages: readonly CompactMessage[];
+  /** Of the raw lines: the same history gives the same block, whoever asks. */
+  readonly digest: Digest;
+  /** More may come: it was cut where the history ends. */
+  readonly open: boolean;
+}
+
+export const BLOCK_MESSAGES = 64;
+const [HEAD_UNITS, TAIL_UNITS] = [3000, 1500];
+const RULE = 'compact/1';
+
+/** The next block from `messages[from]`, at most `mostUnits` of rendered text; at least one message. */
+export function cutBlock(messages: readonly CompactMessage[], from: number, mostUnits: number): CompactBlock {
+  let units = 0;
+  let end = from;
+  while (end < messages.length && end - from < BLOCK_MESSAGES) {
+    units += renderMessage(messages[end] as CompactMessage).length;
+    if (units > mostUnits && end > from) break;
+    end += 1;
+  }
+  const taken = messages.slice(from, end);
+  return { messages: taken, digest: blockDigest(taken), open: end === messages.length && taken.length < BLOCK_MESSAGES };
+}
+
+export function blockDigest(messages: readonly CompactMessage[]): Digest {
+  return digestOf([RULE, ...messages.map(({ digest }) => digest)].join('\n'));
+}
+
+export function rangeOf(messages: readonly CompactMessage[]): string {
+  return `messages:${messages[0]?.line}-${messages.at(-1)?.line}`;
+}
+
+/** `[12] user: text`; a long message keeps its head and tail. */
+export function renderMessage({ line, role, text }: CompactMessage): string {
+  const cut = text.length - HEAD_UNITS - TAIL_UNITS;
+  const shown = cut <= 80 ? text : `${text.slice(0, HEAD_UNITS)} [… ${cut} characters …] ${text.slice(-TAIL_UNITS)}`;
+  return `[${line}] ${role}: ${shown}\n`;
+}
