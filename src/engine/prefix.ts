@@ -99,6 +99,8 @@ export async function bestBase<T>(
   let best: { readonly value: T; readonly shared: number } | undefined;
   for (const { value, tokens: length, links } of near) {
     const to = Math.min(length, tokens.length, links + LINK_TOKENS);
+    // It cannot share more than the best so far does.
+    if (to <= (best?.shared ?? 0)) continue;
     let shared = links;
     if (to > links) {
       const ids = await readTokens(value, links, to);

@@ -87,6 +87,13 @@ describe('the best base', () => {
     expect(read).toBeLessThanOrEqual(LINK_TOKENS);
   });
 
+  test('ENG-4 candidates that cannot be better are not read: many that hold all tokens cost one read', async () => {
+    const many = Array.from({ length: 50 }, (_, index) => Uint32Array.of(...ids(3000), index));
+    const { shared, read } = await choose(ids(3000), many);
+    expect(shared).toBe(3000);
+    expect(read).toBeLessThanOrEqual(LINK_TOKENS);
+  });
+
   test('a candidate that cannot be read is passed over', async () => {
     const wanted = ids(100);
     const candidates = [ids(100), ids(80)].map((value) => ({ value, tokens: value.length, chain: prefixChain(value) }));
