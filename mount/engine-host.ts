@@ -29,6 +29,8 @@ export interface EngineHostOptions extends Replies {
 
 /** What a request that was taken leads to. */
 const TAKEN: readonly Manifest['state'][] = ['queued', 'compiling', 'ready'];
+/** What a look may take longer for the answer to be exact. */
+const LOOK_MS = 2000;
 const MOVED = 'history has moved on; the next read of the pack compiles it';
 
 export class EngineHost {
@@ -65,10 +67,12 @@ export class EngineHost {
   }
 
   async #answer({ id, request, ticket }: Extract<ToEngine, { op: 'engine' }>): Promise<void> {
-    // A control transaction carries its failure in the reply text; its write has succeeded.
-    const refusable = request.kind === 'state' || request.kind === 'state-now' || request.kind === 'manifest';
     const controller = new AbortController();
-    const timer = setTimeout(() => controller.abort(), this.#options.waitMs);
+    // A look waits for nothing that takes long.
+    const looks = request.kind === 'manifest' || request.kind === 'state-now';
+    const timer = looks ? undefined : setTimeout(() => controller.abort(), this.#options.waitMs);
+    // A control transaction carries its failure in the reply text; its write has succeeded.
+    const refusable = looks || request.kind === 'state';
     try {
       const value = await Promise.race([this.#perform(request, controller.signal), late(controller.signal)]);
       settle(this.#options, id, ticket, undefined, value, refusable);
@@ -163,13 +167,19 @@ export class EngineHost {
     const session = this.#key(of.directory);
     let pack: PackIdentity | 'moved' | undefined = this.#packs.known(of);
     if (pack === undefined && compiler.manifest(session).state === 'ready')
-      pack = await this.#packs.look(of).then(
-        ({ identity }) => identity,
-        () => undefined,
-      );
+      pack = await Promise.race([this.#identityOf(of), sleep(LOOK_MS, undefined, { ref: false })]);
     if (pack !== 'moved') return compiler.manifest(session, pack);
     const manifest = compiler.manifest(session);
     return manifest.state === 'ready' ? stale(manifest, MOVED, manifest.compatibility) : manifest;
+  }
+
+  async #identityOf(of: EngineSession): Promise<PackIdentity | undefined> {
+    try {
+      return (await this.#packs.look(of)).identity;
+    } catch {
+      // Whoever reads the pack meets the same and is told.
+      return undefined;
+    }
   }
 
   async #stateNow(of: EngineSession, file: StateFile): Promise<EngineResults['state-now']> {

@@ -54,7 +54,7 @@ export class ModelShelf {
     return this.#broken?.describe();
   }
 
-  /** KVT-7: a model whose file is no model is refused, and nothing is changed. */
+  /** KVT-13: a model whose file is no model is refused, and nothing is changed. */
   change(change: ModelChange): ModelsReply {
     if (this.#broken !== undefined) throw this.#broken;
     const next = this.#changed(change);

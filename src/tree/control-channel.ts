@@ -248,7 +248,7 @@ function perform(channel: ControlChannel, request: ControlRequest, caller: Calle
   }
 }
 
-/** KVT-6: what was compiled of a history goes where the history goes; nobody waits for it. */
+/** KVT-11: what was compiled of a history goes where the history goes; nobody waits for it. */
 function forgetState(store: Store, { directory }: Session): void {
   store.sessions.options.deriver.engine.request({ kind: 'forget', directory }, () => {});
 }

@@ -1,5 +1,5 @@
 // `context/kv/`: what is compiled of a session. manifest.json is listed and always there; state.bin and tokens.bin answer by
-// name. A look never starts a compile; an open of the two waits for one (KVT).
+// name. A look never starts a compile; an open of the two waits for one (KVT-1, KVT-6).
 import * as fs from 'node:fs';
 import { constants } from 'node:fs';
 import { syntheticAttr, syntheticIno } from './backing.ts';
@@ -15,7 +15,7 @@ export class KvDirectory extends TreeNode {
   readonly #session: Session;
   readonly #owner: Owner;
   readonly #attr: Attr;
-  readonly #last: Map<string, { readonly digest: string; readonly value: TreeNode }> = new Map();
+  #manifestNow: { readonly digest: string; readonly value: TreeNode } | undefined;
 
   constructor(session: Session, owner: Owner) {
     super();
@@ -43,24 +43,18 @@ export class KvDirectory extends TreeNode {
       node,
       ({ text, modifiedMs, digest }) => {
         node.fill(Buffer.from(text), modifiedMs);
-        this.#last.set('manifest.json', { digest, value: node });
+        this.#manifestNow = { digest, value: node };
       },
-      this.#last.get('manifest.json'),
+      this.#manifestNow,
     );
   }
 
   #state(file: StateFile): Slow<TreeNode> {
     const node = new StateNode(this.#session, file, this.#owner);
     const request = { kind: 'state-now', of: this.#session.forEngine(), file } as const;
-    return askEngine<typeof request, TreeNode>(
-      this.#session.engine,
-      request,
-      node,
-      (now) => {
-        node.fill(now.sizeBytes, now.modifiedMs);
-        this.#last.set(file, { digest: now.digest, value: node });
-      },
-      this.#last.get(file),
+    // A node for each look: an open fills it with what it waited for.
+    return askEngine<typeof request, TreeNode>(this.#session.engine, request, node, ({ sizeBytes, modifiedMs }) =>
+      node.fill(sizeBytes, modifiedMs),
     );
   }
 

@@ -102,7 +102,7 @@ describe('a session', () => {
     const expected = `messages.jsonl events.jsonl latest.md updated_at state cwd meta.json created_at context context/budget context/gc.policy
       context/policy.yaml context/tools.json context/pack.json context/pack.md context/prompt.json context/summary.md context/facts.jsonl
       context/decisions.jsonl context/todo.md context/refs.jsonl context/pinned context/child context/swap context/swap/index.jsonl
-      context/swap/chunk context/dedup context/dedup/index.jsonl context/dedup/blob`;
+      context/swap/chunk context/dedup context/dedup/index.jsonl context/dedup/blob context/kv context/kv/manifest.json`;
     expect(files).toEqual(
       expected
         .split(/\s+/)

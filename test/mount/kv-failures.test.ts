@@ -24,6 +24,14 @@ async function failed(name: string): Promise<string> {
   return reason ?? '';
 }
 
+async function mountedAfter(env: Readonly<Record<string, string>>): Promise<string> {
+  await mounted.must(`ctx mount && ctx model add ${mounted.model}`);
+  const at = await mounted.session('s', 60);
+  await mounted.must('ctx umount', { cwd: '/' });
+  await mounted.must('ctx mount', { cwd: '/', env });
+  return at;
+}
+
 describe('the engine process', () => {
   it('KVT: kill -9 of it, at any time and again and again, costs nothing but time', async () => {
     mounted = await mountEngine('kv-killed');
@@ -57,6 +65,16 @@ describe('the engine process', () => {
     const line = `cat ${at}/context/pack.md > /dev/null; ${ENGINE}; kill -9 "$(sed -n s/^pid=//p status)"; cd /; for look in $(seq 400); do test -e /proc/$child || break; sleep 0.05; done; test ! -e /proc/$child && ctx mount && ${`cat ${at}/context/kv/state.bin`} | wc -c`;
     const { bytes } = { bytes: Number((await mounted.must(line)).trim().split('\n').at(-1)) };
     expect(await mounted.manifest('s')).toMatchObject({ state: 'ready', bytes });
+  });
+});
+
+describe('a long compile', () => {
+  it('KVT: who waits too long is told to come back, and the compile goes on', async () => {
+    mounted = await prepareEngine('kv-late');
+    const at = await mountedAfter({ CTX_REBUILD_WAIT_MS: '1' });
+    expect((await mounted.sh(`cat ${at}/context/kv/state.bin`)).stderr).toContain('Connection timed out');
+    const { bytes } = await mounted.until('s', isReady);
+    expect(bytes).toBeGreaterThan(0);
   });
 });
 

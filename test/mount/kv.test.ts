@@ -107,8 +107,16 @@ describe('context/kv', () => {
     // fstat of the open file, which had not been compiled when it was looked up.
     await mounted.session('fstat', 30);
     const program = 'import os,sys; f=open(sys.argv[1],"rb"); print(os.fstat(f.fileno()).st_size, len(f.read()))';
-    const [stated, read] = (await mounted.must(`python3 -c '${program}' ${kv('fstat', 'state.bin')}`)).trim().split(' ').map(Number);
+    const sizesNow = async (): Promise<readonly number[]> =>
+      (await mounted.must(`python3 -c '${program}' ${kv('fstat', 'state.bin')}`)).trim().split(' ').map(Number);
+    const first = (await sizesNow())[0];
+    expect(first).toBe((await mounted.manifest('fstat')).bytes);
+    // Nor has what an earlier open gave anything to do with the next look.
+    await mounted.append('fstat', 2);
+    expect(await mounted.must(`stat -c %s ${kv('fstat', 'state.bin')}`)).toBe('0\n');
+    const [stated, read] = await sizesNow();
     expect([stated, read]).toEqual([(await mounted.manifest('fstat')).bytes, stated]);
+    expect(stated).toBeGreaterThan(first ?? 0);
   });
 
   it('KVT: an open file of compiled state stays readable when it is evicted', async () => {
