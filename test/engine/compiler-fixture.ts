@@ -86,6 +86,8 @@ export class Bench {
   /** Every manifest in order, each valid. */
   readonly seen: Manifest[] = [];
   readonly model: string;
+  /** Called once, at the next progress of a compile. */
+  atProgress: (() => void) | undefined;
   readonly #owned: boolean;
 
   /** A driver that is given stays open when the bench closes. */
@@ -97,7 +99,12 @@ export class Bench {
     this.store = new ArtifactStore(join(directory, '.engine'), { reserveBytes: 0, ...options });
     this.compiler = new Compiler(this.store, {
       backoffMs: { first: 30, most: 60 },
-      onChange: (_, manifest) => this.seen.push(checkManifest(manifest)),
+      onChange: (_, manifest) => {
+        this.seen.push(checkManifest(manifest));
+        if (manifest.progress === null) return;
+        this.atProgress?.();
+        this.atProgress = undefined;
+      },
       ...options,
     });
   }
