@@ -1,6 +1,6 @@
 // `ctx run --watch`: answers user messages that any program appends to the file. What stands last decides: a session whose
 // last message is a user's waits for an answer, also after a restart; our own lines never do.
-import { watch } from 'node:fs';
+import { watch, type FSWatcher } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,7 +19,7 @@ export async function watchSession(shell: Shell, chat: ChatSession, output: Chat
   const path = join(chat.directory, 'messages.jsonl');
   let changed = true;
   let wake: () => void = () => undefined;
-  const watcher = watch(path, () => {
+  const watcher = watching(path, () => {
     changed = true;
     wake();
   });
@@ -43,7 +43,16 @@ export async function watchSession(shell: Shell, chat: ChatSession, output: Chat
     }
   } finally {
     stop.removeEventListener('abort', stopped);
-    watcher.close();
+    watcher?.close();
+  }
+}
+
+/** Undefined where no more watches are to be had: then looking now and then must do. */
+function watching(path: string, onChange: () => void): FSWatcher | undefined {
+  try {
+    return watch(path, onChange).on('error', () => undefined);
+  } catch {
+    return undefined;
   }
 }
 

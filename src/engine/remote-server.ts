@@ -1,5 +1,5 @@
 // HTTP to a model server. Node's own http: nothing follows a redirect, takes a proxy or keeps a connection behind our back.
-// DRV-3: bounded in every direction: connecting, the first byte, silence in between, bytes of a reply, retries.
+// RMT-3: bounded in every direction: connecting, the first byte, silence in between, bytes of a reply, retries.
 import { request as requestHttp } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';

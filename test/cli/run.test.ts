@@ -1,7 +1,7 @@
 // ctx run, resume, model, engine on a real mount, with the tiny model in a real engine process.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -55,7 +55,6 @@ async function newSession(session: string, lines = 0): Promise<void> {
 
 const greedy = ['--temperature', '0', '--max-tokens', '8'] as const;
 
-// eslint-disable-next-line no-control-regex
 const ESCAPES = /\u001b\[[0-9;?]*[A-Za-z]/g;
 
 /** A ctx that stays; what it prints is waited for. */
@@ -144,6 +143,16 @@ describe('ctx model and ctx engine', () => {
     expect(here).toMatchObject({ directory: engineDirectory(), installed: true });
     const nowhere = await mounted.ctx(['engine', 'status'], { env: { ...env, CTX_ENGINE_DIR: '/nowhere' } });
     expect([nowhere.code, nowhere.stdout]).toEqual([1, 'nothing in /nowhere\n']);
+  });
+
+  it('an install that fails says why and leaves nothing behind', async () => {
+    const place = join(mounted.store, '..', 'engines');
+    const offline = { CTX_ENGINE_DIR: join(place, 'new'), npm_config_registry: 'http://127.0.0.1:9', npm_config_fetch_retries: '0' };
+    const { code, stderr } = await mounted.ctx(['engine', 'install'], {
+      env: { ...env, ...offline, npm_config_cache: join(place, 'cache') },
+    });
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/engine\.install: .* was not installed: .*check the network/)]);
+    expect(await readdir(place)).toEqual(['cache']);
   });
 });
 
@@ -289,6 +298,33 @@ describe('RUN-5: watch', () => {
     second.child.kill('SIGTERM');
     expect(await second.ended).toBe(0);
     expect(await roles()).toEqual(['user', 'assistant', 'assistant', 'user', 'assistant', 'user', 'assistant']);
+  });
+
+  it('what comes while an answer is written is answered after it, in that order', async () => {
+    await newSession('coder/late');
+    const file = `${mounted.agents}/coder/session/late/messages.jsonl`;
+    const append = (content: string): Promise<string> => mounted.must(`echo '${JSON.stringify({ role: 'user', content })}' >> '${file}'`);
+    const asked: (readonly string[])[] = [];
+    const server = await startFailingServer((request, response, body) => {
+      if (request.method === 'GET') return reply(200, { data: [{ id: 'm' }] })(request, response, body);
+      const { messages } = JSON.parse(body) as { messages: readonly { content: string }[] };
+      asked.push(messages.map(({ content }) => content));
+      response.writeHead(200);
+      response.write(chunk({ content: `answer ${asked.length}` }));
+      const finish = (): void => void response.end(chunk({}, 'stop'));
+      if (asked.length === 1) void append('second').then(finish);
+      else finish();
+    });
+    await must(['model', 'add', server.url, '--name', 'slow', '--model', 'm']);
+    const watching = new Running(process.execPath, [CTX, 'run', 'coder/late', '--watch', '--model', 'slow', '--json']);
+    await watching.until(/watching/);
+    await append('first');
+    await watching.until((text) => text.split('"done"').length > 2);
+    watching.child.kill('SIGINT');
+    expect(await watching.ended).toBe(0);
+    expect((await history('coder/late')).map(({ content }) => content)).toEqual(['first', 'second', 'answer 1', 'answer 2']);
+    expect(asked).toEqual([['first'], ['first', 'answer 1', 'second']]);
+    await server.end();
   });
 });
 

@@ -127,7 +127,7 @@ describe('answers of a server', () => {
   });
 });
 
-describe('DRV-3: failures of a server', () => {
+describe('RMT-3: failures of a server', () => {
   it('nothing listens: unreachable, with the address and what to do, at once', async () => {
     const port = await new Promise<number>((resolve) => {
       const probe = createServer().listen(0, '127.0.0.1', () => {
@@ -228,7 +228,7 @@ describe('DRV-3: failures of a server', () => {
   });
 });
 
-describe('DRV-4: the key', () => {
+describe('RMT-4: the key', () => {
   it('comes from the environment variable that is named, and stands in no error', async () => {
     const { server, driver } = await against(json(401, { error: { message: `bad key ${KEY}` } }), { apiKeyEnv: 'TEST_KEY' });
     const failure = await failureOf(compile(driver));
