@@ -3,7 +3,7 @@
 import * as fs from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
-import { artifactPath, missing } from './artifact-files.ts';
+import { artifactKey, artifactPath, missing } from './artifact-files.ts';
 import { RefFiles } from './artifact-refs.ts';
 import { ArtifactShelf } from './artifact-shelf.ts';
 import type { Artifact, Removed } from './artifact-shelf.ts';
@@ -79,9 +79,13 @@ export class ArtifactStore {
         next: 'check the disk; the state is compiled again at the next read of the pack',
       });
     }
-    const artifact = await this.shelf.put(model, fingerprint, tokens, saved);
-    const { key } = artifact.meta;
+    const key = artifactKey(model, tokens);
+    // The reference comes first: a gc at this moment spares what it names.
     await this.refs.add(session, { model, key });
+    const artifact = await this.shelf.put(model, fingerprint, tokens, saved).catch(async (error: unknown) => {
+      await this.refs.remove(session, new Set([key]));
+      throw error;
+    });
     await this.#dropPrefixes(artifact, session);
     await this.makeRoom(0, new Set([key]));
     return artifact;
