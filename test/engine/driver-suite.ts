@@ -167,6 +167,16 @@ export function driverSuite(name: string, traits: DriverTraits, open: () => Prom
       expect(['length', 'end']).toContain(outcome.stop);
     });
 
+    it('tool schemas are part of the prompt, and of what is reused', async () => {
+      const plain = promptOf(words(20));
+      const tool = (name: string): unknown => ({ name, description: 'Reads a file.', input_schema: { type: 'object', properties: {} } });
+      const [without, one, again] = [plain, { ...plain, tools: [tool('read')] }, { ...plain, tools: [tool('read')] }];
+      const bare = await compile(without);
+      const tooled = await compile(one);
+      expect(tooled.tokens).toBeGreaterThan(bare.tokens + 20);
+      expect((await compile(again, tooled.base)).evaluatedTokens).toBe(traits.evaluatedAgain);
+    });
+
     it('an answer that is to follow a schema does', async () => {
       const schema = {
         type: 'object',

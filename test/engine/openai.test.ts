@@ -79,6 +79,23 @@ describe('warming a server', () => {
   });
 });
 
+describe('tools', () => {
+  it('schemas of every usual shape are sent in the one that servers take', async () => {
+    const { server, driver } = await against(json(200, usage(9)));
+    const parameters = { type: 'object', properties: { path: { type: 'string' } } };
+    const whole = { type: 'function', function: { name: 'read', parameters } };
+    const tools = [whole, { name: 'list', description: 'Lists.', input_schema: parameters }, { name: 'stop' }, { type: 'web_search' }];
+    const job = { tokens: undefined, saveTo: '/dev/null', signal: new AbortController().signal, onProgress: () => undefined };
+    await driver.compile({ prompt: { ...promptOf('hello'), tools }, ...job });
+    expect((JSON.parse(server.seen[0]?.body ?? '') as { tools: unknown }).tools).toEqual([
+      whole,
+      { type: 'function', function: { name: 'list', description: 'Lists.', parameters } },
+      { type: 'function', function: { name: 'stop', parameters: { type: 'object', properties: {} } } },
+      { type: 'web_search' },
+    ]);
+  });
+});
+
 describe('answers of a server', () => {
   it('tool calls that come in pieces are put together, and the counts come from its usage', async () => {
     const call = (index: number, more: object): object => ({ tool_calls: [{ index, ...more }] });

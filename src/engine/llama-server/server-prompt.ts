@@ -3,6 +3,7 @@
 import { CtxError } from '../../abi/errors.ts';
 import { listOf, objectOf, tokenIds } from '../json-fields.ts';
 import type { RemoteServer } from '../remote-server.ts';
+import { openAiTool } from '../tool-schemas.ts';
 import type { ChatMessage, Prompt } from '../types.ts';
 
 const [OPEN, CLOSE] = ['\uF8F0', '\uF8F1'];
@@ -24,7 +25,7 @@ export async function serverTokens(
   const protect = (value: unknown): unknown => mapStrings(value, (text) => putAside(text, specials, put));
   const body = {
     messages: messages.map(protect),
-    ...(prompt.tools.length === 0 ? {} : { tools: prompt.tools.map(protect) }),
+    ...(prompt.tools.length === 0 ? {} : { tools: prompt.tools.map((tool) => protect(openAiTool(tool))) }),
     add_generation_prompt: generationPrompt,
     chat_template_kwargs: TEMPLATE_ARGUMENTS,
   };

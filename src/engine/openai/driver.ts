@@ -5,6 +5,7 @@ import { readEvents } from '../event-stream.ts';
 import { countOf, listOf, objectOf, textOf } from '../json-fields.ts';
 import { RemoteServer } from '../remote-server.ts';
 import type { RemoteOptions } from '../remote-server.ts';
+import { openAiTool } from '../tool-schemas.ts';
 import type {
   CompileJob,
   CompileOutcome,
@@ -98,7 +99,11 @@ class OpenAiDriver implements EngineDriver {
 
   async #request({ messages, tools }: Prompt): Promise<Readonly<Record<string, unknown>>> {
     if (messages.length === 0) throw new CtxError('engine.empty', 'EINVAL', 'the prompt is empty', { next: 'append a message first' });
-    return { model: this.#config.model ?? (await this.#served()).id, messages, ...(tools.length === 0 ? {} : { tools }) };
+    return {
+      model: this.#config.model ?? (await this.#served()).id,
+      messages,
+      ...(tools.length === 0 ? {} : { tools: tools.map(openAiTool) }),
+    };
   }
 
   #served(): Promise<ServedModel> {
