@@ -13,6 +13,8 @@ import { JournalAppender } from './session-target.ts';
 import type { Shell } from './shell.ts';
 
 const SETTLE_TRIES = 20;
+/** The engine keeps what it evaluated for five minutes without a call: until then its own state is the best base. */
+const LIVE_MS = 4 * 60_000;
 
 export interface ChatLimits {
   readonly maxTokens: number;
@@ -36,7 +38,7 @@ export class ChatSession {
   readonly #journals: JournalAppender;
   readonly #limits: ChatLimits;
   #described: ModelDescription | undefined;
-  #answered = false;
+  #answeredMs = -Infinity;
 
   private constructor(
     shell: Shell,
@@ -108,14 +110,12 @@ export class ChatSession {
   async #state(): Promise<CompiledState> {
     const none: CompiledState = { base: undefined, reason: undefined, end: () => Promise.resolve() };
     if (this.#model.driver !== 'llama') return none;
+    if (Date.now() - this.#answeredMs < LIVE_MS) return none;
     // Asking for the prompt has it compiled; waiting for that costs what evaluating it here would, and is kept.
-    if (!this.#answered) {
-      const messages = JSON.parse(await rebuilt(this.#shell, join(this.directory, 'context/prompt.json'))) as readonly unknown[];
-      if (messages.length === 0) return none;
-    }
-    const state = await takeCompiledState(this.#shell, this.directory, await this.#describe(), !this.#answered);
-    if (state.base === undefined && state.reason !== undefined && !this.#answered)
-      this.#shell.terminal.note(`ctx: no compiled state: ${state.reason}`);
+    const messages = JSON.parse(await rebuilt(this.#shell, join(this.directory, 'context/prompt.json'))) as readonly unknown[];
+    if (messages.length === 0) return none;
+    const state = await takeCompiledState(this.#shell, this.directory, await this.#describe());
+    if (state.base === undefined && state.reason !== undefined) this.#shell.terminal.note(`ctx: no compiled state: ${state.reason}`);
     return state;
   }
 
@@ -148,7 +148,7 @@ export class ChatSession {
       if (text !== '') await this.#appendAnswer({ role: 'assistant', content: text, model: modelId(this.#model), stop: 'error' });
       throw error;
     } finally {
-      this.#answered = true;
+      this.#answeredMs = Date.now();
     }
     const { toolCalls, stop } = outcome;
     if (stop !== 'aborted' || text !== '') {

@@ -24,12 +24,12 @@ export interface CompiledState {
 }
 
 /**
- * The state of the pack as it is now; waits while it is being compiled, unless told not to. state.bin always speaks of the
+ * The state of the pack as it is now; waits while it is being compiled. state.bin always speaks of the
  * newest pack, and the next line makes a newer one: so its bytes are copied first (about a second a gigabyte), and the
  * driver verifies the copy against the manifest's digest before anything loads it.
  */
-export async function takeCompiledState(shell: Shell, session: string, model: ModelDescription, wait: boolean): Promise<CompiledState> {
-  const manifest = wait ? await settled(shell, session) : await readManifest(session);
+export async function takeCompiledState(shell: Shell, session: string, model: ModelDescription): Promise<CompiledState> {
+  const manifest = await settled(shell, session);
   const nothing = (reason: string | undefined): CompiledState => ({ base: undefined, reason, end: () => Promise.resolve() });
   if (manifest?.state !== 'ready')
     return nothing(manifest === undefined ? undefined : `${manifest.state}: ${manifest.reason ?? 'no state'}`);
@@ -96,7 +96,7 @@ async function settled(shell: Shell, session: string): Promise<Manifest | undefi
 }
 
 /** Undefined where the mount shows none. */
-export async function readManifest(session: string): Promise<Manifest | undefined> {
+async function readManifest(session: string): Promise<Manifest | undefined> {
   const text = await readFile(join(session, 'context/kv/manifest.json'), 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
     throw error;
