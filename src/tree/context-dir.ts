@@ -44,6 +44,7 @@ export class ContextDirectory extends TreeNode implements PathParent {
     this.session.inputChanged(`context/${relative}`);
   }
   attr(): Attr {
+    this.session.mustExist();
     return toAttr(lstatOrFail(this.#directory()));
   }
   #owner(): Owner {

@@ -34,6 +34,7 @@ export class SessionDirectory extends TreeNode {
   }
 
   attr(): Attr {
+    this.session.mustExist();
     return toAttr(lstatOrFail(this.session.directory));
   }
 

@@ -109,7 +109,7 @@ export class Session {
 
   get journals(): SessionJournals {
     if (this.#journals !== undefined) return this.#journals;
-    if (this.gone) throw fail('ESTALE', 'the session was removed');
+    this.mustExist();
     this.#journals = this.options.openJournals(this.directory, {
       maxLineBytes: this.options.maxLineBytes,
       onCommit: (note) => {
@@ -121,6 +121,11 @@ export class Session {
     });
     this.#registry.opened(this);
     return this.#journals;
+  }
+
+  /** Renamed or removed: the kernel may still know the old node by the new name. ESTALE makes it look the name up again. */
+  mustExist(): void {
+    if (this.gone) throw fail('ESTALE', 'the session was removed');
   }
 
   get isOpen(): boolean {
