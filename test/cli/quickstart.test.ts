@@ -3,6 +3,7 @@ import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 
+import { engineDirectory } from '../../src/engine/llama/native.ts';
 import { prepareStore, type MountedStore } from './mounted-store.ts';
 import { ROOT, runProgram, type Outcome } from './program.ts';
 
@@ -18,7 +19,10 @@ async function homeWithTranscript(): Promise<string> {
 }
 
 function quickstart(args: readonly string[], home: string): Promise<Outcome> {
-  return runProgram(`${ROOT}scripts/quickstart`, args, { env: { ...mounted.env, HOME: home }, timeoutMs: 180_000 });
+  return runProgram(`${ROOT}scripts/quickstart`, args, {
+    env: { ...mounted.env, CTX_ENGINE_DIR: engineDirectory(), HOME: home },
+    timeoutMs: 180_000,
+  });
 }
 
 describe('scripts/quickstart', () => {
@@ -26,11 +30,20 @@ describe('scripts/quickstart', () => {
     mounted = await prepareStore('quickstart');
     const first = await quickstart([], '/nonexistent');
     expect(first).toMatchObject({ code: 0 });
-    for (const part of ['messages.jsonl', '<summary', 'tokens of', 'left out', 'why: ', `export PATH=`])
+    for (const part of ['messages.jsonl', '<summary', 'tokens of', 'left out', 'why: ', 'state: ready', `export PATH=`])
       expect(first.stdout).toContain(part);
+    // Compiled, then only what was new, then restored by another process after a restart.
+    const [all, more] = [...first.stdout.matchAll(/^tokens: ([\d,]+) \(([\d,]+) reused, ([\d,]+) evaluated\)$/gm)].map((found) =>
+      found.slice(1).map((count) => Number(count.replaceAll(',', ''))),
+    );
+    expect(all).toEqual([all?.[0], 0, all?.[0]]);
+    expect(more?.[1]).toBeGreaterThanOrEqual((all?.[0] ?? NaN) - 64);
+    const restored = /^ctx: ([\d,]+) tokens restored, ([\d,]+) evaluated$/m.exec(first.stdout)?.slice(1);
+    expect(Number(restored?.[0]?.replaceAll(',', ''))).toBeGreaterThanOrEqual((more?.[0] ?? NaN) - 64);
+    expect(Number(restored?.[1]?.replaceAll(',', ''))).toBeLessThan(200);
     expect(first.stdout.trimEnd().split('\n').at(-1)).toMatch(/^ready in \d+ s$/);
     const { stdout } = await mounted.ctx(['ls', '--names']);
-    expect(stdout).toBe('demo/dockd\n');
+    expect(stdout.trim().split('\n').sort()).toEqual(['demo/compiled', 'demo/dockd']);
     const again = await quickstart([], '/nonexistent');
     expect(again.code).toBe(0);
     expect(again.stdout).toMatch(/already mounted[\s\S]*nothing new/);
@@ -41,7 +54,7 @@ describe('scripts/quickstart', () => {
     const home = await homeWithTranscript();
     const unasked = await quickstart([], home);
     expect(unasked.code).toBe(0);
-    expect((await mounted.ctx(['ls', '--names'])).stdout).toBe('demo/dockd\n');
+    expect((await mounted.ctx(['ls', '--names'])).stdout.trim().split('\n').sort()).toEqual(['demo/compiled', 'demo/dockd']);
     const asked = await quickstart(['--yes'], home);
     expect(asked.code).toBe(0);
     expect((await mounted.ctx(['ls', '--names'])).stdout).toMatch(/^claude-code\//m);
@@ -52,7 +65,12 @@ describe('scripts/quickstart', () => {
     const home = await homeWithTranscript();
     // `script` gives it a terminal; what is typed ahead waits for the question.
     const line = `timeout 170 script -qec '${ROOT}scripts/quickstart' /dev/null`;
-    const { code, stdout } = await mounted.sh(line, { env: { HOME: home }, timeoutMs: 180_000, cwd: '/', input: 'y\n' });
+    const { code, stdout } = await mounted.sh(line, {
+      env: { CTX_ENGINE_DIR: engineDirectory(), HOME: home },
+      timeoutMs: 180_000,
+      cwd: '/',
+      input: 'y\n',
+    });
     expect(stdout).toContain('Import them?');
     expect(code).toBe(0);
     expect((await mounted.ctx(['ls', '--names'])).stdout).toMatch(/^claude-code\//m);
