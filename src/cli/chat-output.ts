@@ -8,7 +8,11 @@ export interface ChatOutput {
   done(outcome: GenerateOutcome, model: string): void;
 }
 
-export function textOutput(terminal: Terminal): ChatOutput {
+/** What a model says never drives a terminal: control characters but tab and line end are left out there. */
+const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+
+export function textOutput(terminal: Terminal, onTerminal: boolean): ChatOutput {
+  const shown = (text: string): string => (onTerminal ? text.replace(CONTROLS, '') : text);
   let told = false;
   let column = 0;
   const usage = (restored: number, evaluated: number): void => {
@@ -20,11 +24,11 @@ export function textOutput(terminal: Terminal): ChatOutput {
       if (event.kind === 'start') usage(event.restoredTokens, event.evaluatedTokens);
       else if (event.kind === 'text') {
         column = event.text.endsWith('\n') ? 0 : 1;
-        void terminal.write(event.text);
+        void terminal.write(shown(event.text));
       } else {
         if (column > 0) terminal.line('');
         column = 0;
-        terminal.line(`[call ${event.id}] ${event.name} ${event.arguments}`);
+        terminal.line(shown(`[call ${event.id}] ${event.name} ${event.arguments}`));
       }
     },
     done(outcome) {

@@ -59,7 +59,7 @@ export async function runSession(shell: Shell, reference: string, options: RunOp
   if (watching && options.prompt !== undefined) throw usageError('--watch and -p exclude each other');
   const { directory, mounted } = await requireSession(shell, reference);
   const model = await chosenModel(mounted, options.model);
-  const output = options.json === true ? jsonOutput(shell.terminal) : textOutput(shell.terminal);
+  const output = options.json === true ? jsonOutput(shell.terminal) : textOutput(shell.terminal, process.stdout.isTTY === true);
   const chat = await ChatSession.open(shell, directory, model, driverFor(shell, model), limits);
   try {
     const interactive = !watching && options.prompt === undefined && process.stdin.isTTY === true;

@@ -60,10 +60,10 @@ export function chunk(delta: object, finish: string | null = null): string {
   return `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
 }
 
-/** An answer that never ends: a word each few milliseconds until the client goes away. `/models` says what it serves. */
+/** An answer that never ends: a word (and a bell) each few milliseconds until the client goes away. `/models` says what it serves. */
 export const endless: Answer = (request, response) => {
   if (request.method === 'GET') return json(200, { data: [{ id: 'm' }] })(request, response, '');
   response.writeHead(200, { 'content-type': 'text/event-stream' });
-  const clock = setInterval(() => response.write(chunk({ content: 'word ' })), 10);
+  const clock = setInterval(() => response.write(chunk({ content: 'word\u0007 ' })), 10);
   response.on('close', () => clearInterval(clock));
 };
