@@ -12,7 +12,7 @@ interface Related {
 }
 
 /** Of 16, the weight of the word itself. */
-const WEIGHTS = { family: 12, synonym: 8, member: 7, kind: 4, second: 2, topic: 1, limit: 64 };
+const WEIGHTS = { family: 12, synonym: 8, member: 7, kind: 4, second: 2, topic: 1, limit: 40 };
 /** Terms whose relations are kept. */
 const MOST_KEPT = 2048;
 
