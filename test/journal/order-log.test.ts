@@ -55,10 +55,10 @@ describe('order', () => {
 
   test('records that a full disk kept back are tried again by the next reader, and refused in the same words', () => {
     let full = false;
-    const writeSync = (...all: Parameters<typeof nodeDisk.writeSync>): number => {
+    const writeSync = ((fd: number, bytes: Buffer, offset: number, length: number, position?: number | null): number => {
       if (full) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
-      return nodeDisk.writeSync(...all);
-    };
+      return nodeDisk.writeSync(fd, bytes, offset, length, position);
+    }) as typeof nodeDisk.writeSync;
     const opened = openFixture();
     opened.journals.messages.write('1:a', Buffer.from(user('a')));
     const log = openOrderLog(opened.directory, { disk: { ...nodeDisk, writeSync } });
