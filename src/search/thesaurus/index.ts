@@ -12,6 +12,13 @@ import { KINDS_LIFE } from './kinds-life.ts';
 import { KINDS_WORK } from './kinds-work.ts';
 import { LEARNING } from './learning.ts';
 import { LEISURE } from './leisure.ts';
+import { LETTERS_A_D } from './letters-a-d.ts';
+import { LETTERS_A_D_MORE } from './letters-a-d-more.ts';
+import { LETTERS_E_L } from './letters-e-l.ts';
+import { LETTERS_E_L_MORE } from './letters-e-l-more.ts';
+import { LETTERS_M_R } from './letters-m-r.ts';
+import { LETTERS_R_Z } from './letters-r-z.ts';
+import { LETTERS_S_Z } from './letters-s-z.ts';
 import { MONEY } from './money.ts';
 import { NATURE } from './nature.ts';
 import { PEOPLE } from './people.ts';
@@ -26,4 +33,18 @@ export { FAMILIES };
 export const TOPICS: readonly string[] = [HOME, BODY, FOOD, TRAVEL, MONEY, PEOPLE, LEARNING, LEISURE, NATURE, SOCIETY, SOFTWARE];
 
 /** Groups and kinds only. */
-export const PLAIN: readonly string[] = [GENERAL, KINDS_LIFE, KINDS_WORK, ASSOCIATIONS, VERBS, EVERYDAY];
+export const PLAIN: readonly string[] = [
+  GENERAL,
+  KINDS_LIFE,
+  KINDS_WORK,
+  ASSOCIATIONS,
+  VERBS,
+  EVERYDAY,
+  LETTERS_A_D,
+  LETTERS_A_D_MORE,
+  LETTERS_E_L,
+  LETTERS_E_L_MORE,
+  LETTERS_M_R,
+  LETTERS_R_Z,
+  LETTERS_S_Z,
+];
