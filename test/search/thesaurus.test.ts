@@ -36,9 +36,12 @@ describe('the thesaurus', () => {
   });
 
   test('every group is of lower-case words, and every kind has a name and members', () => {
+    // A place in a group is kept in twelve bits.
+    for (const line of TOPICS.flatMap((text) => text.split('\n'))) expect(line.length).toBeLessThan(4096);
     for (const text of [FAMILIES, ...PLAIN, ...TOPICS]) {
       for (const group of text.split(/ \| |\n/)) {
         if (group === '' || group.startsWith('#')) continue;
+        expect(group.length).toBeLessThan(4096);
         expect(group).toMatch(/^[a-z0-9]+( [a-z0-9]+)*( >( [a-z0-9]+)+)?$/);
       }
     }
