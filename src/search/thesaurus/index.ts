@@ -1,6 +1,8 @@
 // The thesaurus by topic: general English, written by hand for this project. In every file a group of words that stand
 // for one another ends with ` | ` or with its line; `kind ... > member ...` names a kind (or what often goes with a word);
 // a line that opens with # is a title. The words are lower case ASCII.
+import { ASKING_LIFE } from './asking-life.ts';
+import { ASKING_WORK } from './asking-work.ts';
 import { ASSOCIATIONS } from './associations.ts';
 import { BODY } from './body.ts';
 import { EVERYDAY } from './everyday.ts';
@@ -47,4 +49,6 @@ export const PLAIN: readonly string[] = [
   LETTERS_M_R,
   LETTERS_R_Z,
   LETTERS_S_Z,
+  ASKING_LIFE,
+  ASKING_WORK,
 ];
