@@ -3,7 +3,7 @@
 import { KINDS } from './kinds.ts';
 import { SYNONYMS } from './synonyms.ts';
 import { wordTerms } from './terms.ts';
-import { FAMILIES, PLAIN, TOPICS } from './thesaurus/index.ts';
+import { FAMILIES, FAMILIES_MORE, PLAIN, TOPICS } from './thesaurus/index.ts';
 import { IRREGULAR } from './words.ts';
 
 interface Related {
@@ -12,17 +12,22 @@ interface Related {
 }
 
 /** Of 16, the weight of the word itself. */
-const WEIGHTS = { family: 12, synonym: 8, member: 7, kind: 4, second: 2, topic: 1, limit: 40 };
+const WEIGHTS = { family: 12, synonym: 8, member: 7, kind: 4, phrase: 4, second: 2, topic: 1 };
+/** Alternatives of a term at most; a kind may have more members, each of which says less. */
+const MOST_ALTERNATIVES = 40;
+const MOST_MEMBERS = 80;
+/** What stands between the words of a group. */
+const MARKS: ReadonlySet<string> = new Set(['>', '>>', '|']);
 /** Characters. */
 const LONGEST_GROUP = 4096;
 /** Terms whose relations are kept. */
 const MOST_KEPT = 2048;
 
-type Relation = 'family' | 'synonym' | 'kind' | 'topic';
+type Relation = 'family' | 'synonym' | 'kind' | 'phrase' | 'topic';
 
 interface Group {
   readonly relation: Relation;
-  /** Its words; a `>` ends those that name a kind, a bar a group of a topic. */
+  /** Its words; `>` or `>>` ends those that name a kind, a bar a group of a topic. */
   readonly text: string;
   /** Stems, made when the group is first met; undefined for a word of no content. */
   terms?: readonly (string | undefined)[];
@@ -72,8 +77,8 @@ function expand(all: Thesaurus, term: string): readonly Related[] {
   }
   return [...found]
     .sort((a, b) => b[1] - a[1])
-    .slice(0, WEIGHTS.limit)
-    .map(([other, weight]) => ({ term: other, weight }));
+    .filter(([, weight], place) => place < (weight >= WEIGHTS.member ? MOST_MEMBERS : MOST_ALTERNATIVES))
+    .map(([other, weight], place) => ({ term: other, weight: place < MOST_ALTERNATIVES ? weight : WEIGHTS.kind }));
 }
 
 /** Tells the terms of every group that has this one. */
@@ -86,20 +91,16 @@ function visit(all: Thesaurus, term: string, topics: boolean, tell: (other: stri
     for (let i = 0; i < terms.length; i += 1) {
       const other = terms[i];
       if (other === undefined) continue;
-      if (group.relation !== 'kind') tell(other, WEIGHTS[group.relation]);
-      else if (head !== i < group.heads) tell(other, head ? WEIGHTS.member : WEIGHTS.kind);
+      if (group.heads === 0) tell(other, WEIGHTS[group.relation]);
+      else if (head !== i < group.heads) tell(other, head && group.relation === 'kind' ? WEIGHTS.member : WEIGHTS[group.relation]);
     }
   }
 }
 
 function termsOf(group: Group): readonly (string | undefined)[] {
-  const words = group.text.split(' ').filter((word) => word !== '|' && (word !== '>' || group.relation === 'kind'));
-  const mark = words.indexOf('>');
-  if (mark > 0) {
-    words.splice(mark, 1);
-    group.heads = mark;
-  }
-  return words.map((word) => wordTerms(word)[0]);
+  const words = group.text.split(' ');
+  if (group.relation === 'kind' || group.relation === 'phrase') group.heads = words.findIndex((word) => word.startsWith('>'));
+  return words.filter((word) => !MARKS.has(word)).map((word) => wordTerms(word)[0]);
 }
 
 /** A place is brought to stems when one of its terms is first asked for. */
@@ -148,12 +149,12 @@ function read(): Thesaurus {
     }
   };
   const addGroup = (group: string): void => {
-    add(group.includes('>') ? 'kind' : 'synonym', group);
+    add(group.includes('>>') ? 'phrase' : group.includes('>') ? 'kind' : 'synonym', group);
   };
   for (const group of SYNONYMS) addGroup(group);
   // The first word is the kind.
   for (const group of KINDS) add('kind', group.replace(' ', ' > '));
-  for (const group of groupsIn(FAMILIES)) add('family', group);
+  for (const text of [FAMILIES, FAMILIES_MORE]) for (const group of groupsIn(text)) add('family', group);
   for (const text of PLAIN) for (const group of groupsIn(text)) addGroup(group);
   for (const text of TOPICS) {
     for (const line of text.split('\n')) {
