@@ -5,6 +5,7 @@ import { ASKING_LIFE } from './asking-life.ts';
 import { ASKING_WORK } from './asking-work.ts';
 import { ASSOCIATIONS } from './associations.ts';
 import { BODY } from './body.ts';
+import { CRAFTING } from './crafting.ts';
 import { EVERYDAY } from './everyday.ts';
 import { FAMILIES } from './families.ts';
 import { FAMILIES_MORE } from './families-more.ts';
@@ -27,6 +28,8 @@ import { MEMBERS } from './members.ts';
 import { MONEY } from './money.ts';
 import { NATURE } from './nature.ts';
 import { PEOPLE } from './people.ts';
+import { REST } from './rest.ts';
+import { SHADES } from './shades.ts';
 import { SOCIETY } from './society.ts';
 import { SOFTWARE } from './software.ts';
 import { TRAVEL } from './travel.ts';
@@ -56,4 +59,7 @@ export const PLAIN: readonly string[] = [
   ASKING_WORK,
   LINKS,
   MEMBERS,
+  SHADES,
+  REST,
+  CRAFTING,
 ];
