@@ -11,7 +11,7 @@ import type { TermIndex } from './recall-index.ts';
 import type { SearchHit } from './types.ts';
 
 /** Changes whenever the same inputs may choose other lines. */
-export const RECALL_VERSION = 3;
+export const RECALL_VERSION = 4;
 
 export interface RecallRequest {
   readonly query: string;

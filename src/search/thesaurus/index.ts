@@ -5,6 +5,7 @@ import { ASKING_LIFE } from './asking-life.ts';
 import { ASKING_WORK } from './asking-work.ts';
 import { ASSOCIATIONS } from './associations.ts';
 import { BODY } from './body.ts';
+import { CALLINGS } from './callings.ts';
 import { CRAFTING } from './crafting.ts';
 import { EVERYDAY } from './everyday.ts';
 import { FAMILIES } from './families.ts';
@@ -62,4 +63,5 @@ export const PLAIN: readonly string[] = [
   SHADES,
   REST,
   CRAFTING,
+  CALLINGS,
 ];
