@@ -132,7 +132,8 @@ class Log implements OrderLog {
   }
 
   catchUp(messagesBytes: number, eventsBytes: number): void {
-    if (messagesBytes <= this.#last.messagesEnd && eventsBytes <= this.#last.eventsEnd) return;
+    // Records that a full disk kept back are tried again, and refused again in the same words.
+    if (this.#batch.length === 0 && messagesBytes <= this.#last.messagesEnd && eventsBytes <= this.#last.eventsEnd) return;
     const now = this.#now();
     guarded(this.#directory, () => {
       this.#cover('messages.jsonl', messagesBytes, now);

@@ -7,7 +7,7 @@ import { TermScan, grown } from './term-scan.ts';
 /** Terms of rows that are gathered at most: 4 bytes each. */
 const MOST_PAIRS = (1 << 22) - (1 << 16);
 /** So many rows are put in the order of terms at once. */
-const ROWS_AT_ONCE = 1 << 21;
+const ROWS_AT_ONCE = 1 << 20;
 
 /** With more than this known at its beginning, a large gathering would have to be written in two parts. */
 const KNOWN_TERMS: number = 1 << 18;

@@ -11,7 +11,7 @@ import type { TermIndex } from './recall-index.ts';
 import type { SearchHit } from './types.ts';
 
 /** Changes whenever the same inputs may choose other lines. */
-export const RECALL_VERSION = 2;
+export const RECALL_VERSION = 4;
 
 export interface RecallRequest {
   readonly query: string;
@@ -47,14 +47,14 @@ export interface Tuning {
   readonly repeat: number;
 }
 
-export const TUNING: Tuning = { candidates: 96, stretches: 40, before: [8, 7, 6, 5], after: [8, 6], shape: 5, repeat: 6 };
+export const TUNING: Tuning = { candidates: 80, stretches: 32, before: [8, 7, 6, 5], after: [8, 6], shape: 5, repeat: 6 };
 
 /** Lines read and analysed, or weighed, before others may have their turn. */
 const LINES_A_STEP = 16;
 const MAX_CONCEPTS = 32;
 const MAX_NEXT = 16;
 /** Index look-ups (terms x segments) that one question may cost. */
-const MAX_LOOKUPS = 512;
+const MAX_LOOKUPS = 192;
 
 export function recall(index: TermIndex, request: RecallRequest, tuning: Tuning = TUNING): RecallChoice {
   return finish(recallSteps(index, request, tuning));

@@ -1,9 +1,9 @@
-// The thesaurus asked by term. Its words are split at the first question and brought to stems only as they are asked for,
-// so that a process which never recalls pays nothing, and the first question a few milliseconds.
+// The thesaurus asked by term. At the first question its groups are noted by how their words begin; they are
+// split and brought to stems only as they are asked for, so that a process which never recalls pays nothing.
 import { KINDS } from './kinds.ts';
 import { SYNONYMS } from './synonyms.ts';
 import { wordTerms } from './terms.ts';
-import { FAMILIES, PLAIN, TOPICS } from './thesaurus/index.ts';
+import { FAMILIES, FAMILIES_MORE, PLAIN, TOPICS } from './thesaurus/index.ts';
 import { IRREGULAR } from './words.ts';
 
 interface Related {
@@ -12,29 +12,37 @@ interface Related {
 }
 
 /** Of 16, the weight of the word itself. */
-const WEIGHTS = { family: 12, synonym: 8, member: 7, kind: 4, second: 2, topic: 1, limit: 64 };
+const WEIGHTS = { family: 12, synonym: 8, member: 7, kind: 4, phrase: 4, second: 2, topic: 1 };
+/** Alternatives of a term at most; a kind may have more members, each of which says less. */
+const MOST_ALTERNATIVES = 40;
+const MOST_MEMBERS = 80;
+/** What stands between the words of a group. */
+const MARKS: ReadonlySet<string> = new Set(['>', '>>', '|']);
+/** Characters. */
+const LONGEST_GROUP = 4096;
 /** Terms whose relations are kept. */
 const MOST_KEPT = 2048;
 
-type Relation = 'family' | 'synonym' | 'kind' | 'topic';
+type Relation = 'family' | 'synonym' | 'kind' | 'phrase' | 'topic';
 
 interface Group {
   readonly relation: Relation;
-  readonly words: readonly string[];
-  /** Words at the start that name a kind. */
-  readonly heads: number;
+  /** Its words; `>` or `>>` ends those that name a kind, a bar a group of a topic. */
+  readonly text: string;
   /** Stems, made when the group is first met; undefined for a word of no content. */
   terms?: readonly (string | undefined)[];
+  /** Words at the start that name a kind. */
+  heads: number;
 }
 
 interface Thesaurus {
   readonly groups: readonly Group[];
-  /** Groups of a word. */
-  readonly groupsOf: ReadonlyMap<string, readonly number[]>;
-  /** Words by how they begin, irregular forms by how their base begins: all words of a stem are in one place. */
-  readonly words: ReadonlyMap<string, readonly string[]>;
+  /** Where words begin so: group and offset in its text, ascending; by the number of the beginning. */
+  readonly beginnings: ReadonlyMap<number, readonly number[]>;
+  /** Irregular forms by how their base begins. */
+  readonly irregular: ReadonlyMap<number, readonly string[]>;
   /** Groups of a term, place by place as they are asked for. */
-  readonly places: Map<string, ReadonlyMap<string, readonly number[]>>;
+  readonly places: Map<number, ReadonlyMap<string, readonly number[]>>;
 }
 
 let thesaurus: Thesaurus | undefined;
@@ -69,8 +77,8 @@ function expand(all: Thesaurus, term: string): readonly Related[] {
   }
   return [...found]
     .sort((a, b) => b[1] - a[1])
-    .slice(0, WEIGHTS.limit)
-    .map(([other, weight]) => ({ term: other, weight }));
+    .filter(([, weight], place) => place < (weight >= WEIGHTS.member ? MOST_MEMBERS : MOST_ALTERNATIVES))
+    .map(([other, weight], place) => ({ term: other, weight: place < MOST_ALTERNATIVES ? weight : WEIGHTS.kind }));
 }
 
 /** Tells the terms of every group that has this one. */
@@ -78,81 +86,98 @@ function visit(all: Thesaurus, term: string, topics: boolean, tell: (other: stri
   for (const number of groupsOf(all, term)) {
     const group = all.groups[number] as Group;
     if (group.relation === 'topic' && !topics) continue;
-    const terms = (group.terms ??= group.words.map((each) => wordTerms(each)[0]));
+    const terms = (group.terms ??= termsOf(group));
     const head = group.heads > 0 && terms.indexOf(term) < group.heads;
     for (let i = 0; i < terms.length; i += 1) {
       const other = terms[i];
       if (other === undefined) continue;
-      if (group.relation !== 'kind') tell(other, WEIGHTS[group.relation]);
-      else if (head !== i < group.heads) tell(other, head ? WEIGHTS.member : WEIGHTS.kind);
+      if (group.heads === 0) tell(other, WEIGHTS[group.relation]);
+      else if (head !== i < group.heads) tell(other, head && group.relation === 'kind' ? WEIGHTS.member : WEIGHTS[group.relation]);
     }
   }
 }
 
+function termsOf(group: Group): readonly (string | undefined)[] {
+  const words = group.text.split(' ');
+  if (group.relation === 'kind' || group.relation === 'phrase') group.heads = words.findIndex((word) => word.startsWith('>'));
+  return words.filter((word) => !MARKS.has(word)).map((word) => wordTerms(word)[0]);
+}
+
 /** A place is brought to stems when one of its terms is first asked for. */
 function groupsOf(all: Thesaurus, term: string): readonly number[] {
-  const key = beginning(term);
+  const key = beginning(term, 0, term.length);
   let place = all.places.get(key);
   if (place === undefined) {
     const made = new Map<string, number[]>();
-    for (const word of all.words.get(key) ?? []) {
-      const stem = wordTerms(word)[0];
-      if (stem === undefined) continue;
-      const numbers = all.groupsOf.get(word) as readonly number[];
-      const known = made.get(stem);
-      if (known === undefined) made.set(stem, [...numbers]);
-      else known.push(...numbers);
-    }
+    collect(all, key, (word) => !IRREGULAR.has(word), made);
+    // Irregular forms lie where their base begins.
+    for (const form of all.irregular.get(key) ?? []) collect(all, beginning(form, 0, form.length), (word) => word === form, made);
     place = made;
     all.places.set(key, place);
   }
   return place.get(term) ?? [];
 }
 
+function collect(all: Thesaurus, key: number, takes: (word: string) => boolean, into: Map<string, number[]>): void {
+  for (const spot of all.beginnings.get(key) ?? []) {
+    const number = Math.floor(spot / LONGEST_GROUP);
+    const { text } = all.groups[number] as Group;
+    const from = spot % LONGEST_GROUP;
+    const end = text.indexOf(' ', from);
+    const word = text.slice(from, end < 0 ? text.length : end);
+    const stem = takes(word) ? wordTerms(word)[0] : undefined;
+    if (stem === undefined) continue;
+    const known = into.get(stem);
+    if (known === undefined) into.set(stem, [number]);
+    else if (known.at(-1) !== number) known.push(number);
+  }
+}
+
 function read(): Thesaurus {
   const groups: Group[] = [];
-  const groupsOf = new Map<string, number[]>();
-  const words = new Map<string, string[]>();
-  const add = (relation: Relation, members: readonly string[], heads: number): void => {
-    const number = groups.push({ relation, words: members, heads }) - 1;
-    for (const word of members) {
-      const known = groupsOf.get(word);
-      if (known !== undefined) {
-        known.push(number);
-        continue;
-      }
-      groupsOf.set(word, [number]);
-      const key = beginning(IRREGULAR.get(word) ?? word);
-      const place = words.get(key);
-      if (place === undefined) words.set(key, [word]);
-      else place.push(word);
+  const beginnings = new Map<number, number[]>();
+  const add = (relation: Relation, text: string): void => {
+    const number = groups.push({ relation, text, heads: 0 }) - 1;
+    for (let from = 0; from < text.length;) {
+      let end = text.indexOf(' ', from);
+      if (end < 0) end = text.length;
+      const key = beginning(text, from, end);
+      const known = beginnings.get(key);
+      if (known === undefined) beginnings.set(key, [number * LONGEST_GROUP + from]);
+      else known.push(number * LONGEST_GROUP + from);
+      from = end + 1;
     }
   };
-  const addGroup = (group: string): readonly string[] => {
-    const members = group.split(' ');
-    const heads = members.indexOf('>');
-    if (heads > 0) members.splice(heads, 1);
-    add(heads > 0 ? 'kind' : 'synonym', members, Math.max(0, heads));
-    return members;
+  const addGroup = (group: string): void => {
+    add(group.includes('>>') ? 'phrase' : group.includes('>') ? 'kind' : 'synonym', group);
   };
   for (const group of SYNONYMS) addGroup(group);
-  for (const group of KINDS) add('kind', group.split(' '), 1);
-  for (const group of groupsIn(FAMILIES)) add('family', group.split(' '), 0);
+  // The first word is the kind.
+  for (const group of KINDS) add('kind', group.replace(' ', ' > '));
+  for (const text of [FAMILIES, FAMILIES_MORE]) for (const group of groupsIn(text)) add('family', group);
   for (const text of PLAIN) for (const group of groupsIn(text)) addGroup(group);
   for (const text of TOPICS) {
     for (const line of text.split('\n')) {
       if (line === '' || line.startsWith('#')) continue;
-      add('topic', groupsIn(line).flatMap(addGroup), 0);
+      for (const group of groupsIn(line)) addGroup(group);
+      add('topic', line);
     }
   }
-  return { groups, groupsOf, words, places: new Map() };
+  const irregular = new Map<number, string[]>();
+  for (const [form, base] of IRREGULAR) {
+    const key = beginning(base, 0, base.length);
+    irregular.set(key, [...(irregular.get(key) ?? []), form]);
+  }
+  return { groups, beginnings, irregular, places: new Map() };
 }
 
 function groupsIn(text: string): readonly string[] {
   return text.split(/ \| |\n/).filter((group) => group !== '' && !group.startsWith('#'));
 }
 
-/** The stemmer keeps the first two letters, and of the third all but y, which may become i. */
-function beginning(word: string): string {
-  return word[2] === 'y' ? `${word.slice(0, 2)}i` : word.slice(0, 3);
+/** Of a word in a text. The stemmer keeps the first two letters, and of the third all but y, which may become i. */
+function beginning(text: string, from: number, end: number): number {
+  const third = end > from + 2 ? text.charCodeAt(from + 2) : 0;
+  const second = end > from + 1 ? text.charCodeAt(from + 1) : 0;
+  return (text.charCodeAt(from) * 128 + second) * 128 + (third === 0x79 ? 0x69 : third);
 }

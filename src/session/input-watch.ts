@@ -14,6 +14,10 @@ const MAX_PINNED_FILES = 1024;
 /** Artifacts of one child that are listed. */
 const MAX_ARTIFACTS = 256;
 
+/** INP-5: what lies in pinned/ and is not packed, a JSON array `[name, reason]` a line. A name with a dot is no packed file's. */
+export const UNPACKED = 'context/pinned/.unpacked';
+const MAX_UNPACKED = 256;
+
 /** Inputs whose change begins a new epoch: the prefix depends on them. */
 export function affectsPrefix(path: string): boolean {
   return path.startsWith('context/pinned/') || path === 'context/budget' || path === 'context/policy.yaml' || path === 'context/tools.json';
@@ -52,13 +56,18 @@ export class InputWatch {
       found = [];
       foundBytes = 0;
     };
-    for (const path of this.#paths()) {
+    const unpacked: string[] = [];
+    for (const path of this.#paths(unpacked)) {
       present.add(path);
       const bytes = this.#look(path);
       if (bytes === undefined) continue;
       found.push({ path, bytes });
       foundBytes += bytes.length;
       if (foundBytes >= MAX_INPUT_BYTES) record();
+    }
+    if (unpacked.length > 0) {
+      present.add(UNPACKED);
+      found.push({ path: UNPACKED, bytes: Buffer.from(unpacked.slice(0, MAX_UNPACKED).join('')) });
     }
     for (const path of this.#log.inputsAsOf().keys()) if (!present.has(path) && isWatched(path)) found.push({ path, bytes: undefined });
     record();
@@ -82,15 +91,22 @@ export class InputWatch {
     return bytes;
   }
 
-  #paths(): readonly string[] {
+  #paths(unpacked: string[]): readonly string[] {
     const paths: string[] = [];
     for (const path of RECORDED_CONTROLS) if (isFile(join(this.#directory, path))) paths.push(path);
     // A name that is not UTF-8 may be written as another file is called: that other one has it.
-    for (const name of [...new Set(names(join(this.#directory, 'context/pinned')))].slice(0, MAX_PINNED_FILES)) {
+    let pinned = 0;
+    for (const name of new Set(names(join(this.#directory, 'context/pinned')))) {
       // Editors' temporary and backup names are not packed.
       if (name.startsWith('.') || name.endsWith('~')) continue;
       const path = `context/pinned/${name}`;
-      if (isFile(inputFile(this.#directory, path))) paths.push(path);
+      const stats = lstat(inputFile(this.#directory, path));
+      const reason = whyUnpacked(stats, pinned);
+      if (stats !== undefined && reason !== undefined) unpacked.push(`${JSON.stringify([path, reason])}\n`);
+      else if (stats !== undefined) {
+        pinned++;
+        paths.push(path);
+      }
     }
     for (const id of names(join(this.#directory, 'context/child'))) {
       for (const file of CHILD_FILES)
@@ -137,6 +153,16 @@ function lstat(path: string | Buffer): BigIntStats | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** INP-2; undefined: it is packed. `pinned` files are packed already. */
+function whyUnpacked(stats: BigIntStats | undefined, pinned: number): string | undefined {
+  if (stats === undefined) return undefined;
+  if (stats.isSymbolicLink()) return 'a symbolic link: only files are packed';
+  if (stats.isDirectory()) return 'a directory: only files directly in pinned/ are packed';
+  if (!stats.isFile()) return 'not a regular file';
+  if (stats.size > BigInt(MAX_INPUT_BYTES)) return `larger than ${MAX_INPUT_BYTES >> 20} MiB`;
+  return pinned >= MAX_PINNED_FILES ? `more than ${MAX_PINNED_FILES} files are pinned` : undefined;
 }
 
 /** Regular files only: a symbolic link could lead out of the session. */

@@ -14,7 +14,7 @@ import { BLOCK_LINES } from '../context/types.ts';
 import type { TokenCounter } from '../tokens/types.ts';
 import { cellAt, cellNumber, GRID_REASON, ResetScan } from './grid.ts';
 import type { Cell } from './grid.ts';
-import { affectsPrefix } from './input-watch.ts';
+import { affectsPrefix, UNPACKED } from './input-watch.ts';
 import { EpochNames, GrowingFile } from './output-files.ts';
 import type { BlobFiles } from './output-files.ts';
 import type { SectionFolds } from './section-folds.ts';
@@ -66,6 +66,8 @@ export class PackRun {
   /** With its answers, folding an epoch again asks the index nothing. */
   readonly recalled: RecallMemory = new RecallMemory();
   readonly #lost: Map<string, LeftOut> = new Map();
+  /** INP-5. */
+  #unpacked: readonly LeftOut[] = [];
   #cell: Cell | undefined;
   #cellBytes = Infinity;
   #resetBytes = 0;
@@ -164,7 +166,7 @@ export class PackRun {
     const modified = this.#modifiedMs;
     if (name === 'pack.md') return files.md.content('', this.#blobs, modified);
     if (name === 'prompt.json') return files.prompt.content(files.messages === 0 ? '[]\n' : '\n]\n', this.#blobs, modified);
-    return files.json.content(packTrailer(fold, [...this.#lost.values()]), this.#blobs, modified);
+    return files.json.content(packTrailer(fold, [...this.#unpacked, ...this.#lost.values()]), this.#blobs, modified);
   }
 
   /**
@@ -351,11 +353,12 @@ export class PackRun {
       const digest = inputs.get(path);
       return digest === undefined ? undefined : this.#input(path, digest);
     };
+    this.#unpacked = unpackedFiles(text(UNPACKED));
     const policy = readPackPolicy(text('context/budget'), text('context/policy.yaml'));
     this.#policyNow = policy;
     const counter = this.#services.counter(policy.tokenizer);
     const pinned: PinnedFile[] = [...inputs.keys()]
-      .filter((path) => path.startsWith('context/pinned/'))
+      .filter((path) => path.startsWith('context/pinned/') && path !== UNPACKED)
       .sort((a, b) => (a < b ? -1 : 1))
       .map((path) => ({ path, digest: inputs.get(path) as string, text: text(path) }))
       .filter((file): file is PinnedFile => file.text !== undefined);
@@ -391,4 +394,12 @@ export class PackRun {
         except,
       );
   }
+}
+
+function unpackedFiles(text: string | undefined): readonly LeftOut[] {
+  const lines = (text ?? '').split('\n').filter((line) => line !== '');
+  return lines.map((line) => {
+    const [source, reason] = JSON.parse(line) as [string, string];
+    return { source, reason };
+  });
 }

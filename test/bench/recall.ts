@@ -1,5 +1,6 @@
 // Recall: are all evidence lines in the pack, at a 4,000-token budget of which half is the tail? Prints one JSON object.
 // `tuning` was seen while the thesaurus and the constants were made; `heldOut` was written after they were frozen.
+// `fresh` was written after the vocabulary was (that of ba73cff), by someone who had read nothing of src/search; nobody tunes on it.
 // `plain` asks as a person does (people and things by name); `other` shares as few words with the evidence as possible.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -30,6 +31,7 @@ interface Score {
 export function measureRecall(fixtures: string, seeds: number = SEEDS): Record<string, unknown> {
   const tuning = readFacts(join(fixtures, 'tuning'));
   const heldOut = readFacts(join(fixtures, 'held-out'));
+  const fresh = readFacts(join(fixtures, 'fresh'));
   const fillers = readFillers(fixtures);
   const half = tuning.filter((_, i) => i % 2 === 0);
   return {
@@ -39,6 +41,7 @@ export function measureRecall(fixtures: string, seeds: number = SEEDS): Record<s
     conversations: seeds,
     tuning: measureSet(tuning, tuning, fillers, seeds),
     heldOut: measureSet([...heldOut, ...half], heldOut, fillers, seeds),
+    fresh: measureSet([...fresh, ...half], fresh, fillers, seeds),
   };
 }
 

@@ -53,6 +53,26 @@ describe('order', () => {
     log.close();
   });
 
+  test('records that a full disk kept back are tried again by the next reader, and refused in the same words', () => {
+    let full = false;
+    const writeSync = ((fd: number, bytes: Buffer, offset: number, length: number, position?: number | null): number => {
+      if (full) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+      return nodeDisk.writeSync(fd, bytes, offset, length, position);
+    }) as typeof nodeDisk.writeSync;
+    const opened = openFixture();
+    opened.journals.messages.write('1:a', Buffer.from(user('a')));
+    const log = openOrderLog(opened.directory, { disk: { ...nodeDisk, writeSync } });
+    opened.journals.messages.write('1:a', Buffer.from(user('b')));
+    full = true;
+    const catchUp = (): unknown => outcome(() => log.catchUp(opened.journals.messages.sizeBytes, 0));
+    expect([catchUp(), catchUp()]).toEqual(['ENOSPC', 'ENOSPC']);
+    full = false;
+    catchUp();
+    expect(kinds(log).length).toBe(log.length);
+    expect(log.last()?.messageLines).toBe(2);
+    log.close();
+  });
+
   test('commits of one journal coalesce, up to a second and never across the other journal', () => {
     let now = 0;
     const opened = openFixture(undefined, { now: () => now });

@@ -153,9 +153,24 @@ describe('recall', () => {
     expect(recall(index, request(texts, 'dog', { throughLine: 0 }))).toEqual({ lines: [], next: [] });
   });
 
+  test('the labelled sets read: marked evidence, questions in two wordings, names that no other set has, and many of several lines', () => {
+    const sets = ['tuning', 'held-out', 'fresh'].map((set) => readFacts(join(FIXTURES, set)));
+    const facts = sets.flat();
+    expect(new Set(facts.map((fact) => fact.name)).size).toBe(facts.length);
+    const marked = (fact: (typeof facts)[number]): number => fact.parts.flat().filter((turn) => turn.mark !== '').length;
+    expect(facts.filter((fact) => marked(fact) === 0 || fact.questions.length === 0)).toEqual([]);
+    const fresh = sets[2] ?? [];
+    expect(fresh.length).toBeGreaterThanOrEqual(70);
+    for (const fact of fresh) expect(new Set([...fact.questions, ...fact.plain]).size).toBe(6);
+    expect(fresh.filter((fact) => marked(fact) > 1).length).toBeGreaterThanOrEqual(fresh.length / 3);
+  });
+
   test('RCL-5 on the labelled sets recall finds more than plain BM25 in either wording, and 80 % of what people ask', () => {
-    const measured = measureRecall(FIXTURES, 1) as Record<'tuning' | 'heldOut', { allEvidencePercent: Record<string, { all: number }> }>;
-    for (const set of [measured.tuning, measured.heldOut]) {
+    const measured = measureRecall(FIXTURES, 1) as Record<
+      'tuning' | 'heldOut' | 'fresh',
+      { allEvidencePercent: Record<string, { all: number }> }
+    >;
+    for (const set of [measured.tuning, measured.heldOut, measured.fresh]) {
       const percent = (name: string): number => set.allEvidencePercent[name]?.all ?? NaN;
       for (const wording of ['plain', 'other']) expect(percent(`${wording} ours`)).toBeGreaterThan(percent(`${wording} bm25`));
       expect(percent('plain ours')).toBeGreaterThanOrEqual(80);

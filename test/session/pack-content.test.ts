@@ -1,5 +1,5 @@
 // What a pack says, case by case.
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { viewMessage } from '../../src/abi/records.ts';
@@ -243,6 +243,25 @@ describe('the system messages at the head of history', () => {
 });
 
 describe('recorded inputs', () => {
+  test('what lies in pinned/ and is not packed is named with the reason, until it is gone', async () => {
+    const s = session('1000');
+    s.put('context/pinned/rules.md', 'Be careful.\n');
+    s.put('context/pinned/huge.md', 'x'.repeat((4 << 20) + 1));
+    s.put('context/pinned/more/nested.md', 'nested\n');
+    s.put('context/pinned/.hidden', 'hidden\n');
+    symlinkSync('rules.md', join(s.directory, 'context/pinned/link.md'));
+    s.append({ role: 'user', content: 'hello' });
+    const pack = await packOf(s);
+    expect(pack.items.map((item) => item.source)).toEqual(['context/pinned/rules.md', 'messages.jsonl']);
+    expect(pack.left_out).toEqual([
+      { source: 'context/pinned/huge.md', reason: 'larger than 4 MiB' },
+      { source: 'context/pinned/link.md', reason: 'a symbolic link: only files are packed' },
+      { source: 'context/pinned/more', reason: 'a directory: only files directly in pinned/ are packed' },
+    ]);
+    for (const name of ['huge.md', 'link.md', 'more']) s.remove(`context/pinned/${name}`);
+    expect((await packOf(s)).left_out).toEqual([]);
+  });
+
   test('a pinned file whose name is not UTF-8 is packed, under its name with escapes', async () => {
     const s = session('4000');
     const pinned = Buffer.from(join(s.directory, 'context/pinned/'));
