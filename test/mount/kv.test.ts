@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -182,7 +183,11 @@ describe('what is compiled once', () => {
     await mounted.read('removed');
     const { key } = await mounted.until('removed', isReady);
     await mounted.must('ctx rm coder/removed --force --yes');
-    for (let looks = 0; (await states()).includes(`${key}.kv`); looks += 1) if (looks > 200) throw new Error('it stayed');
+    // Nobody waits for it.
+    for (let looks = 0; (await states()).includes(`${key}.kv`); looks += 1) {
+      if (looks > 200) throw new Error('it stayed');
+      await sleep(50);
+    }
     await mounted.session('renamed', 6);
     await mounted.read('renamed');
     const old = await mounted.until('renamed', isReady);
