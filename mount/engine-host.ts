@@ -220,9 +220,12 @@ export class EngineHost {
 
   async #inspect(of: EngineSession): Promise<Readonly<Record<string, unknown>>> {
     const manifest = await this.#manifestOf(of);
-    if (this.#engine.lacking !== undefined) return { ...manifest };
+    if (this.#engine.lacking !== undefined || manifest.fingerprint === null) return { ...manifest };
+    const compiler = await this.#engine.compiler();
+    // The engine answers one after another: while it compiles, what it said last stands.
+    if (compiler.status().compiling !== null) return { ...manifest };
     const known = this.#packs.known(of);
-    const judged = await (await this.#engine.compiler()).inspect(this.#key(of.directory), typeof known === 'object' ? known : undefined);
+    const judged = await compiler.inspect(this.#key(of.directory), typeof known === 'object' ? known : undefined);
     return { ...manifest, compatibility: judged.compatibility };
   }
 
