@@ -140,7 +140,7 @@ describe('context/kv', () => {
   });
 
   it('KVT: who waits for state.bin can be interrupted, and the compile goes on', async () => {
-    await mounted.session('interrupted', 250);
+    await mounted.session('interrupted', 140);
     const line = `cat ${kv('interrupted', 'state.bin')} > /dev/null & waiting=$!; until grep -q '"done"' ${kv('interrupted', 'manifest.json')}; do :; done; kill -INT $waiting; kill -TERM $waiting; wait $waiting; echo $?; grep '"state"' ${kv('interrupted', 'manifest.json')}`;
     const [status, state] = (await mounted.must(line)).trim().split('\n');
     expect([status, state?.trim()]).toEqual(['143', '"state": "compiling",']);
