@@ -91,6 +91,11 @@ for (const [name, title, note] of [
     'Share of questions whose evidence is all in the pack: 20,000-token conversations, 4,000-token budget, half of it left to the tail. `plain` asks as a person does; `other` shares almost no word with the evidence. The held-out set was written after the thesaurus was frozen; the fresh set after the vocabulary was, by someone who had read nothing of the search; nobody tunes on it.',
   ],
   ['extract', 'Extraction', ''],
+  [
+    'engine',
+    'Compiled state',
+    'Restore of saved state against prefill: random Llama of the shape of 0.4 billion weights, F16 K/V. `restore` opens, checks the structure, digests, loads and proves; `known`: the same process restores the file again. `read` and `load`: a plain read of the file, and llama’s own load.',
+  ],
 ]) {
   if (text(`${name}.json`) !== undefined) parts.push(`## ${title}`, '', note, '', '```json', text(`${name}.json`).trim(), '```', '');
 }
