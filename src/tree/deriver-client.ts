@@ -5,7 +5,7 @@ import type { CommitNote } from '../journal/types.ts';
 import type { Content } from '../derive/types.ts';
 import type { Revision } from '../session/types.ts';
 import type { EngineClient } from './engine-client.ts';
-import type { ReplyTicket } from './types.ts';
+import type { ReplyTicket, Settled, Slow } from './types.ts';
 
 export type DeriverRequest =
   | { readonly kind: 'fetch'; readonly name: string; readonly revision: Revision }
@@ -48,6 +48,28 @@ export interface DeriverResults {
 
 /** `unchanged`: the content is the ticket's current one. */
 export type Outcome<T> = { readonly value: T; readonly unchanged: boolean } | { readonly error: unknown };
+
+/**
+ * How what another thread answered ends a Slow: `finish` completes `ready` with the result, on the serving thread; what was
+ * current stays when the content is unchanged.
+ */
+export function settling<V, T>(
+  ready: T,
+  finish: (value: V) => void,
+  current: Slow<T>['current'],
+  done: (outcome: Settled<T>) => void,
+): (outcome: Outcome<V>) => void {
+  return (outcome) => {
+    if ('error' in outcome) return done(outcome);
+    try {
+      if (outcome.unchanged && current !== undefined) return done({ value: current.value });
+      finish(outcome.value);
+      done({ value: ready });
+    } catch (error) {
+      done({ error });
+    }
+  };
+}
 
 export interface DeriverClient {
   readonly engine: EngineClient;

@@ -1,6 +1,7 @@
 // What the serving thread asks of the engine. Answers come later, on the serving thread; without an engine too.
 import type { ModelsReply } from '../abi/control.ts';
 import type { Revision } from '../session/types.ts';
+import { settling } from './deriver-client.ts';
 import type { Outcome } from './deriver-client.ts';
 import { Slow } from './types.ts';
 import type { ReplyTicket } from './types.ts';
@@ -91,23 +92,5 @@ export function askEngine<R extends EngineRequest, T>(
   finish: (value: EngineResults[R['kind']]) => void,
   current?: Slow<T>['current'],
 ): Slow<T> {
-  return new Slow<T>(
-    ready,
-    (done, ticket) =>
-      engine.request(
-        request,
-        (outcome) => {
-          if ('error' in outcome) return done(outcome);
-          try {
-            if (outcome.unchanged && current !== undefined) return done({ value: current.value });
-            finish(outcome.value);
-            done({ value: ready });
-          } catch (error) {
-            done({ error });
-          }
-        },
-        ticket,
-      ),
-    current,
-  );
+  return new Slow<T>(ready, (done, ticket) => engine.request(request, settling(ready, finish, current, done), ticket), current);
 }

@@ -1,6 +1,7 @@
 // Open sessions of the serving thread: their journals, their revision, and what is known to be fresh.
 import type { CommitNote, JournalWriter, SessionJournals } from '../journal/types.ts';
 import type { Revision } from '../session/types.ts';
+import { settling } from './deriver-client.ts';
 import type { DeriverClient, DeriverRequest, DeriverResults } from './deriver-client.ts';
 import type { EngineClient, EngineSession } from './engine-client.ts';
 import { fail, Slow } from './types.ts';
@@ -164,8 +165,9 @@ export class Session {
   /** KVT-5: a pack was opened. Told once for each version, at the price of one message. */
   packRead(): void {
     const { engine } = this;
+    if (engine.mark === undefined) return;
     const mark = `${this.revision} ${engine.mark}`;
-    if (engine.mark === undefined || mark === this.#told) return;
+    if (mark === this.#told) return;
     this.#told = mark;
     try {
       engine.packRead(this.forEngine());
@@ -185,21 +187,7 @@ export class Session {
       ready,
       (done, ticket) => {
         this.#announce();
-        this.options.deriver.request(
-          this.id,
-          request,
-          (outcome) => {
-            if ('error' in outcome) return done(outcome);
-            try {
-              if (outcome.unchanged && current !== undefined) return done({ value: current.value });
-              finish(outcome.value);
-              done({ value: ready });
-            } catch (error) {
-              done({ error });
-            }
-          },
-          ticket,
-        );
+        this.options.deriver.request(this.id, request, settling(ready, finish, current, done), ticket);
       },
       current,
     );
