@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
+import { parsedObject } from './json-fields.ts';
 import { prefixChain, TOKEN_BYTES, tokenBytes, tokensOf } from './prefix.ts';
 import type { PrefixLink } from './prefix.ts';
 import type { Fingerprint } from './types.ts';
@@ -61,14 +62,8 @@ export function makeMeta(
 /** Undefined when the bytes are not the meta of the artifact with this key in this model's directory. */
 export function parseMeta(text: string, key: string, directory: string): ArtifactMeta | undefined {
   if (text.length > MAX_META_BYTES) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
-  const meta = value as Partial<Record<keyof ArtifactMeta, unknown>>;
+  const meta: Partial<Record<keyof ArtifactMeta, unknown>> | undefined = parsedObject(text);
+  if (meta === undefined) return undefined;
   const sound =
     meta.version === META_VERSION &&
     meta.key === key &&

@@ -1,4 +1,15 @@
-// Reading JSON of a server that is not trusted to have any particular shape.
+// Reading JSON that is not trusted to have any particular shape.
+
+/** Undefined unless the text is JSON of an object (or a list). */
+export function parsedObject(text: string): Readonly<Record<string, unknown>> | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : undefined;
+}
 
 export function objectOf(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};

@@ -1,5 +1,6 @@
 // context/kv/manifest.json (abi-spec/engine.md, schema kv-manifest): what is compiled of a session, or why nothing is.
 import type { Compatibility } from './fingerprint.ts';
+import { parsedObject } from './json-fields.ts';
 import type { PrefixLink } from './prefix.ts';
 import type { DriverKind, Fingerprint } from './types.ts';
 
@@ -113,14 +114,8 @@ export function formatManifest(manifest: Manifest): string {
 
 /** Undefined unless it has the fields of a manifest: what is kept between runs is a cache. */
 export function parseManifest(text: string): Manifest | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
-  const found = value as Readonly<Record<string, unknown>>;
+  const found = parsedObject(text);
+  if (found === undefined) return undefined;
   const whole = Object.entries(NOTHING).every(
     ([name, nothing]) => Object.hasOwn(found, name) && Array.isArray(found[name]) === Array.isArray(nothing),
   );

@@ -11,6 +11,7 @@ import {
   truncateSync,
   utimesSync,
   writeFileSync,
+  readdirSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -251,8 +252,11 @@ describe('sessions', () => {
   test('ENG-5 two processes put, find and evict on one cache at once: what is found is whole, and nothing is left over', async () => {
     const out = join(directory.path, 'program');
     mkdirSync(out);
-    const engine = ['artifact-files', 'artifact-refs', 'artifact-shelf', 'artifact-space', 'artifact-store', 'fingerprint', 'prefix'];
-    const modules = [...['errors', 'digest'].map((name) => `src/abi/${name}.ts`), ...engine.map((name) => `src/engine/${name}.ts`)];
+    const modules = ['src/abi', 'src/engine'].flatMap((room) =>
+      readdirSync(room)
+        .filter((name) => name.endsWith('.ts'))
+        .map((name) => `${room}/${name}`),
+    );
     await transpile(out, [...modules, 'test/engine/artifact-fixture.ts', 'test/engine/cache-storm.ts']);
     const storm = (owner: string): Promise<{ code: number | null; said: string }> =>
       new Promise((resolve) => {

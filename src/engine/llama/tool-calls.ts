@@ -1,5 +1,7 @@
 // Tool calls in what a model says: Hermes (`<tool_call>{…}</tool_call>`) and Llama 3 (the whole answer is the JSON object).
 // Text that turns out to be no call is passed on as it came.
+import { parsedObject } from '../json-fields.ts';
+
 export interface ToolCall {
   readonly id: string;
   readonly name: string;
@@ -76,14 +78,9 @@ export class AnswerReader {
   }
 
   #callOf(text: string): Omit<ToolCall, 'id'> | undefined {
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch {
-      return undefined;
-    }
-    if (typeof value !== 'object' || value === null) return undefined;
-    const { name, arguments: own, parameters } = value as { name?: unknown; arguments?: unknown; parameters?: unknown };
+    const call = parsedObject(text);
+    if (call === undefined) return undefined;
+    const { name, arguments: own, parameters } = call as { name?: unknown; arguments?: unknown; parameters?: unknown };
     if (typeof name !== 'string' || this.#tools?.has(name) !== true) return undefined;
     const given = own ?? parameters ?? {};
     return { name, arguments: typeof given === 'string' ? given : JSON.stringify(given) };
