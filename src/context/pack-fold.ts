@@ -5,7 +5,7 @@ import { lineAddition, lineLimits, silent, startEpoch, withinBudget } from './pa
 import type { Epoch } from './pack-epoch.ts';
 import { callLine } from './pack-cut.ts';
 import { childAddition } from './pack-lead.ts';
-import { isSilent, isUserMessage, renderLine } from './pack-line.ts';
+import { isSilent, isUserMessage } from './pack-line.ts';
 import { recallAdditions } from './pack-recall.ts';
 import type { ChildResult, PackSource, StreamPosition } from './pack-source.ts';
 import { renderBlock } from './render.ts';
@@ -65,19 +65,8 @@ export class PackFold {
     let addition: Addition | undefined;
     if (isUserMessage(message)) {
       if (message.view.text.length > budget * 16) return yield* this.#next('a message larger than the budget');
-      const packed = renderLine(message, { ...lineLimits(source, 1), messageTokens: Infinity }, source.counter, text.repeats);
-      addition = text.addition(
-        {
-          kind: 'recent_messages',
-          source: 'messages.jsonl',
-          range: `${line}`,
-          role: packed.role,
-          ...(packed.form === 'verbatim' ? {} : { form: packed.form }),
-          digest: packed.digest,
-        },
-        packed.md,
-        { line: packed },
-      );
+      addition = lineAddition(source, text, line, { ...lineLimits(source, 1), messageTokens: Infinity });
+      if (addition === undefined) return;
       // What does not fit without recall does not fit with it: no need to search.
       if (!withinBudget(text.plan([...additions, addition]), budget)) return yield* this.#next('the budget is used up');
       const recall = yield* recallAdditions(source, text, message, cut, source.policy.recallTokens, new Set([...recalled, line]));

@@ -317,6 +317,30 @@ describe('recorded inputs', () => {
   });
 });
 
+describe('repeats beside what a person wrote', () => {
+  test('an exact repeat names its base, in the epoch as at the start of the next', async () => {
+    const s = session('8000');
+    const output = Array.from({ length: 40 }, (_, n) => `line ${n} of the file, with the number ${n * 7}`).join('\n');
+    for (const id of ['a', 'b']) {
+      s.append({ role: 'assistant', content: [{ type: 'tool_use', id, name: 'Read', input: {} }] });
+      s.append({
+        role: 'user',
+        content: [
+          { type: 'tool_result', tool_use_id: id, content: output },
+          { type: 'text', text: `go on after ${id}` },
+        ],
+      });
+      await packOf(s);
+    }
+    const growing = (await packOf(s)).items.at(-1);
+    expect(growing).toMatchObject({ range: '4', form: 'repeat' });
+    expect(growing?.bases).toHaveLength(1);
+    s.put('context/pinned/rules.md', 'Be careful.\n');
+    const begun = (await packOf(s)).items.at(-1);
+    expect([begun?.range, begun?.form, begun?.bases]).toEqual([growing?.range, growing?.form, growing?.bases]);
+  });
+});
+
 describe('recall', () => {
   test('what a user message needs from before the cut stands just before it', async () => {
     const s = session('1500');
