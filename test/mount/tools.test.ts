@@ -185,7 +185,7 @@ END`,
       'shell',
       `
       seq 1000 > n; seq 1001 2000 >> n; wc -l < n; tail -n 1 n; head -c 4 n | tr '\\n' ' '; echo
-      sed -i 's/^1$/first/' n; head -n 1 n; grep -r -c first . ; find . -name 'n*' | sort; sort -ru n | head -n 1
+      sed -i 's/^1$/first/' n; head -n 1 n; grep -r -c first . ; find . -name 'n*' | sort; sort -ru n > sorted; head -n 1 sorted; rm sorted
       exec 3<> rw; echo hello >&3; exec 3>&-; cat rw; mv rw moved; cp moved copy; cmp moved copy; rm moved copy; ls -A`,
     );
     expect(out.trim().split('\n')).toEqual(['2000', '2000', '1 2 ', 'first', './n:1', './n', 'first', 'hello', 'n']);
