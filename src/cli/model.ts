@@ -66,7 +66,7 @@ function registerAdd(model: Command, shell: Shell): void {
     .option('--model <name>', "the server's name of the model (openai)")
     .option('--key-env <name>', 'environment variable that holds the key; the key itself is never stored')
     .option('--context <tokens>', 'tokens of context')
-    .option('--threads <n>', 'threads that evaluate')
+    .option('--threads <n>', 'threads that evaluate (default: 1 below 100 MB of weights, else one a processor)')
     .option('--kv <type>', 'type of keys and values: F16 (default), F32, BF16, Q8_0, Q4_0')
     .option('--default', 'make it the one that compiles')
     .option('--json', 'print the models that there are then')

@@ -11,6 +11,9 @@ import type { KvType, ModelConfig, ModelDescription } from '../types.ts';
 import { CHUNK_TOKENS } from './evaluation.ts';
 
 const DEFAULT_CONTEXT = 32_768;
+// Threads meet at a barrier after each operation and spin there: on a busy machine two took 2 to 5 times the CPU time of one and 2 to 10
+// times as long, and a small model gains nothing from the second even on an idle one.
+const ONE_THREAD_BELOW_BYTES = 100e6;
 
 /** The configuration with every choice made. */
 export interface Choices {
@@ -43,7 +46,8 @@ export function choose(config: ModelConfig, facts: ModelFacts, processors: numbe
   if (contextTokens > facts.trainedContext) {
     refuse(`the model was trained for ${facts.trainedContext} tokens of context, not ${contextTokens}`, 'configure a smaller context');
   }
-  return { contextTokens, keyType, valueType, flashAttention, threads: config.threads ?? processors };
+  const threads = config.threads ?? (facts.bytes < ONE_THREAD_BELOW_BYTES ? 1 : processors);
+  return { contextTokens, keyType, valueType, flashAttention, threads };
 }
 
 export function shapeOf(facts: ModelFacts, choices: Choices): StateShape {
