@@ -2,13 +2,13 @@
 // Nothing here is synced but the state itself (the driver does that): what a power cut leaves is a miss, because the key
 // covers model and tokens, and the meta covers the state.
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { parsedObject } from './json-fields.ts';
 import { prefixChain, TOKEN_BYTES, tokenBytes, tokensOf } from './prefix.ts';
 import type { PrefixLink } from './prefix.ts';
-import type { Fingerprint } from './types.ts';
+import type { Seal } from './state-seal.ts';
+import type { Fingerprint, SavedFile } from './types.ts';
 
 export const META_VERSION = 1;
 const MAX_META_BYTES = 4 << 20;
@@ -25,6 +25,8 @@ export interface ArtifactMeta {
   readonly digest: string;
   readonly chain: readonly PrefixLink[];
   readonly created_at: string;
+  /** Of the state file as it lies here; absent: its digest is taken again. */
+  readonly seal?: Seal;
 }
 
 /** ENG-5: what an artifact is called: the model and the tokens, nothing else. */
@@ -44,7 +46,8 @@ export function makeMeta(
   model: string,
   fingerprint: Fingerprint,
   tokens: Uint32Array,
-  file: { bytes: number; digest: string },
+  file: SavedFile,
+  seal: Seal | undefined,
 ): ArtifactMeta {
   return {
     version: META_VERSION,
@@ -56,6 +59,7 @@ export function makeMeta(
     digest: file.digest,
     chain: prefixChain(tokens),
     created_at: new Date().toISOString(),
+    ...(seal === undefined ? {} : { seal }),
   };
 }
 
@@ -74,6 +78,7 @@ export function parseMeta(text: string, key: string, directory: string): Artifac
     isCount(meta.bytes, 1) &&
     isDigest(meta.digest) &&
     isChain(meta.chain, meta.tokens) &&
+    (meta.seal === undefined || isSeal(meta.seal)) &&
     typeof meta.created_at === 'string';
   return sound ? (meta as ArtifactMeta) : undefined;
 }
@@ -84,6 +89,12 @@ export function isDigest(value: unknown): value is string {
 
 function isCount(value: unknown, least: number): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= least;
+}
+
+function isSeal(value: unknown): value is Seal {
+  if (typeof value !== 'object' || value === null) return false;
+  const { identity, xxh64 } = value as Partial<Record<keyof Seal, unknown>>;
+  return typeof identity === 'string' && typeof xxh64 === 'string' && /^[0-9a-f]{16}$/.test(xxh64);
 }
 
 function isFingerprint(value: unknown): value is Fingerprint {
@@ -115,14 +126,6 @@ export async function readTokens(path: string, meta: ArtifactMeta): Promise<Uint
   const bytes = await readOrMiss(path);
   const tokens = bytes?.length === meta.tokens * TOKEN_BYTES ? tokensOf(bytes) : undefined;
   return tokens !== undefined && artifactKey(meta.model, tokens) === meta.key ? tokens : undefined;
-}
-
-/** sha256 of a file, read in pieces. */
-export async function fileDigest(path: string, signal?: AbortSignal): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20, ...(signal === undefined ? {} : { signal }) }))
-    hash.update(piece as Buffer);
-  return `sha256-${hash.digest('hex')}`;
 }
 
 export function readOrMiss(path: string): Promise<Buffer | undefined> {

@@ -7,7 +7,6 @@ import {
   ARTIFACT_NAME,
   artifactKey,
   artifactPath,
-  fileDigest,
   listNames,
   makeMeta,
   missing,
@@ -21,7 +20,9 @@ import {
 import type { ArtifactMeta } from './artifact-files.ts';
 import { bestBase, prefixChain, sharedLinks, tokenBytes } from './prefix.ts';
 import type { PrefixLink } from './prefix.ts';
-import type { ArtifactFile, Fingerprint } from './types.ts';
+import { digestFile } from './state-file.ts';
+import { holdsSeal, sealIdentity, sealWritten } from './state-seal.ts';
+import type { ArtifactFile, Fingerprint, SavedFile } from './types.ts';
 
 export interface Artifact {
   readonly meta: ArtifactMeta;
@@ -97,25 +98,28 @@ export class ArtifactShelf {
       await this.#dropDamaged(directory, key, whole ? `its state ${size}` : 'its description or its tokens are damaged');
       return undefined;
     }
-    return { meta, file: { path, bytes: meta.bytes, digest: meta.digest, tokens } };
+    return { meta, file: fileOf(meta, path, tokens) };
   }
 
   /** ENG-6: whether the state file still has its digest; read once for each file and process. One that has not is removed. */
   async verify(artifact: Artifact, signal?: AbortSignal): Promise<boolean> {
-    const { path, digest } = artifact.file;
-    const stats = await missing(fs.stat(path));
-    if (stats === undefined) return false;
-    // A change in the tick of the check could go unseen: only files older than that are remembered.
-    const settled = Date.now() - stats.ctimeMs > SETTLED_MS;
-    const identity = `${digest} ${stats.ino} ${stats.size} ${stats.mtimeMs} ${stats.ctimeMs}`;
-    if (this.#checked.get(path) === identity) return true;
-    const found = await missing(fileDigest(path, signal));
-    if (found === digest) {
-      if (settled) this.#checked.set(path, identity);
-      return true;
+    const { path, digest, seal } = artifact.file;
+    const file = await missing(fs.open(path, 'r'));
+    if (file === undefined) return false;
+    try {
+      const stats = await file.stat({ bigint: true });
+      // A change in the tick of the check could go unseen: only files older than that are remembered.
+      const settled = Date.now() - Number(stats.ctimeMs) > SETTLED_MS;
+      const identity = `${digest} ${sealIdentity(stats)}`;
+      if (this.#checked.get(path) === identity) return true;
+      if ((await holdsSeal(file, stats, seal, signal)) || (await digestFile(file, signal)) === digest) {
+        if (settled) this.#checked.set(path, identity);
+        return true;
+      }
+    } finally {
+      await file.close();
     }
-    if (found !== undefined)
-      await this.#dropDamaged(join(path, '..'), artifact.meta.key, 'its state is not the one that was saved: the digest differs');
+    await this.#dropDamaged(join(path, '..'), artifact.meta.key, 'its state is not the one that was saved: the digest differs');
     return false;
   }
 
@@ -135,26 +139,24 @@ export class ArtifactShelf {
   }
 
   /** Takes over what the driver wrote: renamed, never copied. On failure nothing of it is left. */
-  async put(
-    model: string,
-    fingerprint: Fingerprint,
-    tokens: Uint32Array,
-    saved: { path: string; bytes: number; digest: string },
-  ): Promise<Artifact> {
-    const meta = makeMeta(model, fingerprint, tokens, saved);
+  async put(model: string, fingerprint: Fingerprint, tokens: Uint32Array, saved: SavedFile & { readonly path: string }): Promise<Artifact> {
+    const key = artifactKey(model, tokens);
     const directory = join(this.root, modelDirectory(model));
-    const path = artifactPath(directory, meta.key, 'kv');
+    const path = artifactPath(directory, key, 'kv');
     // Meta goes first and comes last: a crash in between leaves files without meaning, never a meta of another state.
-    await fs.rm(artifactPath(directory, meta.key, 'json'), { force: true });
+    await fs.rm(artifactPath(directory, key, 'json'), { force: true });
+    let meta: ArtifactMeta;
     try {
       await fs.rename(saved.path, path);
-      await replaceWhole(artifactPath(directory, meta.key, 'tok'), await this.temporary(model), tokenBytes(tokens));
-      await replaceWhole(artifactPath(directory, meta.key, 'json'), await this.temporary(model), `${JSON.stringify(meta)}\n`);
+      // The rename was the last to move the ctime.
+      meta = makeMeta(model, fingerprint, tokens, saved, sealWritten(saved.written, await fs.stat(path, { bigint: true })));
+      await replaceWhole(artifactPath(directory, key, 'tok'), await this.temporary(model), tokenBytes(tokens));
+      await replaceWhole(artifactPath(directory, key, 'json'), await this.temporary(model), `${JSON.stringify(meta)}\n`);
     } catch (error) {
-      await this.remove(model, meta.key, '');
+      await this.remove(model, key, '');
       throw error;
     }
-    return { meta, file: { path, bytes: meta.bytes, digest: meta.digest, tokens } };
+    return { meta, file: fileOf(meta, path, tokens) };
   }
 
   /** Keys of artifacts whose tokens begin those of this one. */
@@ -211,6 +213,10 @@ export class ArtifactShelf {
     for (const path of this.#chains.keys()) if (path.startsWith(`${directory}/`) && !present.has(path)) this.#chains.delete(path);
     return found;
   }
+}
+
+function fileOf({ bytes, digest, seal }: ArtifactMeta, path: string, tokens: Uint32Array): ArtifactFile {
+  return { path, bytes, digest, tokens, ...(seal === undefined ? {} : { seal }) };
 }
 
 function isPrefix(chain: readonly PrefixLink[], of: ArtifactMeta, tokens: Uint32Array): boolean {

@@ -9,7 +9,7 @@ import { ArtifactShelf } from './artifact-shelf.ts';
 import type { Artifact, Removed } from './artifact-shelf.ts';
 import { freeBytes, isAbandoned, leastRecentlyUsed, takeInventory } from './artifact-space.ts';
 import type { StoredArtifact } from './artifact-space.ts';
-import type { Fingerprint } from './types.ts';
+import type { Fingerprint, SavedFile } from './types.ts';
 
 export const DEFAULT_LIMIT_BYTES: number = 10 * 1024 ** 3;
 
@@ -69,7 +69,7 @@ export class ArtifactStore {
     model: string,
     fingerprint: Fingerprint,
     tokens: Uint32Array,
-    saved: { readonly path: string; readonly bytes: number; readonly digest: string },
+    saved: SavedFile & { readonly path: string },
     session: string,
   ): Promise<Artifact> {
     const stats = await fs.stat(saved.path);

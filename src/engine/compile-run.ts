@@ -156,7 +156,7 @@ class Attempt {
         next: 'nothing of it is kept; it is compiled again at the next read of the pack',
       });
     }
-    const saved = { path: saveTo, bytes: file.bytes, digest: file.digest };
+    const saved = { ...file, path: saveTo };
     return this.#store.put(this.#model, this.#fingerprint, this.#tokens, saved, this.#input.session);
   }
 

@@ -3,13 +3,15 @@
 // Layout (little endian): magic, version, n, tokens[n], streams, cells, cells × (position, sequences, sequence),
 // transposed, layers, layers × (type, row bytes, rows), then values by row, or by column when transposed.
 import { createHash } from 'node:crypto';
-import { CtxError } from '../abi/errors.ts';
+import { fstatSync, readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import { CtxError } from '../abi/errors.ts';
+import { tokenBytes } from './prefix.ts';
+import { eachPiece } from './state-seal.ts';
 import type { KvType } from './types.ts';
 
 export const STATE_MAGIC = 0x67677371;
 export const STATE_VERSION = 3;
-const CHUNK = 1 << 20;
 
 /** ggml's number of the type; elements and bytes of a block. */
 const KV_TYPES: Readonly<Record<KvType, readonly [id: number, elements: number, bytes: number]>> = {
@@ -68,70 +70,63 @@ export function stateBytesPerToken(shape: StateShape): number {
 }
 
 /** Refuses (`engine.state`) a file that is not exactly the state of these tokens in this shape. Reads 16 bytes a token. */
-export async function checkStateStructure(file: FileHandle, path: string, tokens: Uint32Array, shape: StateShape): Promise<void> {
+export function checkStateStructure(file: FileHandle, path: string, tokens: Uint32Array, shape: StateShape): void {
   const count = tokens.length;
-  const { size } = await file.stat();
+  const { size } = fstatSync(file.fd);
   if (count === 0) throw refuse(path, 'holds no token');
   if (size !== stateBytes(shape, count)) throw refuse(path, `has ${size} bytes where ${stateBytes(shape, count)} are expected`);
-  const head = await read(file, path, 0, 12 + count * 4);
+  const head = read(file, path, 0, 12 + count * 4);
   const tail = 12 + count * 4;
-  const cells = await read(file, path, tail, 8 + count * 12 + 8);
+  const cells = read(file, path, tail, 8 + count * 12 + 8);
   checkHead(path, head, tokens, shape);
   checkCells(path, cells, count, shape);
   let at = tail + cells.length;
   for (let layer = 0; layer < shape.layers; layer += 1) {
-    const row = await read(file, path, at, 12);
+    const row = read(file, path, at, 12);
     const agrees = row.readUInt32LE(0) === shape.keyType && row.readBigUInt64LE(4) === BigInt(shape.keyRowBytes);
     if (!agrees) throw refuse(path, `has keys of another type or size in layer ${layer}`);
     at += 12 + count * shape.keyRowBytes;
   }
   const valueHead = valueRowHead(shape);
   for (let layer = 0; layer < shape.layers; layer += 1) {
-    const row = await read(file, path, at, 12);
+    const row = read(file, path, at, 12);
     if (!row.equals(valueHead)) throw refuse(path, `has values of another type or size in layer ${layer}`);
     at += 12 + count * shape.valueRowBytes;
   }
 }
 
-/** `sha256-…` of the whole file. Reading and hashing overlap. */
-export async function digestFile(file: FileHandle, signal?: AbortSignal): Promise<string> {
+/** `sha256-…` of the whole file; every piece is shown to `also`. */
+export async function digestFile(file: FileHandle, signal?: AbortSignal, also?: (piece: Uint8Array) => void): Promise<string> {
   const digest = createHash('sha256');
-  const buffers = [Buffer.allocUnsafe(CHUNK), Buffer.allocUnsafe(CHUNK)] as const;
-  let at = 0;
-  let turn: 0 | 1 = 0;
-  let ahead = file.read(buffers[turn], 0, CHUNK, at);
-  for (;;) {
-    const { bytesRead } = await ahead;
-    signal?.throwIfAborted();
-    if (bytesRead === 0) return `sha256-${digest.digest('hex')}`;
-    at += bytesRead;
-    const filled = buffers[turn];
-    turn = turn === 0 ? 1 : 0;
-    ahead = file.read(buffers[turn], 0, CHUNK, at);
-    digest.update(filled.subarray(0, bytesRead));
-  }
+  await eachPiece(file, signal, (piece) => {
+    digest.update(piece);
+    also?.(piece);
+  });
+  return `sha256-${digest.digest('hex')}`;
 }
 
 function checkHead(path: string, head: Buffer, tokens: Uint32Array, shape: StateShape): void {
   if (head.readUInt32LE(0) !== STATE_MAGIC) throw refuse(path, 'is no sequence state');
   if (head.readUInt32LE(4) !== STATE_VERSION) throw refuse(path, `has version ${head.readUInt32LE(4)}, not ${STATE_VERSION}`);
   if (head.readUInt32LE(8) !== tokens.length) throw refuse(path, `says ${head.readUInt32LE(8)} tokens where ${tokens.length} are expected`);
-  for (const [index, wanted] of tokens.entries()) {
-    const token = head.readUInt32LE(12 + index * 4);
-    if (token >= shape.vocabularySize) throw refuse(path, `has the token ${token}, beyond the vocabulary`);
-    if (token !== wanted) throw refuse(path, `has other tokens than expected, from ${index} on`);
+  if (!tokenBytes(tokens).equals(head.subarray(12))) {
+    const at = tokens.findIndex((token, index) => head.readUInt32LE(12 + index * 4) !== token);
+    throw refuse(path, `has other tokens than expected, from ${at} on`);
   }
+  const unknown = tokens.find((token) => token >= shape.vocabularySize);
+  if (unknown !== undefined) throw refuse(path, `has the token ${unknown}, beyond the vocabulary`);
 }
 
 function checkCells(path: string, cells: Buffer, count: number, shape: StateShape): void {
   if (cells.readUInt32LE(0) !== 1) throw refuse(path, `has ${cells.readUInt32LE(0)} streams`);
   if (cells.readUInt32LE(4) !== count) throw refuse(path, `has ${cells.readUInt32LE(4)} cells for ${count} tokens`);
+  const plain = new Uint32Array(count * 3);
   for (let index = 0; index < count; index += 1) {
-    const at = 8 + index * 12;
-    const plain = cells.readUInt32LE(at) === index && cells.readUInt32LE(at + 4) === 1 && cells.readUInt32LE(at + 8) === 0;
-    if (!plain) throw refuse(path, `has an odd cell at ${index}`);
+    plain[index * 3] = index;
+    plain[index * 3 + 1] = 1;
   }
   const at = 8 + count * 12;
+  if (!tokenBytes(plain).equals(cells.subarray(8, at))) throw refuse(path, 'has cells at odd places');
   if (cells.readUInt32LE(at) !== Number(shape.transposed)) throw refuse(path, 'stores its values in the other order');
   if (cells.readUInt32LE(at + 4) !== shape.layers) throw refuse(path, `has ${cells.readUInt32LE(at + 4)} layers, not ${shape.layers}`);
 }
@@ -148,10 +143,10 @@ function valueRowHead(shape: StateShape): Buffer {
   return head;
 }
 
-async function read(file: FileHandle, path: string, position: number, bytes: number): Promise<Buffer> {
+function read(file: FileHandle, path: string, position: number, bytes: number): Buffer {
   const buffer = Buffer.allocUnsafe(bytes);
   for (let held = 0; held < bytes;) {
-    const { bytesRead } = await file.read(buffer, held, bytes - held, position + held);
+    const bytesRead = readSync(file.fd, buffer, held, bytes - held, position + held);
     if (bytesRead === 0) throw refuse(path, 'was cut while it was read');
     held += bytesRead;
   }

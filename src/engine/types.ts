@@ -1,4 +1,5 @@
 // What passes between the rooms of the engine: prompts, fingerprints, artifacts, drivers. Types only.
+import type { Seal, WrittenState } from './state-seal.ts';
 
 export type DriverKind = 'llama' | 'llama-server' | 'openai';
 
@@ -63,6 +64,15 @@ export interface ArtifactFile {
   readonly digest: string;
   /** Token ids whose state it holds. */
   readonly tokens: Uint32Array;
+  /** How it looked when the digest was taken. */
+  readonly seal?: Seal;
+}
+
+/** What a driver wrote. */
+export interface SavedFile {
+  readonly bytes: number;
+  readonly digest: string;
+  readonly written?: WrittenState;
 }
 
 export interface CompileJob {
@@ -83,7 +93,7 @@ export interface CompileOutcome {
   readonly reusedTokens: number;
   readonly evaluatedTokens: number;
   /** Absent where state stays in the server. */
-  readonly file?: { readonly bytes: number; readonly digest: string };
+  readonly file?: SavedFile;
   /** Why a base that was offered was not used: shown in the manifest. */
   readonly baseRefused?: string;
 }

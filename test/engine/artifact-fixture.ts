@@ -7,6 +7,7 @@ import { ArtifactStore } from '../../src/engine/artifact-store.ts';
 import type { ArtifactStoreOptions } from '../../src/engine/artifact-store.ts';
 import type { Artifact } from '../../src/engine/artifact-shelf.ts';
 import { binaryDigest } from '../../src/engine/fingerprint.ts';
+import { quickSum, writtenInode } from '../../src/engine/state-seal.ts';
 import type { Fingerprint } from '../../src/engine/types.ts';
 
 export const fingerprint: Fingerprint = { driver: 'llama', weights_digest: 'sha256-one', tokens: 1 };
@@ -33,7 +34,10 @@ export async function put(store: ArtifactStore, tokens: Uint32Array, session: st
   const path = await store.shelf.temporary(model);
   writeFileSync(path, content);
   const digest = `sha256-${hash('sha256', content, 'hex')}`;
-  return store.put(model, fingerprint, tokens, { path, bytes, digest }, session);
+  const sum = quickSum();
+  sum.update(content);
+  const written = { inode: writtenInode(statSync(path, { bigint: true })), xxh64: sum.hex() };
+  return store.put(model, fingerprint, tokens, { path, bytes, digest, written }, session);
 }
 
 /** Makes it look unused for so long. */

@@ -8,6 +8,7 @@ import {
   readSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   utimesSync,
   writeFileSync,
@@ -18,6 +19,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ArtifactStore } from '../../src/engine/artifact-store.ts';
 import { artifactKey } from '../../src/engine/artifact-files.ts';
 import type { Artifact } from '../../src/engine/artifact-shelf.ts';
+import { sealIdentity } from '../../src/engine/state-seal.ts';
 import { transpile } from '../mount/transpiled.ts';
 import { age, filesBelow, fingerprint, ids, makeDirectory, model, openStore, put } from './artifact-fixture.ts';
 
@@ -39,6 +41,7 @@ describe('finding what was put', () => {
     const tokens = ids(3000);
     const artifact = await put(store, tokens, 'a');
     expect(artifact.meta).toMatchObject({ key: artifactKey(model, tokens), tokens: 3000, bytes: 1000, model, fingerprint });
+    expect(artifact.file.seal?.identity).toBe(sealIdentity(statSync(artifact.file.path, { bigint: true })));
     const again = await openStore(directory.path);
     expect(await again.shelf.find(model, tokens)).toEqual(artifact);
     expect(await again.shelf.find(model, ids(2999))).toBeUndefined();
@@ -56,8 +59,15 @@ describe('finding what was put', () => {
       code: 'engine.short_save',
       errno: 'EIO',
     });
-    const artifact = await store.put(model, fingerprint, ids(5), { path, bytes: 5, digest }, 'a');
+    const artifact = await store.put(
+      model,
+      fingerprint,
+      ids(5),
+      { path, bytes: 5, digest, written: { inode: 'another', xxh64: '0' } },
+      'a',
+    );
     expect(statSync(artifact.file.path).ino).toBe(ino);
+    expect(artifact.file.seal, 'changed since it was summed').toBeUndefined();
     expect(existsSync(path)).toBe(false);
   });
 
@@ -93,6 +103,7 @@ describe('damage', () => {
       (artifact) => writeFileSync(part(artifact, 'json'), JSON.stringify({ ...artifact.meta, key: '0'.repeat(64) })),
     ],
     ['a meta with negative bytes', (artifact) => writeFileSync(part(artifact, 'json'), JSON.stringify({ ...artifact.meta, bytes: -1 }))],
+    ['a meta with half a seal', (artifact) => writeFileSync(part(artifact, 'json'), JSON.stringify({ ...artifact.meta, seal: {} }))],
     ['a meta whose chain lies', (artifact) => writeFileSync(part(artifact, 'json'), JSON.stringify({ ...artifact.meta, chain: [] }))],
     ['a changed token', (artifact) => writeFileSync(part(artifact, 'tok'), Buffer.alloc(artifact.meta.tokens * 4))],
     ['a short token file', (artifact) => truncateSync(part(artifact, 'tok'), 7)],
@@ -257,6 +268,7 @@ describe('sessions', () => {
         .filter((name) => name.endsWith('.ts'))
         .map((name) => `${room}/${name}`),
     );
+    symlinkSync(join(process.cwd(), 'node_modules'), join(out, 'node_modules'));
     await transpile(out, [...modules, 'test/engine/artifact-fixture.ts', 'test/engine/cache-storm.ts']);
     const storm = (owner: string): Promise<{ code: number | null; said: string }> =>
       new Promise((resolve) => {

@@ -1,7 +1,7 @@
 // The table of bad state files (what the native loader does with them is why): each is refused before a loader is called.
 import { createHash } from 'node:crypto';
-import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { readFileSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -9,6 +9,8 @@ import { CtxError } from '../../src/abi/errors.ts';
 import { SavedStates } from '../../src/engine/llama/saved-state.ts';
 import { stateBytes } from '../../src/engine/state-file.ts';
 import type { StateShape } from '../../src/engine/state-file.ts';
+import { eachPiece, quickSum, sealIdentity } from '../../src/engine/state-seal.ts';
+import type { Seal } from '../../src/engine/state-seal.ts';
 import { makeTinyModel, openModel, scratch, someTokens } from './tiny.ts';
 
 const place = scratch();
@@ -107,6 +109,38 @@ test('2,000 random changes anywhere are refused by the digest that was taken whe
   }
 });
 
+test('ENG-14 a sealed state is loaded without its sha256; a seal of another file, or of other bytes, counts for nothing', async () => {
+  const path = write(good);
+  const seal = await sealOf(path);
+  const wrong = `sha256-${'0'.repeat(64)}`;
+  expect(await attemptFile(path, good.length, wrong)).toBe('engine.state');
+  expect(await attemptFile(path, good.length, wrong, shape, tokens, seal)).toBe('loaded');
+  expect(await attemptFile(path, good.length, wrong, shape, tokens, { ...seal, xxh64: '0'.repeat(16) })).toBe('engine.state');
+  expect(await attemptFile(path, good.length, digest(good), shape, tokens, { ...seal, xxh64: '0'.repeat(16) })).toBe('loaded');
+  const { atime, mtime } = statSync(path);
+  writeFileSync(path, good);
+  utimesSync(path, atime, mtime);
+  expect(await attemptFile(path, good.length, wrong, shape, tokens, seal), 'written again, its times set back').toBe('engine.state');
+  expect(await attemptFile(path, good.length, digest(good), shape, tokens, seal), 'the same bytes in a new file').toBe('loaded');
+});
+
+test('ENG-14 500 random changes that left no trace but the bytes are refused by the seal and the digest', async () => {
+  const path = join(place, 'rotten.kv');
+  const random = xorshift(29);
+  const bytes = Buffer.from(good);
+  writeFileSync(path, good);
+  const { xxh64 } = await sealOf(path);
+  for (let round = 0; round < 500; round += 1) {
+    const at = random() % bytes.length;
+    const before = bytes[at] as number;
+    bytes[at] = before ^ (1 << (random() % 8));
+    writeFileSync(path, bytes);
+    bytes[at] = before;
+    const seal = { identity: sealIdentity(statSync(path, { bigint: true })), xxh64 };
+    expect(await attemptFile(path, good.length, digest(good), shape, tokens, seal), `byte ${at}`).toBe('engine.state');
+  }
+});
+
 test('numbers that are none in keys or values are refused by the digest', async () => {
   const bytes = Buffer.from(good);
   bytes.writeUInt16LE(0x7e00, good.length - 2);
@@ -182,19 +216,33 @@ async function attemptFile(
   sum: string,
   as: StateShape = shape,
   wanted: Uint32Array = tokens,
+  seal?: Seal,
 ): Promise<string> {
   let outcome = 'nothing happened';
   try {
-    await new SavedStates(as).withVerified({ path, bytes, digest: sum, tokens: wanted }, signal, () => {
-      outcome = 'loaded';
-      return Promise.resolve();
-    });
+    await new SavedStates(as).withVerified(
+      { path, bytes, digest: sum, tokens: wanted, ...(seal === undefined ? {} : { seal }) },
+      signal,
+      () => {
+        outcome = 'loaded';
+        return Promise.resolve();
+      },
+    );
   } catch (error) {
     if (!(error instanceof CtxError)) throw error;
     expect(error.describe()).toContain(path);
     return outcome === 'loaded' ? outcome : error.code;
   }
   return outcome;
+}
+
+async function sealOf(path: string): Promise<Seal> {
+  const file = await open(path);
+  const sum = quickSum();
+  await eachPiece(file, undefined, sum.update);
+  const identity = sealIdentity(await file.stat({ bigint: true }));
+  await file.close();
+  return { identity, xxh64: sum.hex() };
 }
 
 function digest(bytes: Buffer): string {

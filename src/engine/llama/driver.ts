@@ -193,7 +193,9 @@ function plain({ messages, tools }: Prompt): Prompt {
 }
 
 function file(base: ArtifactFile | undefined): ArtifactFile | undefined {
-  return base === undefined ? undefined : { path: base.path, bytes: base.bytes, digest: base.digest, tokens: base.tokens };
+  if (base === undefined) return undefined;
+  const { path, bytes, digest, tokens, seal } = base;
+  return { path, bytes, digest, tokens, ...(seal === undefined ? {} : { seal }) };
 }
 
 function cancelled(): CtxError {

@@ -1,6 +1,6 @@
 // The one sequence of a child: which tokens its state holds, and how far that state equals a fresh prefill.
 import { CtxError } from '../../abi/errors.ts';
-import type { ArtifactFile } from '../types.ts';
+import type { ArtifactFile, SavedFile } from '../types.ts';
 import { chunkSizes, reusableTokens, sharedTokens } from './evaluation.ts';
 import type { LlamaContext, LlamaSequence } from './native.ts';
 import type { SavedStates } from './saved-state.ts';
@@ -72,7 +72,7 @@ export class LiveState {
     this.#exact = wanted;
   }
 
-  async save(wanted: Uint32Array, saveTo: string): Promise<{ bytes: number; digest: string }> {
+  async save(wanted: Uint32Array, saveTo: string): Promise<SavedFile> {
     this.#prove(wanted);
     return this.#saved.save(this.sequence, wanted, saveTo);
   }

@@ -1,11 +1,13 @@
 // Saved state on disk: verified before the native loader sees it, written so that a short or torn file never has the name.
+import { fstatSync } from 'node:fs';
 import { open, rename, rm, statfs } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CtxError } from '../../abi/errors.ts';
 import { checkStateStructure, digestFile, stateBytes } from '../state-file.ts';
 import type { StateShape } from '../state-file.ts';
-import type { ArtifactFile } from '../types.ts';
+import { holdsSeal, quickSum, sealIdentity, writtenInode } from '../state-seal.ts';
+import type { ArtifactFile, SavedFile } from '../types.ts';
 import type { LlamaSequence } from './native.ts';
 
 /** A file whose content changed in the same tick as it was read could look unchanged: only older ones are remembered. */
@@ -27,14 +29,16 @@ export class SavedStates {
   async withVerified(base: ArtifactFile, signal: AbortSignal, load: (path: string) => Promise<void>): Promise<void> {
     const file = await openState(base.path);
     try {
-      const { size, dev, ino, mtimeNs, ctimeNs } = await file.stat({ bigint: true });
-      if (size !== BigInt(base.bytes)) throw refuse(base.path, `has ${size} bytes, not ${base.bytes}`);
-      await checkStateStructure(file, base.path, base.tokens, this.#shape);
-      const identity = [dev, ino, size, mtimeNs, ctimeNs].join(':');
+      const stats = fstatSync(file.fd, { bigint: true });
+      if (stats.size !== BigInt(base.bytes)) throw refuse(base.path, `has ${stats.size} bytes, not ${base.bytes}`);
+      checkStateStructure(file, base.path, base.tokens, this.#shape);
+      const identity = `${stats.dev}:${sealIdentity(stats)}`;
       if (this.#verified.get(identity) !== base.digest) {
-        const digest = await digestFile(file, signal);
-        if (digest !== base.digest) throw refuse(base.path, 'is not the file that was saved: its digest differs');
-        if (Date.now() - Number(ctimeNs / 1_000_000n) > SETTLED_MS) this.#verified.set(identity, digest);
+        if (!(await holdsSeal(file, stats, base.seal, signal))) {
+          const digest = await digestFile(file, signal);
+          if (digest !== base.digest) throw refuse(base.path, 'is not the file that was saved: its digest differs');
+        }
+        if (Date.now() - Number(stats.ctimeMs) > SETTLED_MS) this.#verified.set(identity, base.digest);
       }
       await load(`/proc/self/fd/${file.fd}`);
     } finally {
@@ -43,7 +47,7 @@ export class SavedStates {
   }
 
   /** Saves under a temporary name; the name appears with whole, synced, checked bytes or not at all. */
-  async save(sequence: LlamaSequence, tokens: Uint32Array, saveTo: string): Promise<{ bytes: number; digest: string }> {
+  async save(sequence: LlamaSequence, tokens: Uint32Array, saveTo: string): Promise<SavedFile> {
     const partial = `${saveTo}.part`;
     const expected = stateBytes(this.#shape, tokens.length);
     try {
@@ -51,15 +55,17 @@ export class SavedStates {
       const { fileSize } = await sequence.saveStateToFile(partial);
       const file = await open(partial, 'r+');
       try {
-        const { size } = await file.stat();
+        const { size } = fstatSync(file.fd);
         // A nearly full disk leaves a short file, and the native writer reports success.
         if (size !== fileSize || size !== expected) throw full(saveTo, `${size} of ${expected} bytes were written`);
         await file.sync();
-        await checkStateStructure(file, partial, tokens, this.#shape);
-        const digest = await digestFile(file);
+        checkStateStructure(file, partial, tokens, this.#shape);
+        const sum = quickSum();
+        const inode = writtenInode(fstatSync(file.fd, { bigint: true }));
+        const digest = await digestFile(file, undefined, sum.update);
         await rename(partial, saveTo);
         await syncDirectory(dirname(saveTo));
-        return { bytes: size, digest };
+        return { bytes: size, digest, written: { inode, xxh64: sum.hex() } };
       } finally {
         await file.close();
       }
