@@ -7,7 +7,7 @@ import { CACHED_UNITS, PieceCache, hashUnits } from './piece-cache.ts';
 import { mergeRuns } from './runs.ts';
 import { splitCl100k, splitO200k, type Split } from './split.ts';
 import type { TokenCounter } from './types.ts';
-import { NO_KEY, loadVocabulary, type Vocabulary } from './vocabulary.ts';
+import { NO_KEY, findTriple, loadVocabulary, type Vocabulary } from './vocabulary.ts';
 import { WINDOW_BYTES, WindowEncoder } from './windows.ts';
 
 export const TOKENIZERS = ['o200k_base', 'cl100k_base'] as const;
@@ -102,14 +102,21 @@ class PieceCounter implements TokenCounter {
     return count;
   }
 
-  /** One or two ASCII characters, counted without a hash; else 0. */
+  /** One to three ASCII characters, counted without a hash; else 0. */
   #tiny(units: Uint16Array, start: number, end: number): number {
     const first = units[start] as number;
-    if (end - start > 2 || first >= 0x80) return 0;
+    if (end - start > 3 || first >= 0x80) return 0;
     if (end - start === 1) return 1;
     const second = units[start + 1] as number;
     if (second >= 0x80) return 0;
-    return this.#vocabulary.pairs[(first << 8) | second] === NO_KEY ? 2 : 1;
+    const { pairs, triples } = this.#vocabulary;
+    const front = pairs[(first << 8) | second] !== NO_KEY;
+    if (end - start === 2) return front ? 1 : 2;
+    const third = units[start + 2] as number;
+    if (third >= 0x80) return 0;
+    if (findTriple(triples, (first << 16) | (second << 8) | third) >= 0) return 1;
+    // Whichever pair merges, the third stays alone.
+    return front || pairs[(second << 8) | third] !== NO_KEY ? 2 : 3;
   }
 
   /** A piece that is a token is that token; anything else is merged. */

@@ -16,7 +16,10 @@ export class PieceCache {
   readonly #starts: Int32Array = new Int32Array(ENTRIES + 1);
   readonly #counts: Uint8Array = new Uint8Array(ENTRIES);
   readonly #pool: Uint16Array = new Uint16Array(POOL_UNITS);
+  /** A mark of the piece last asked for, by other bits of its hash. */
+  readonly #asked: Uint8Array = new Uint8Array(1 << 16);
   #entries = 0;
+  #filled = false;
 
   /** The stored count, or 0. */
   find(units: Uint16Array, start: number, end: number, hash: number): number {
@@ -38,10 +41,15 @@ export class PieceCache {
     }
   }
 
-  /** Keeps a count of 1 to 255. The piece must not be in the cache. */
+  /**
+   * Keeps a count of 1 to 255. The piece must not be in the cache. Once the cache has been full, only what is asked for
+   * a second time is kept: text in which nothing comes back would else empty it over and over.
+   */
   add(units: Uint16Array, start: number, end: number, hash: number, count: number): void {
+    if (this.#filled && !this.#askedBefore(hash)) return;
     let at = this.#starts[this.#entries] as number;
     if (this.#entries === ENTRIES || at + end - start > POOL_UNITS) {
+      this.#filled = true;
       this.#slots.fill(0);
       this.#entries = 0;
       at = 0;
@@ -53,6 +61,14 @@ export class PieceCache {
     this.#entries += 1;
     this.#slots[slot] = (hash & ~ENTRY_MASK) | this.#entries;
     this.#starts[this.#entries] = at;
+  }
+
+  #askedBefore(hash: number): boolean {
+    const at = (hash >>> 4) & 0xffff;
+    const mark = (hash >>> 24) | 1;
+    const before = this.#asked[at] === mark;
+    this.#asked[at] = mark;
+    return before;
   }
 }
 

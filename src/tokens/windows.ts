@@ -24,6 +24,9 @@ export const WINDOW_BYTES: number = 1 << POSITION_BITS;
 /** Tokens at the end of a window that the next one decides again. */
 const REPEATED_TOKENS = 3;
 
+/** Two blocks: merged without keeping the lowest key of each. */
+const FEW_BYTES = 16;
+
 /** A window that takes the next one less far counts as one that went back. */
 const LEAST_STEP = 16;
 
@@ -67,7 +70,8 @@ export class WindowEncoder {
     for (let at = 0, merged = -1; ;) {
       const size = Math.min(WINDOW_BYTES, length - at);
       // Repetitive text: the window is the one before once more.
-      if (merged < 0 || size < WINDOW_BYTES || !sameBytes(bytes, merged, at)) parts = mergeWindow(this.#vocabulary, bytes, at, size);
+      if (size <= FEW_BYTES) parts = mergeFew(this.#vocabulary, bytes, at, size);
+      else if (merged < 0 || size < WINDOW_BYTES || !sameBytes(bytes, merged, at)) parts = mergeWindow(this.#vocabulary, bytes, at, size);
       merged = at;
       if (expected > 0 && next[0] !== expected) {
         retries -= 1;
@@ -168,6 +172,36 @@ function mergeWindow(vocabulary: Vocabulary, bytes: Uint8Array, at: number, size
     if ((middle ^ start) > 7) lowest[(middle >> 3) & 7] = lowestOf(keys, middle & 56);
     if ((left ^ start) > 7) lowest[(left >> 3) & 7] = lowestOf(keys, left & 56);
   }
+}
+
+/** The same for at most FEW_BYTES: less to set up, and most pieces are short. */
+function mergeFew(vocabulary: Vocabulary, bytes: Uint8Array, at: number, size: number): number {
+  const { pairs } = vocabulary;
+  for (let i = 0; i < FEW_BYTES; i += 1) {
+    next[i] = i + 1;
+    previous[i + 1] = i;
+    keys[i] = i + 1 < size ? (pairs[((bytes[at + i] as number) << 8) | (bytes[at + i + 1] as number)] as number) | i : NO_KEY;
+  }
+  for (let parts = size; ; parts -= 1) {
+    const best = size > 8 ? lower(lowestOf(keys, 0), lowestOf(keys, 8)) : lowestOf(keys, 0);
+    if (best === NO_KEY) return parts;
+    const start = best & IN;
+    const middle = next[start] as number;
+    const end = next[middle & IN] as number;
+    next[start] = end;
+    previous[end & ALL] = start;
+    keys[middle & IN] = NO_KEY;
+    keys[start] = end < size ? keyOf(vocabulary, bytes, at, start, next[end & IN] as number) : NO_KEY;
+    if (start === 0) continue;
+    const left = previous[start] as number;
+    keys[left & IN] = keyOf(vocabulary, bytes, at, left, end);
+  }
+}
+
+function keyOf(vocabulary: Vocabulary, bytes: Uint8Array, at: number, left: number, right: number): number {
+  const token =
+    right - left === 3 ? findTriple(vocabulary.triples, tripleAt(bytes, at + left)) : vocabulary.find(bytes, at + left, at + right);
+  return token < 0 ? NO_KEY : (token << POSITION_BITS) | left;
 }
 
 /** The lowest of the eight keys from `at`; without a branch, for which of them it is cannot be foretold. */

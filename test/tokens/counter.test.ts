@@ -126,6 +126,25 @@ describe.each(TOKENIZERS)('%s', (name) => {
     }
   });
 
+  test('TOK-1 short pieces that no token has are counted as tiktoken counts them, also when more come than are kept', () => {
+    let state = 5;
+    const below = (limit: number): number => {
+      state = (Math.imul(state, 0x41c64e6d) + 12_345) | 0;
+      return ((state >>> 8) & 0xffff) % limit;
+    };
+    const alphabets = ['abcdefghijklmnopqrstuvwxyz', 'aeiou~é', '#%-_/=.', 'абв文ไ'];
+    const pieces: string[] = [];
+    for (let i = 0; i < 90_000; i += 1) {
+      const alphabet = Array.from(alphabets[i % alphabets.length] ?? '');
+      pieces.push(Array.from({ length: 1 + below(9) }, () => alphabet[below(alphabet.length)]).join(''));
+    }
+    const text = pieces.join(' ');
+    const wanted = reference(text).length;
+    // The second time, what was asked for before is kept.
+    for (let round = 0; round < 3; round += 1) expect(counter.count(text)).toBe(wanted);
+    expect(counter.encode(text).length).toBe(wanted);
+  });
+
   test('TOK-2 long runs are counted as tiktoken counts them', () => {
     for (const unit of ['a', 'A', ' ', '\n', '!', '=', '-', '\t', '0', '文', 'ab', '=-', 'é']) {
       for (const times of [97, 128, 257, 1023, 2500]) {
