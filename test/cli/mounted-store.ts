@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { ctx, ROOT, runProgram, type Outcome, type RunOptions } from './program.ts';
+import { ctx, LIMIT_MS, ROOT, runProgram, type Outcome, type RunOptions } from './program.ts';
 
 export interface MountedStore {
   readonly root: string;
@@ -27,7 +27,8 @@ export async function prepareStore(name: string): Promise<MountedStore> {
   await mkdir(root);
   // Tests of other users come through here.
   await chmod(directory, 0o755);
-  const env = { CTX_ROOT: root, CTX_STORE: store, PATH: `${ROOT}bin:${process.env['PATH'] ?? ''}` };
+  // What is waited for may take long on a machine under load.
+  const env = { CTX_ROOT: root, CTX_STORE: store, CTX_REBUILD_WAIT_MS: String(LIMIT_MS), PATH: `${ROOT}bin:${process.env['PATH'] ?? ''}` };
   // bash changes the directory, not spawn: spawn waits for it, and this process must never wait for a mount.
   const sh: MountedStore['sh'] = (line, { cwd = root, ...options } = {}) =>
     runProgram('bash', ['-c', `set -o pipefail\ncd '${cwd}' || exit\n${line}`], { ...options, env: { ...env, ...options.env } });

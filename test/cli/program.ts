@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url';
 export const ROOT: string = fileURLToPath(new URL('../..', import.meta.url));
 export const CTX: string = `${ROOT}bin/ctx`;
 
+/** Against hangs, and shorter than a test may take: what hangs is then said by its line, not by a test that is out of time. */
+export const LIMIT_MS = 240_000;
+
 export interface Outcome {
   readonly code: number;
   readonly stdout: string;
@@ -22,7 +25,7 @@ export interface RunOptions {
 export function runProgram(program: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   return new Promise((settle) => {
     const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], TMPDIR: process.env['TMPDIR'], LC_ALL: 'C.UTF-8', ...options.env };
-    const limits = { timeout: options.timeoutMs ?? 45_000, killSignal: 'SIGKILL', maxBuffer: 64 * 1024 * 1024 } as const;
+    const limits = { timeout: options.timeoutMs ?? LIMIT_MS, killSignal: 'SIGKILL', maxBuffer: 64 * 1024 * 1024 } as const;
     const child = execFile(program, args, { ...limits, env, cwd: options.cwd ?? '/' }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 124;
       settle({ code, stdout, stderr });

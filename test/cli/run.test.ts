@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { engineDirectory } from '../../src/engine/llama/native.ts';
 import { chunk, endless, json as reply, startFailingServer, stream } from '../engine/failing-server.ts';
 import { prepareStore, type MountedStore } from './mounted-store.ts';
-import { CTX, ROOT, runProgram, type Outcome } from './program.ts';
+import { CTX, LIMIT_MS, ROOT, runProgram, type Outcome } from './program.ts';
 
 let mounted: MountedStore;
 let env: Readonly<Record<string, string>>;
@@ -72,8 +72,8 @@ class Running {
 
   async until(what: RegExp | ((text: string) => boolean | Promise<boolean>)): Promise<void> {
     const holds = what instanceof RegExp ? (text: string): boolean => what.test(text) : what;
-    for (let tries = 0; !(await holds(this.text)); tries += 1) {
-      if (tries > 600) throw new Error(`it never came: ${String(what)}\n${this.text}`);
+    for (const startedMs = Date.now(); !(await holds(this.text));) {
+      if (Date.now() - startedMs > LIMIT_MS) throw new Error(`it never came: ${String(what)}\n${this.text}`);
       await sleep(50);
     }
   }

@@ -58,8 +58,8 @@ export async function startLlamaServer(directory: string, contextTokens: number,
     child = spawn(LLAMA_SERVER, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let log = '';
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (piece: Buffer) => (log = (log + piece.toString()).slice(-4000)));
-    for (let tries = 0; ; tries += 1) {
-      if (child.exitCode !== null || tries > 600) throw new Error(`llama-server did not start:\n${log}`);
+    for (const startedMs = Date.now(); ;) {
+      if (child.exitCode !== null || Date.now() - startedMs > 240_000) throw new Error(`llama-server did not start:\n${log}`);
       if (
         await fetch(`${url}/health`).then(
           ({ ok }) => ok,

@@ -182,7 +182,7 @@ describe('bad state files', () => {
       digests.push(binaryDigest((await open(config).describe()).fingerprint));
     expect(new Set(digests).size).toBe(6);
     copyFileSync(model, join(place, 'copy.gguf'));
-    const here = { path: join(place, 'copy.gguf'), threads: 1, contextTokens: 1024, name: 'renamed' };
+    const here = { path: join(place, 'copy.gguf'), threads: 2, contextTokens: 1024, name: 'renamed' };
     expect(binaryDigest((await open(here).describe()).fingerprint)).toBe(digests[0]);
   });
 });
@@ -249,14 +249,14 @@ describe('the child process', () => {
     const program = `
       import { openLlamaDriver } from ${JSON.stringify(new URL('../../dist/src/engine/llama/driver.js', import.meta.url).href)};
       console.log((await openLlamaDriver(${JSON.stringify(tinyConfig(model))}).describe()).id);`;
-    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], { timeout: 30_000 });
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], { timeout: 240_000 });
     expect(stdout).toBe('local/tiny\n');
   });
 
   test('is unloaded when idle, and starts again when asked', async () => {
     const driver = open({}, { idleMs: 50 });
     const before = await driver.tokenize(prompt('hello'), false);
-    await expect.poll(() => driver.pid, { timeout: 10_000 }).toBeUndefined();
+    await expect.poll(() => driver.pid, { timeout: 240_000 }).toBeUndefined();
     expect(await driver.tokenize(prompt('hello'), false)).toEqual(before);
   });
 
@@ -474,6 +474,6 @@ function kill(driver: LlamaDriver): void {
 
 async function gone(pid: number | undefined): Promise<void> {
   await expect
-    .poll(() => existsSync(`/proc/${pid}`) && !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')), { timeout: 10_000 })
+    .poll(() => existsSync(`/proc/${pid}`) && !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')), { timeout: 240_000 })
     .toBe(false);
 }

@@ -25,8 +25,9 @@ export function makeTinyModel(out: string, ...options: string[]): string {
   return out;
 }
 
+/** One thread: several that wait for each other in a loop crawl where others want the processors too. */
 export function tinyConfig(path: string, more: Partial<ModelConfig> = {}): ModelConfig {
-  return { provider: 'local', name: 'tiny', driver: 'llama', path, contextTokens: 4096, threads: 2, ...more };
+  return { provider: 'local', name: 'tiny', driver: 'llama', path, contextTokens: 4096, threads: 1, ...more };
 }
 
 export function prompt(...messages: (string | ChatMessage)[]): Prompt {

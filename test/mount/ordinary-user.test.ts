@@ -68,7 +68,7 @@ describe.runIf(canFusermount)('as an ordinary user, through fusermount3', () => 
       path.join(directory, 'answering-server.mjs'),
       path.join(directory, 'mnt'),
     ];
-    const { stdout } = await run(process.execPath, args, { uid: NOBODY, gid: NOBODY, cwd: '/', timeout: 50_000 });
+    const { stdout } = await run(process.execPath, args, { uid: NOBODY, gid: NOBODY, cwd: '/', timeout: 240_000 });
     const seen = JSON.parse(stdout) as Record<string, unknown>;
     expect(seen).toMatchObject({
       uid: NOBODY,

@@ -9,7 +9,7 @@ import { runProgram } from '../cli/program.ts';
 const RUN = fileURLToPath(new URL('./posix/run.py', import.meta.url));
 // No compiled files beside the sources.
 const PYTHON = ['-B'];
-const LIMIT_MS = 240_000;
+const LIMIT_MS = 290_000;
 
 export interface Deviations {
   /** Calls that are refused there as a whole: each such case must meet exactly this errno. */

@@ -28,7 +28,6 @@ describe.runIf(canMount)('programs in ordinary areas', () => {
     await mounted.must(`mkdir '${at}'`);
     return mounted.must(`set -eu\n${lines}`, {
       cwd: at,
-      timeoutMs: 55_000,
       env: { HOME: join(mounted.store, '..'), GIT_CONFIG_NOSYSTEM: '1' },
     });
   };
