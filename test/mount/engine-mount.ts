@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { engineDirectory } from '../../src/engine/llama/native.ts';
 import type { Manifest } from '../../src/engine/manifest.ts';
 import { prepareStore, type MountedStore } from '../cli/mounted-store.ts';
-import { ROOT, type RunOptions } from '../cli/program.ts';
+import { LIMIT_MS, ROOT, type RunOptions } from '../cli/program.ts';
 
 export interface EngineMount extends MountedStore {
   /** The tiny model's file. */
@@ -22,7 +22,8 @@ export interface EngineMount extends MountedStore {
   read(name: string, file?: string): Promise<string>;
 }
 
-const LOOKS = 600;
+/** Shell words that leave the engine's process of this mount in $child, once there is one. Stand in the mount point. */
+export const ENGINE_CHILD = `until child=$(pgrep -P "$(sed -n s/^pid=//p status)" -f engine/llama/child); do sleep 0.05; done`;
 
 export async function prepareEngine(name: string): Promise<EngineMount> {
   const mounted = await prepareStore(name);
@@ -53,10 +54,10 @@ export async function prepareEngine(name: string): Promise<EngineMount> {
       return `${sessions}/${session}`;
     },
     async until(session, holds) {
-      for (let looks = 0; ; looks += 1) {
+      for (const startedMs = Date.now(); ;) {
         const now = await manifest(session);
         if (holds(now)) return now;
-        if (looks > LOOKS) throw new Error(`it never came; last: ${JSON.stringify(now)}`);
+        if (Date.now() - startedMs > LIMIT_MS) throw new Error(`it never came; last: ${JSON.stringify(now)}`);
         await sleep(50);
       }
     },
@@ -67,7 +68,7 @@ export async function prepareEngine(name: string): Promise<EngineMount> {
 /** Mounted, with the tiny model as its engine. */
 export async function mountEngine(name: string): Promise<EngineMount> {
   const mounted = await prepareEngine(name);
-  await mounted.must(`ctx mount && ctx model add ${mounted.model} --threads 2`);
+  await mounted.must(`ctx mount && ctx model add ${mounted.model} --threads 1`);
   return mounted;
 }
 

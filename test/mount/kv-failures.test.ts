@@ -7,14 +7,11 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { canMount } from './can-mount.ts';
-import { isReady, mountEngine, prepareEngine, type EngineMount } from './engine-mount.ts';
+import { ENGINE_CHILD, isReady, mountEngine, prepareEngine, type EngineMount } from './engine-mount.ts';
 
 let mounted: EngineMount;
 
 afterEach(() => mounted.end());
-
-/** Processes of the engine below the daemon: once there is one. */
-const ENGINE = `for look in $(seq 400); do child=$(pgrep -P "$(sed -n s/^pid=//p status)" -f engine/llama/child) && break; sleep 0.05; done; test -n "$child"`;
 
 async function failed(name: string): Promise<string> {
   await mounted.read(name);
@@ -22,6 +19,14 @@ async function failed(name: string): Promise<string> {
   // The pack is what it would be without an engine.
   expect(await mounted.read(name)).toContain(`request 1 of ${name}`);
   return reason ?? '';
+}
+
+/** Reads on, through failures and the waits after them (ENG-12); the test's limit bounds it. */
+async function readUntilReady(name: string): Promise<void> {
+  for (let ready = false; !ready;) {
+    await mounted.read(name);
+    ready = isReady(await mounted.until(name, ({ state }) => state === 'ready' || state === 'failed'));
+  }
 }
 
 async function mountedAfter(env: Readonly<Record<string, string>>): Promise<string> {
@@ -38,23 +43,20 @@ describe('the engine process', () => {
     const at = await mounted.session('s', 150);
     const waiting = mounted.sh(`sha256sum < ${at}/context/kv/state.bin`);
     for (let round = 0; round < 3; round += 1) {
-      const line = `${ENGINE}; kill -9 $child; echo '{"role":"assistant","content":"still here ${round}"}' >> ${at}/messages.jsonl; tail -n 1 ${at}/messages.jsonl; wc -c < ${at}/context/pack.json`;
+      const line = `${ENGINE_CHILD}; kill -9 $child; echo '{"role":"assistant","content":"still here ${round}"}' >> ${at}/messages.jsonl; tail -n 1 ${at}/messages.jsonl; wc -c < ${at}/context/pack.json`;
       expect(await mounted.must(line)).toContain(`still here ${round}`);
     }
     // Whoever waited has a state of its pack or is told why not; the newest read ends in one.
     const { code, stderr } = await waiting;
     if (code !== 0) expect(stderr).toMatch(/Input\/output error|No data available/);
-    for (let tries = 0; tries < 50; tries += 1) {
-      await mounted.read('s');
-      if (isReady(await mounted.until('s', ({ state }) => state === 'ready' || state === 'failed'))) break;
-    }
+    await readUntilReady('s');
     const manifest = await mounted.manifest('s');
     expect(manifest).toMatchObject({ state: 'ready' });
     expect(`sha256-${(await mounted.must(`sha256sum < ${at}/context/kv/state.bin`)).slice(0, 64)}`).toBe(
       (await mounted.manifest('s')).digest,
     );
     // Idle, it may go too: the next compile starts another.
-    await mounted.must(`${ENGINE}; kill -9 $child`);
+    await mounted.must(`${ENGINE_CHILD}; kill -9 $child`);
     await mounted.append('s', 1);
     await mounted.read('s');
     await mounted.until('s', isReady);
@@ -63,7 +65,7 @@ describe('the engine process', () => {
   it('KVT: it ends with the daemon, whichever way the daemon goes', async () => {
     mounted = await mountEngine('kv-orphan');
     const at = await mounted.session('s', 150);
-    const line = `cat ${at}/context/pack.md > /dev/null; ${ENGINE}; kill -9 "$(sed -n s/^pid=//p status)"; cd /; for look in $(seq 400); do test -e /proc/$child || break; sleep 0.05; done; test ! -e /proc/$child && ctx mount && ${`cat ${at}/context/kv/state.bin`} | wc -c`;
+    const line = `cat ${at}/context/pack.md > /dev/null; ${ENGINE_CHILD}; kill -9 "$(sed -n s/^pid=//p status)"; cd /; while test -e /proc/$child; do sleep 0.05; done; ctx mount && ${`cat ${at}/context/kv/state.bin`} | wc -c`;
     const { bytes } = { bytes: Number((await mounted.must(line)).trim().split('\n').at(-1)) };
     expect(await mounted.manifest('s')).toMatchObject({ state: 'ready', bytes });
   });
@@ -114,12 +116,9 @@ describe('bad models', () => {
       env: { NODE: process.execPath, MAKE: new URL('../../scripts/make-tiny-model', import.meta.url).pathname },
     });
     await mounted.append('s', 1);
-    for (let tries = 0; tries < 200 && !isReady(await mounted.manifest('s')); tries += 1) {
-      await mounted.read('s');
-      await mounted.until('s', ({ state }) => state === 'ready' || state === 'failed');
-    }
+    await readUntilReady('s');
     expect(await mounted.manifest('s')).toMatchObject({ state: 'ready' });
-    await mounted.must('for look in $(seq 100); do grep -q engine_error status || exit 0; sleep 0.05; done; exit 1');
+    await mounted.must('while grep -q engine_error status; do sleep 0.05; done');
   });
 
   it('KVT: a model whose context is smaller than the pack says so', async () => {
@@ -196,10 +195,7 @@ describe.skipIf(!canMount)('the disk of compiled state', () => {
       await mounted.append('s', 1);
       expect(await mounted.read('s', 'pack.json')).toContain('messages');
       await mounted.must(`mount -o remount,size=16m ${engine} && rm ${engine}/ballast`);
-      for (let tries = 0; tries < 200 && !isReady(await mounted.manifest('s')); tries += 1) {
-        await mounted.read('s');
-        await mounted.until('s', ({ state }) => state === 'ready' || state === 'failed');
-      }
+      await readUntilReady('s');
       expect(await mounted.manifest('s')).toMatchObject({ state: 'ready' });
     } finally {
       await mounted.sh('ctx umount --lazy', { cwd: '/' });
