@@ -1,7 +1,6 @@
 """Several processes at once."""
 import errno
 import os
-import time
 
 from suite import case, fails, read_file, write_file
 
@@ -108,6 +107,4 @@ def _():
             write_file(f'{source}/{number}')
             os.rename(f'{source}/{number}', f'{target}/{number}')
             os.unlink(f'{target}/{number}')
-    start = time.monotonic()
     together(4, run)
-    assert time.monotonic() - start < 15

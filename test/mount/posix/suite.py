@@ -14,7 +14,8 @@ import time
 import traceback
 
 CASES = []
-LIMIT_SECONDS = 20
+# Against hangs: a machine under load may be many times slower than an idle one.
+LIMIT_SECONDS = 90
 # An ordinary second user; needs no entry in /etc/passwd.
 OTHER_UID = 54321
 OTHER_GID = 54321
@@ -208,7 +209,7 @@ def run_case(base, index):
         except ProcessLookupError:
             pass
     # A process that even SIGKILL does not end waits in a hung filesystem: nothing after it would end either.
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while os.waitpid(pid, os.WNOHANG) == (0, 0):
         if time.monotonic() > deadline:
             return {'name': name, 'outcome': 'stuck', 'detail': 'a process cannot be killed'}
