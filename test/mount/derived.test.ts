@@ -31,12 +31,12 @@ const DIGESTS = 'find . -type f ! -path "./pinned/*" | sort | xargs sha256sum';
 describe('versions', () => {
   it('DRV: fstat of an open derived file equals the bytes read, under concurrent appends; a reader sees exactly one version', async () => {
     const at = await session('versions', 3);
-    const { versions, looks } = JSON.parse(await mounted.must(`python3 ${CLIENTS}/versions.py ${at} 4`)) as {
+    const { versions, looks } = JSON.parse(await mounted.must(`python3 ${CLIENTS}/versions.py ${at} 8 60`)) as {
       versions: number;
       looks: number;
     };
-    expect(versions).toBeGreaterThan(5);
-    expect(looks).toBeGreaterThan(40);
+    expect(versions).toBeGreaterThanOrEqual(8);
+    expect(looks).toBeGreaterThanOrEqual(60);
   });
 
   it('DRV: a path stat tells the size of the version that an open gives; an open file keeps its version', async () => {
@@ -89,8 +89,10 @@ describe('what makes a file stale', () => {
     expect(await mounted.must(`cat ${at}/context/pack.md`)).toContain('\none\n');
     await mounted.must(`echo two > ${at}/context/pinned/a.md`);
     expect(await mounted.must(`cat ${at}/context/pack.md`)).toContain('\ntwo\n');
-    await mounted.must(`sleep 0.3; echo three > ${inStore('edited')}/context/pinned/a.md; sleep 0.7`);
-    expect(await mounted.must(`cat ${at}/context/pack.md`)).toContain('\nthree\n');
+    // The watcher tells of it when it can; until then a pack is of what is known.
+    await mounted.must(
+      `echo three > ${inStore('edited')}/context/pinned/a.md; until grep -qx three ${at}/context/pack.md; do sleep 0.05; done`,
+    );
     await mounted.must(`rm ${at}/context/pinned/a.md`);
     expect(await mounted.must(`cat ${at}/context/pack.md`)).not.toContain('pinned/a.md');
   });

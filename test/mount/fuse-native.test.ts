@@ -92,10 +92,11 @@ describe.runIf(canMount && loads)('driver fuse-native', () => {
     fewer: 20,
   });
 
-  test('limit: a mount taken away from outside is noticed within a second, and the daemon ends', async () => {
+  test('limit: a mount taken away from outside is noticed, and the daemon ends', async () => {
     const pid = Number(/^pid=(\d+)$/m.exec(await mounted.must('cat status'))?.[1]);
     await mounted.must(`umount -l '${mounted.root}'`, { cwd: '/' });
-    for (let wait = 0; wait < 50 && (await isRunning(pid)); wait++) await sleep(100);
+    // A second or so; the test's own limit says when it never does.
+    while (await isRunning(pid)) await sleep(100);
     expect(await isRunning(pid)).toBe(false);
   });
 });

@@ -38,7 +38,7 @@ describe('appending', () => {
       [1, 200, 20_000],
       [2, 6, 8_000_000],
     ] as const) {
-      await mounted.must(`python3 ${CLIENTS}/storm.py ${at}/messages.jsonl ${seed} ${lines} ${most}`, { timeoutMs: 120_000 });
+      await mounted.must(`python3 ${CLIENTS}/storm.py ${at}/messages.jsonl ${seed} ${lines} ${most}`);
     }
     const lines = (await stored('storm')).split('\n');
     expect(lines.pop()).toBe('');
@@ -183,12 +183,12 @@ describe('reading while writers run', () => {
     const at = await session('readers');
     const writer = `for n in $(seq 400); do echo "{\\"role\\":\\"user\\",\\"content\\":\\"line $n\\"}" >> ${at}/messages.jsonl; done`;
     const readers = `
-      cd ${at}; mkdir -p /tmp/ctxfs-readers-$$; d=/tmp/ctxfs-readers-$$
+      cd ${at}; d=$(mktemp -d); trap 'rm -rf $d' EXIT
       for round in $(seq 5); do
         cat messages.jsonl | jq -c .content > $d/jq; rg -c role messages.jsonl > $d/rg || true; wc -l < messages.jsonl > $d/wc
         cp -a messages.jsonl $d/cp; jq -c . $d/cp > /dev/null; tar cf $d/t.tar messages.jsonl; tar xOf $d/t.tar | jq -c . > /dev/null
         rsync -a messages.jsonl $d/rs; jq -c . $d/rs > /dev/null
-      done; rm -rf $d; echo fine`;
+      done; echo fine`;
     const [, read] = await Promise.all([mounted.must(writer), mounted.must(readers)]);
     expect(read).toBe('fine\n');
     expect(await mounted.must(`cd ${at} && wc -l < messages.jsonl && tail -n 1 messages.jsonl | jq -r .content`)).toBe('400\nline 400\n');
@@ -197,11 +197,15 @@ describe('reading while writers run', () => {
   it('tail -f and inotifywait follow appends made through the mount', async () => {
     const at = await session('follow');
     const line = `
-      cd ${at}; timeout 10 tail -f -n +1 messages.jsonl > /tmp/ctxfs-tail-$$ & tail=$!
-      timeout 10 inotifywait -q -e modify messages.jsonl > /tmp/ctxfs-ino-$$ & ino=$!
-      sleep 0.7; for n in 1 2 3; do echo "{\\"role\\":\\"user\\",\\"content\\":\\"$n\\"}" >> messages.jsonl; done
-      wait $ino; for i in $(seq 50); do [ "$(wc -l < /tmp/ctxfs-tail-$$)" = 3 ] && break; sleep 0.1; done
-      kill $tail; cat /tmp/ctxfs-ino-$$; jq -r .content /tmp/ctxfs-tail-$$; rm -f /tmp/ctxfs-ino-$$ /tmp/ctxfs-tail-$$`;
+      cd ${at}; d=$(mktemp -d)
+      tail -f -n +1 messages.jsonl > $d/tail & tail=$!
+      inotifywait -e modify messages.jsonl > $d/event 2> $d/said & ino=$!
+      trap 'kill $tail $ino 2> /dev/null; rm -rf $d' EXIT
+      append() { echo "{\\"role\\":\\"user\\",\\"content\\":\\"$1\\"}" >> messages.jsonl; }
+      # A first line shows that tail reads; what comes after it was followed.
+      append 1; until [ "$(wc -l < $d/tail)" = 1 ]; do sleep 0.05; done
+      until grep -q established $d/said; do sleep 0.05; done; append 2; append 3; wait $ino
+      until [ "$(wc -l < $d/tail)" = 3 ]; do sleep 0.05; done; cat $d/event; jq -r .content $d/tail`;
     expect(await mounted.must(line)).toBe('messages.jsonl MODIFY \n1\n2\n3\n');
   });
 

@@ -1,24 +1,27 @@
-"""Readers of one derived file while a writer appends. usage: versions.py SESSION SECONDS
+"""Readers of one derived file while a writer appends. usage: versions.py SESSION VERSIONS LOOKS
 
 Each look opens the file, asks fstat, reads all, and asks fstat again: the sizes must be the bytes read, and the bytes
-one whole version (JSON that parses and names its own revision consistently). Prints how many versions were seen.
+one whole version (JSON that parses and names its own revision consistently). Goes on until it has seen so many
+versions in so many looks, and prints how many.
 """
-import hashlib, json, os, sys, time
+import hashlib, json, os, signal, sys, time
 
-session, seconds = sys.argv[1], float(sys.argv[2])
-end = time.monotonic() + seconds
+session, versions, least = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+reader = os.getpid()
 writer = os.fork()
 if writer == 0:
     fd = os.open(session + "/messages.jsonl", os.O_WRONLY | os.O_APPEND)
     number = 0
-    while time.monotonic() < end:
+    while os.getppid() == reader:
         os.write(fd, b'{"role":"user","content":"message %d, %s"}\n' % (number, b"word " * (number % 40)))
         number += 1
         time.sleep(0.002)
     os._exit(0)
 
 seen, looks = set(), 0
-while time.monotonic() < end:
+while len(seen) < versions or looks < least:
+    if os.waitpid(writer, os.WNOHANG)[0] != 0:
+        sys.exit("the writer failed")
     for name in ("pack.json", "pack.md", "prompt.json", "summary.md"):
         fd = os.open(f"{session}/context/{name}", os.O_RDONLY)
         before = os.fstat(fd)
@@ -39,6 +42,6 @@ while time.monotonic() < end:
         if name == "pack.json":
             seen.add(hashlib.sha256(data).hexdigest())
         looks += 1
-_, status = os.waitpid(writer, 0)
+os.kill(writer, signal.SIGKILL)
+os.waitpid(writer, 0)
 print(json.dumps({"versions": len(seen), "looks": looks}))
-sys.exit(1 if status else 0)
