@@ -1,5 +1,5 @@
 // The smallest FUSE server that makes a mount answer: INIT, GETATTR and STATFS of an empty root directory.
-// Its connection is fd 3. `hang` as argument: it answers INIT, then takes requests and never answers them.
+// Its connection is fd 3. `hang` as argument: it answers INIT, then takes requests, says so and never answers them.
 import { readSync, writeSync } from 'node:fs';
 
 const hang = process.argv[2] === 'hang';
@@ -34,7 +34,7 @@ for (;;) {
     reply(unique, 0, init);
     process.stdout.write('ready\n');
   } else if (hang) {
-    continue;
+    process.stdout.write('taken\n');
   } else if (opcode === 3) {
     const attr = Buffer.alloc(104);
     attr.writeBigUInt64LE(1n, 16);

@@ -4,6 +4,7 @@ import { closeSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, rmdir, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { attach, detach, mountState, recover } from '../../mount/lifecycle.ts';
@@ -136,18 +137,17 @@ describe.runIf(canMount)('as root', () => {
   test('a stopped server is dead within the time limit and recovered', async () => {
     const server = await serve(await attach(mountpoint));
     server.kill('SIGSTOP');
-    const startMs = Date.now();
+    // Nothing else ends the wait: the server stays stopped.
     expect(await mountState(mountpoint, { timeoutMs: 300 })).toBe('dead');
-    expect(Date.now() - startMs).toBeLessThan(3_000);
     expect(await recover(mountpoint, { timeoutMs: 300 })).toBe('none');
   });
 
   test('a server that swallows requests: recover frees the process that even SIGKILL could not end', async () => {
-    await serve(await attach(mountpoint), 'hang');
+    const server = await serve(await attach(mountpoint), 'hang');
+    const taken = once(server.stdout as Readable, 'data');
     const victim = spawn('stat', ['-f', mountpoint], { stdio: 'ignore' });
     servers.push(victim);
-    await once(victim, 'spawn');
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await taken;
     victim.kill('SIGKILL');
     await new Promise((resolve) => setTimeout(resolve, 200));
     expect(victim.signalCode).toBe(null);
