@@ -1,22 +1,29 @@
-// A disk whose syncs are slow: preloaded into the daemon, it makes each fsync take as long as the file says (in ms).
+// A disk whose syncs take as long as one likes: preloaded into the daemon, it lets no fsync begin while the file says `held`,
+// and tells of each that waits by a byte in `<file>.waiting`.
 'use strict';
 const fs = require('node:fs');
 const { syncBuiltinESMExports } = require('node:module');
 
-const delayMs = () => {
+const file = process.env.SLOW_SYNC_FILE;
+const held = () => {
   try {
-    return Number(fs.readFileSync(process.env.SLOW_SYNC_FILE, 'utf8'));
+    return fs.readFileSync(file, 'utf8') === 'held';
   } catch {
-    return 0;
+    return false;
   }
 };
+const tell = () => fs.appendFileSync(`${file}.waiting`, '.');
 for (const name of ['fsync', 'fdatasync']) {
   const later = fs[name];
-  fs[name] = (fd, done) => setTimeout(() => later(fd, done), delayMs());
+  fs[name] = (fd, done) => {
+    if (held()) tell();
+    const look = () => (held() ? setTimeout(look, 10) : later(fd, done));
+    look();
+  };
   const now = fs[`${name}Sync`];
   fs[`${name}Sync`] = (fd) => {
-    const ms = delayMs();
-    if (ms > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+    if (held()) tell();
+    while (held()) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
     now(fd);
   };
 }
