@@ -104,7 +104,7 @@ if (prefix.length > 0)
   parts.push(
     '## Byte-stable prefix',
     '',
-    'Share of a turn’s prompt tokens that are a byte-stable prefix, after the first overflow, beside tail:N and summarize-at-threshold, and the bound no packer with the same low-water mark can pass.',
+    'Share of a turn’s prompt tokens that are a byte-stable prefix, after the first overflow, beside tail:N and summarize-at-threshold, and the bound no packer with the same low-water mark can pass (summarize-at-threshold keeps less than half, so it may). Each transcript alone at budgets that it overflows, and several end to end as one long session.',
     '',
     '```json',
     prefix.map((row) => JSON.stringify(row)).join('\n'),
