@@ -143,7 +143,7 @@ export class EngineHost {
 
   async #requestFor(of: EngineSession): Promise<CompileRequest> {
     const pack = await this.#packs.look(of);
-    const standing = await standingOf(of.directory);
+    const standing = standingOf(of.directory);
     return { session: this.#key(of.directory), pack: pack.identity, ...standing, read: () => readPrompt(pack, of.directory) };
   }
 

@@ -1,5 +1,5 @@
 // What a session's prompt is, for the engine: read in process from the deriver, never through the mount.
-import { open, readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOf } from '../src/abi/digest.ts';
 import { CtxError } from '../src/abi/errors.ts';
@@ -8,6 +8,7 @@ import type { Content } from '../src/derive/types.ts';
 import type { PackIdentity } from '../src/engine/manifest.ts';
 import type { ChatMessage, Prompt } from '../src/engine/types.ts';
 import { parseBudget } from '../src/session/controls.ts';
+import { readInput } from '../src/session/input-bytes.ts';
 import type { Revision, SessionDeriver } from '../src/session/types.ts';
 import type { EngineSession } from '../src/tree/engine-client.ts';
 
@@ -66,7 +67,7 @@ export class ReadPacks {
     const { epoch } = (await deriver.explain('prompt.json', revision)) as { epoch?: { start?: { order?: unknown } } };
     const order = epoch?.start?.order;
     const identity = {
-      digest: identityDigest(prompt.digest, await toolsText(directory)),
+      digest: identityDigest(prompt.digest, toolsText(directory)),
       // Not folded yet since a restart: 0.
       epoch: typeof order === 'number' ? order : 0,
     };
@@ -84,20 +85,19 @@ export async function readPrompt(
   directory: string,
 ): Promise<{ readonly prompt: Prompt; readonly pack: PackIdentity }> {
   const messages = JSON.parse((await readExtents(prompt)).toString('utf8')) as readonly ChatMessage[];
-  const text = await toolsText(directory);
+  const text = toolsText(directory);
   const tools = JSON.parse(text) as readonly unknown[];
   return { prompt: { messages, tools }, pack: { digest: identityDigest(prompt.digest, text), epoch: identity.epoch } };
 }
 
 /** What decides whether a session is compiled, as its control files stand now. */
-export async function standingOf(directory: string): Promise<Standing> {
-  const [state, policy, budget] = await Promise.all(
-    ['state', 'context/policy.yaml', 'context/budget'].map((name) => readFile(join(directory, name), 'utf8').catch(() => '')),
-  );
-  const tokens = parseBudget(budget ?? '');
+export function standingOf(directory: string): Standing {
+  const state = controlText(directory, 'state');
+  const tokens = parseBudget(controlText(directory, 'context/budget'));
   // A state file that was deleted comes back as active.
-  const active = state === '' || state?.trim() === 'active';
-  return { active, remoteAllowed: allowsRemote(policy ?? ''), ...(tokens === undefined ? {} : { budgetTokens: tokens }) };
+  const active = state === '' || state.trim() === 'active';
+  const remoteAllowed = allowsRemote(controlText(directory, 'context/policy.yaml'));
+  return { active, remoteAllowed, ...(tokens === undefined ? {} : { budgetTokens: tokens }) };
 }
 
 function allowsRemote(policy: string): boolean {
@@ -112,9 +112,14 @@ function identityDigest(prompt: string, tools: string): string {
   return digestOf(`${prompt}\n${tools}`);
 }
 
-async function toolsText(directory: string): Promise<string> {
-  const text = await readFile(join(directory, 'context/tools.json'), 'utf8').catch(() => '');
+function toolsText(directory: string): string {
+  const text = controlText(directory, 'context/tools.json');
   return text.trim() === '' ? '[]' : text;
+}
+
+/** As the pack's own inputs are read: through no symbolic link, and never waiting for a pipe. */
+function controlText(directory: string, name: string): string {
+  return readInput(join(directory, name))?.toString('utf8') ?? '';
 }
 
 async function readExtents(content: Content): Promise<Buffer> {
