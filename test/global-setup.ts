@@ -1,13 +1,13 @@
 // Runs once around the tests that use the built program: builds dist when it is stale, gives all of them one temporary
-// directory (TMPDIR), and fails the run when a mount or a daemon of theirs is left there.
-import { execFile } from 'node:child_process';
-import { chmodSync, mkdtempSync, realpathSync } from 'node:fs';
-import { readdir, readFile, rm } from 'node:fs/promises';
+// directory (TMPDIR), and fails the run when a mount or a daemon of theirs is left there. What is left is taken away, also when
+// the run is ended from outside.
+import { execFile, spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-import { recover } from '../mount/lifecycle.ts';
 import { parseMountTable } from '../mount/mount-table.ts';
 
 const run = promisify(execFile);
@@ -17,34 +17,55 @@ export async function setup(): Promise<() => Promise<void>> {
   const directory = realpathSync(mkdtempSync(join(tmpdir(), 'ctxfs-test-')));
   chmodSync(directory, 0o755);
   process.env['TMPDIR'] = directory;
+  process.once('SIGTERM', () => process.stderr.write(`taken away: ${takeAway(directory).join(', ')}\n`));
   return () => teardown(directory);
 }
 
 // Type errors are a step of their own in npm run check; tests of one room still run while another room is being edited.
 async function build(): Promise<void> {
   const root = new URL('..', import.meta.url).pathname;
-  await run('npx', ['tsc', '-p', 'tsconfig.build.json'], { cwd: root, timeout: 180_000 }).catch((error: Error & { stdout?: string }) => {
-    process.stderr.write(`test setup: the build reports errors:\n${error.stdout ?? error.message}\n`);
-  });
+  try {
+    await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], { cwd: root, timeout: 900_000 });
+    // What scripts/quickstart goes by: it must not build while other tests run what is there.
+    await writeFile(join(root, 'dist/.built'), '');
+  } catch (error) {
+    const { stdout, message } = error as Error & { stdout?: string };
+    process.stderr.write(`test setup: the build reports errors:\n${stdout ?? message}\n`);
+  }
 }
 
 async function teardown(directory: string): Promise<void> {
-  const left: string[] = [];
-  const below = (path: string): boolean => path.startsWith(`${directory}/`);
-  for (const { mountpoint } of parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'))) {
-    if (!below(mountpoint)) continue;
-    left.push(`mount ${mountpoint}`);
-    await run('umount', ['-l', mountpoint], { timeout: 10_000 }).catch(() => recover(mountpoint));
-  }
-  for (const pid of await readdir('/proc')) {
-    const words = /^[0-9]+$/.test(pid) ? await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '') : '';
-    if (!words.includes('/mount/daemon.js') || !words.includes(`${directory}/`)) continue;
-    left.push(`daemon ${pid}`);
-    process.kill(Number(pid), 'SIGKILL');
-  }
+  const left = takeAway(directory);
   if (left.length > 0) {
     process.exitCode = 1;
     throw new Error(`tests left behind: ${left.join(', ')}`);
   }
   await rm(directory, { recursive: true, force: true });
+}
+
+/** In one go, for the moment before the process ends. Daemons first: whoever asks a mount whose daemon is gone has an answer. */
+function takeAway(directory: string): readonly string[] {
+  const left: string[] = [];
+  for (const pid of readdirSync('/proc')) {
+    const words = /^[0-9]+$/.test(pid) ? commandOf(pid) : '';
+    if (!words.includes('/mount/daemon.js') || !words.includes(`${directory}/`)) continue;
+    left.push(`daemon ${pid}`);
+    process.kill(Number(pid), 'SIGKILL');
+  }
+  for (const { mountpoint } of parseMountTable(readFileSync('/proc/self/mountinfo', 'utf8'))) {
+    if (!mountpoint.startsWith(`${directory}/`)) continue;
+    left.push(`mount ${mountpoint}`);
+    const [program, flags] = process.geteuid?.() === 0 ? ['umount', ['-i', '-c', '-l']] : ['fusermount3', ['-uz']];
+    spawnSync(program, [...flags, mountpoint], { timeout: 30_000, stdio: 'inherit' });
+  }
+  return left;
+}
+
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    // It ended meanwhile.
+    return '';
+  }
 }
