@@ -61,6 +61,9 @@ describe('an engine that fails', () => {
   });
 
   test('ENG-12 an engine that cannot start fails with the reason, waits longer after each failure, and is well with another one', async () => {
+    await bench.close();
+    // Long enough that the next request comes before it is over.
+    bench = await new Bench(directory, driver, { backoffMs: { first: 2000, most: 2000 } }).open();
     const broken = openLlamaDriver(tinyModel({ path: join(directory, 'missing.gguf') }));
     bench.compiler.setEngine({ driver: broken, model: 'local/missing' });
     const session = new Session('a', message(50));

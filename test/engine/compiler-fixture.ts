@@ -88,6 +88,7 @@ export class Bench {
   readonly model: string;
   /** Called once, at the next progress of a compile. */
   atProgress: (() => void) | undefined;
+  #changed: () => unknown = () => undefined;
   readonly #owned: boolean;
 
   /** A driver that is given stays open when the bench closes. */
@@ -101,6 +102,7 @@ export class Bench {
       backoffMs: { first: 30, most: 60 },
       onChange: (_, manifest) => {
         this.seen.push(checkManifest(manifest));
+        this.#changed();
         if (manifest.progress === null) return;
         this.atProgress?.();
         this.atProgress = undefined;
@@ -129,8 +131,15 @@ export class Bench {
     }
   }
 
+  /** Looks at every manifest, so that no state that is over soon is missed, and in between. */
   async until(done: () => boolean): Promise<void> {
-    while (!done()) await new Promise((resolve) => setTimeout(resolve, 2));
+    let held = done();
+    this.#changed = () => (held ||= done());
+    while (!held) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      held ||= done();
+    }
+    this.#changed = () => undefined;
   }
 
   get states(): readonly string[] {
