@@ -1,99 +1,191 @@
-// Restore against prefill: what saved state is worth, over a random Llama of the shape of 0.4 billion weights. Prints JSON.
-// Usage: node test/bench/run.mjs test/bench/engine.ts [TOKENS…]   (default: 1024 2048 4096)
-// BENCH_MODEL: a GGUF file instead of the random one. The engine must be installed (ctx engine install).
-// restore: open, structure, digest, native load, proof. known: the same process restores the file again, its digest known.
-// read and load: the two parts that nobody can do without, for comparison: a plain read of the file, llama's own load.
-import { mkdtempSync, rmSync } from 'node:fs';
+// Restore against prefill: what saved state is worth, over a random Llama of the shape of 0.4 billion weights, beside
+// llama-server's slot save and restore in the same run. Prints JSON.
+// Usage: node test/bench/run.mjs test/bench/engine.ts [--long] [TOKENS…]   (default: 1024 2048 4096; --long: 8192 16384 too)
+// BENCH_MODEL: a GGUF file instead of the random one. BENCH_PEER_TOKENS: llama-server is asked up to so many (default 4096).
+// The engine must be installed (ctx engine install); llama-server is left out where it is not built (scripts/build-llama-server).
+//
+// restore: open, structure, sum, native load, proof, by who never saw the file (digest: a file without a seal; known: the
+// same process again). read and load: the two parts that nobody can do without, a plain read of the file and llama's own load.
+// cpu_ms is processor time of all threads: what others leave of the machine does not show in it. One thread evaluates: two
+// spin at their barriers where they do not run at once. prefill_over_* takes prefill as spread over all processors.
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { makeTinyModel, openModel, someTokens } from '../engine/tiny.ts';
+import { sealWritten } from '../../src/engine/state-seal.ts';
+import { LiveState } from '../../src/engine/llama/live-state.ts';
+import { SavedStates } from '../../src/engine/llama/saved-state.ts';
+import type { StateShape } from '../../src/engine/state-file.ts';
 import type { ArtifactFile } from '../../src/engine/types.ts';
+import { makeTinyModel, openModel, someTokens } from '../engine/tiny.ts';
+import { HAS_PEER, startPeer } from './slot-server.ts';
 
 const ROUNDS = 9;
-const given = process.argv.slice(2).map(Number);
-const sizes = given.length === 0 ? [1024, 2048, 4096] : given;
-const place = mkdtempSync(join(process.env['BENCH_DIR'] ?? tmpdir(), 'ctxfs-bench-'));
+const THREADS = 1;
+const PROCESSORS = availableParallelism();
+const PEER_TOKENS = Number(process.env['BENCH_PEER_TOKENS'] ?? 4096);
 const signal = new AbortController().signal;
+
+interface Cost {
+  readonly ms: number;
+  readonly cpu_ms: number;
+}
+
+/** Remembers no file from one call to the next, as a process that just started. */
+class Forgetful extends SavedStates {
+  readonly #shape: StateShape;
+
+  constructor(shape: StateShape) {
+    super(shape);
+    this.#shape = shape;
+  }
+
+  override withVerified(base: ArtifactFile, stop: AbortSignal, load: (path: string) => Promise<void>): Promise<void> {
+    return new SavedStates(this.#shape).withVerified(base, stop, load);
+  }
+}
+
+const given = process.argv.slice(2);
+const sizes = given.filter((word) => word !== '--long').map(Number);
+if (sizes.length === 0) sizes.push(1024, 2048, 4096);
+if (given.includes('--long')) sizes.push(8192, 16_384);
+const place = mkdtempSync(join(process.env['BENCH_DIR'] ?? tmpdir(), 'ctxfs-bench-'));
 const rows = [];
 try {
   const path = process.env['BENCH_MODEL'] ?? makeTinyModel(join(place, 'model.gguf'), '--shape', '0.4b');
-  const opened = await openModel(path, { contextTokens: Math.max(...sizes) + 64 });
-  const live = await opened.newLive();
+  const contextTokens = Math.max(...sizes) + 64;
+  const { model, shape } = await openModel(path, { contextTokens });
+  const context = await model.createContext({
+    contextSize: contextTokens,
+    sequences: 1,
+    batchSize: 512,
+    threads: THREADS,
+    flashAttention: false,
+  });
+  const live = new LiveState(context, new SavedStates(shape));
+  const fresh = new LiveState({ contextSize: contextTokens, getSequence: () => live.sequence }, new Forgetful(shape));
   for (const count of sizes) {
+    rows.push({ ...(await measure(count)), ...(HAS_PEER && count <= PEER_TOKENS ? await measurePeer(count) : {}) });
+    process.stderr.write(`${JSON.stringify(rows.at(-1))}\n`);
+  }
+
+  async function measure(count: number): Promise<Record<string, unknown>> {
     const tokens = someTokens(count);
     const file = join(place, `${count}.kv`);
     await live.drop();
-    const prefill = await once(async () => {
+    const prefill = await cost(async () => {
       await live.prepare(tokens, undefined, false, signal);
       await live.evaluate(tokens, 0, 'evaluate', signal, () => undefined);
     });
-    let made = { bytes: 0, digest: '' };
-    const save = await once(async () => {
+    let made: Awaited<ReturnType<LiveState['save']>> | undefined;
+    const save = await cost(async () => {
       made = await live.save(tokens, file);
     });
-    const base: ArtifactFile = { path: file, tokens, ...made };
-    const restoreFrom = async (): Promise<void> => {
-      const { reusedTokens, refused } = await live.prepare(tokens, base, false, signal);
+    if (made === undefined) throw new Error('nothing was saved');
+    const { bytes, digest } = made;
+    const seal = sealWritten(made.written, statSync(file, { bigint: true }));
+    if (seal === undefined) throw new Error('the saved state has no seal');
+    const unsealed: ArtifactFile = { path: file, tokens, bytes, digest };
+    const sealed: ArtifactFile = { ...unsealed, seal };
+    const drop = async (): Promise<void> => {
+      await fresh.drop();
+      await live.drop();
+    };
+    const from = (state: LiveState, base: ArtifactFile) => async (): Promise<void> => {
+      const { reusedTokens, refused } = await state.prepare(tokens, base, false, signal);
       if (refused !== undefined || reusedTokens !== count) throw new Error(`not restored: ${refused ?? reusedTokens}`);
     };
-    const unknown = await median(() => live.drop(), restoreFrom);
     // A file is remembered as verified when it has not changed for two seconds.
-    await sleep(2100);
-    await live.drop();
-    await restoreFrom();
-    const known = await median(() => live.drop(), restoreFrom);
-    const read = await median(nothing, async () => void (await readFile(file)));
-    const load = await median(
-      () => live.drop(),
-      async () => live.sequence.loadStateFromFile(file, { acceptRisk: true }),
-    );
-    await live.drop();
-    rows.push({
-      tokens: count,
-      bytes: made.bytes,
-      prefill_ms: prefill,
-      save_ms: save,
-      restore_ms: unknown,
-      restore_known_ms: known,
-      read_ms: read,
-      load_ms: load,
-      prefill_over_restore: round(prefill / unknown),
-      prefill_over_known: round(prefill / known),
-      restore_over_read_and_load: round(unknown / (read + load)),
-    });
-    process.stderr.write(`${JSON.stringify(rows.at(-1))}\n`);
+    await drop();
+    for (const since = performance.now(); performance.now() - since < 2100;) await from(fresh, sealed)();
+    await drop();
+    await from(live, sealed)();
+    const kinds: Record<string, () => Promise<void>> = {
+      restore: from(fresh, sealed),
+      known: from(live, sealed),
+      digest: from(fresh, unsealed),
+      read: async () => void (await readFile(file)),
+      load: async () => live.sequence.loadStateFromFile(file, { acceptRisk: true }),
+    };
+    const costs = await interleaved(drop, kinds);
+    const { restore, known, digest: digested, read, load } = costs as Record<'restore' | 'known' | 'digest' | 'read' | 'load', Cost>;
+    // A saved state holds no logits: the floor of any answer is one more token.
+    await drop();
+    await from(live, sealed)();
+    const next = await cost(async () => live.sequence.evaluateWithoutGeneratingNewTokens([5]));
+    await drop();
+    const best = prefill.cpu_ms / PROCESSORS;
+    const ratios = {
+      prefill_over_restore: round(best / restore.cpu_ms),
+      prefill_over_known: round(best / known.cpu_ms),
+      prefill_over_digest: round(best / digested.cpu_ms),
+      restore_over_read_and_load: round(restore.cpu_ms / (read.cpu_ms + load.cpu_ms)),
+      known_over_read_and_load: round(known.cpu_ms / (read.cpu_ms + load.cpu_ms)),
+      digest_over_read_and_load: round(digested.cpu_ms / (read.cpu_ms + load.cpu_ms)),
+    };
+    return { tokens: count, bytes, prefill, save, ...costs, next_token: next, ...ratios };
   }
-  console.log(
-    JSON.stringify(
-      { cpu: cpus()[0]?.model, processors: availableParallelism(), node: process.version, rounds: ROUNDS, rows },
-      undefined,
-      2,
-    ),
-  );
+
+  /** The same tokens in llama-server: its own words for prompt and restore, what a client waits, its processor time. */
+  async function measurePeer(count: number): Promise<Record<string, unknown>> {
+    const server = await startPeer({ model: path, contextTokens: count + 64, directory: place, threads: THREADS });
+    try {
+      const prefill = await server.prefill(someTokens(count));
+      const save = await server.slot('save', 'bench.kv');
+      const times: Cost[] = [];
+      const own: number[] = [];
+      for (let at = 0; at < ROUNDS; at += 1) {
+        await server.slot('erase');
+        const { ms, cpu_ms, reply } = await server.slot('restore', 'bench.kv');
+        if (reply['n_restored'] !== count) throw new Error(`the server restored ${String(reply['n_restored'])} tokens`);
+        times.push({ ms, cpu_ms });
+        own.push(Number((reply['timings'] as Record<string, unknown>)['restore_ms']));
+      }
+      const restore = medianCost(times);
+      const ours = (rows.at(-1) as { restore?: Cost } | undefined)?.restore;
+      return {
+        server_prefill: prefill,
+        server_save: { ms: save.ms, cpu_ms: save.cpu_ms },
+        server_restore: restore,
+        server_restore_own_ms: round(own.sort((a, b) => a - b)[ROUNDS >> 1] as number),
+        ...(ours === undefined ? {} : { server_restore_over_ours: round(restore.cpu_ms / ours.cpu_ms) }),
+      };
+    } finally {
+      await server.end();
+    }
+  }
+  console.log(JSON.stringify({ cpu: cpus()[0]?.model, processors: PROCESSORS, node: process.version, rounds: ROUNDS, rows }, undefined, 2));
 } finally {
   rmSync(place, { recursive: true });
 }
 process.exit(0);
 
-async function once(work: () => Promise<void>): Promise<number> {
+async function cost(work: () => Promise<void>): Promise<Cost> {
+  const before = process.cpuUsage();
   const start = performance.now();
   await work();
-  return round(performance.now() - start);
+  const ms = performance.now() - start;
+  const { user, system } = process.cpuUsage(before);
+  return { ms: round(ms), cpu_ms: round((user + system) / 1000) };
 }
 
-async function median(before: () => Promise<void>, work: () => Promise<void>): Promise<number> {
-  const times: number[] = [];
-  for (let at = 0; at < ROUNDS; at += 1) {
-    await before();
-    times.push(await once(work));
-  }
-  return times.sort((a, b) => a - b)[ROUNDS >> 1] as number;
+/** One of each in turn, so that all see the same machine. */
+async function interleaved(
+  before: () => Promise<void>,
+  kinds: Readonly<Record<string, () => Promise<void>>>,
+): Promise<Record<string, Cost>> {
+  const costs: Record<string, Cost[]> = {};
+  for (let at = 0; at < ROUNDS; at += 1)
+    for (const [name, work] of Object.entries(kinds)) {
+      await before();
+      (costs[name] ??= []).push(await cost(work));
+    }
+  return Object.fromEntries(Object.entries(costs).map(([name, all]) => [name, medianCost(all)]));
 }
 
-function nothing(): Promise<void> {
-  return Promise.resolve();
+function medianCost(all: readonly Cost[]): Cost {
+  const middle = (of: keyof Cost): number => all.map((each) => each[of]).sort((a, b) => a - b)[all.length >> 1] as number;
+  return { ms: middle('ms'), cpu_ms: middle('cpu_ms') };
 }
 
 function round(value: number): number {
