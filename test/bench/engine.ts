@@ -60,16 +60,19 @@ try {
     sequences: 1,
     batchSize: 512,
     threads: THREADS,
-    flashAttention: false,
+    flashAttention: true,
   });
   const live = new LiveState(context, new SavedStates(shape));
   const fresh = new LiveState({ contextSize: contextTokens, getSequence: () => live.sequence }, new Forgetful(shape));
   for (const count of sizes) {
-    rows.push({ ...(await measure(count)), ...(HAS_PEER && count <= PEER_TOKENS ? await measurePeer(count) : {}) });
+    const ours = await measure(count);
+    const theirs = HAS_PEER && count <= PEER_TOKENS ? await measurePeer(count) : undefined;
+    const faster = theirs === undefined ? {} : { server_restore_over_ours: round(theirs.server_restore.cpu_ms / ours.restore.cpu_ms) };
+    rows.push({ ...ours, ...theirs, ...faster });
     process.stderr.write(`${JSON.stringify(rows.at(-1))}\n`);
   }
 
-  async function measure(count: number): Promise<Record<string, unknown>> {
+  async function measure(count: number): Promise<{ readonly restore: Cost } & Record<string, unknown>> {
     const tokens = someTokens(count);
     const file = join(place, `${count}.kv`);
     await live.drop();
@@ -123,11 +126,11 @@ try {
       known_over_read_and_load: round(known.cpu_ms / (read.cpu_ms + load.cpu_ms)),
       digest_over_read_and_load: round(digested.cpu_ms / (read.cpu_ms + load.cpu_ms)),
     };
-    return { tokens: count, bytes, prefill, save, ...costs, next_token: next, ...ratios };
+    return { tokens: count, bytes, prefill, save, ...costs, restore, next_token: next, ...ratios };
   }
 
   /** The same tokens in llama-server: its own words for prompt and restore, what a client waits, its processor time. */
-  async function measurePeer(count: number): Promise<Record<string, unknown>> {
+  async function measurePeer(count: number): Promise<{ readonly server_restore: Cost } & Record<string, unknown>> {
     const server = await startPeer({ model: path, contextTokens: count + 64, directory: place, threads: THREADS });
     try {
       const prefill = await server.prefill(someTokens(count));
@@ -142,13 +145,11 @@ try {
         own.push(Number((reply['timings'] as Record<string, unknown>)['restore_ms']));
       }
       const restore = medianCost(times);
-      const ours = (rows.at(-1) as { restore?: Cost } | undefined)?.restore;
       return {
         server_prefill: prefill,
         server_save: { ms: save.ms, cpu_ms: save.cpu_ms },
         server_restore: restore,
         server_restore_own_ms: round(own.sort((a, b) => a - b)[ROUNDS >> 1] as number),
-        ...(ours === undefined ? {} : { server_restore_over_ours: round(restore.cpu_ms / ours.cpu_ms) }),
       };
     } finally {
       await server.end();

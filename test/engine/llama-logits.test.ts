@@ -36,7 +36,8 @@ test('a reuse leaves nothing or at least 64 tokens to evaluate, and a short prom
 });
 
 describe.each([
-  ['F32 weights', ['--type', 'f32'], {}],
+  ['F32 weights, values by column', ['--type', 'f32'], { flashAttention: false }],
+  ['F16 weights', ['--type', 'f16'], {}],
   ['Q8_0 weights, flash attention, Q8_0 keys and values', ['--type', 'q8_0'], { kvKeyType: 'Q8_0', flashAttention: true }],
 ] as const satisfies readonly (readonly [string, readonly string[], Partial<ModelConfig>])[])('%s', (name, options, config) => {
   test('probabilities over the whole vocabulary are the same after prefill, restore, cut and extension', async () => {

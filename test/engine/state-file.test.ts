@@ -24,14 +24,30 @@ let shape: StateShape;
 let structure: number[];
 
 beforeAll(async () => {
-  const model = await openModel(makeTinyModel(join(place, 'model.gguf')), { contextTokens: 512 });
-  shape = model.shape;
+  // Values by column have more structure than values by row.
+  ({ shape, good } = await saveGood(false));
+  structure = structuralBytes(shape, good.length);
+});
+
+async function saveGood(flashAttention: boolean): Promise<{ readonly shape: StateShape; readonly good: Buffer }> {
+  const path = join(place, `${flashAttention}.gguf`);
+  const model = await openModel(makeTinyModel(path), { contextTokens: 512, flashAttention });
   const live = await model.newLive();
   await live.prepare(tokens, undefined, false, signal);
   await live.evaluate(tokens, 0, 'evaluate', signal, () => undefined);
   await live.save(tokens, join(place, 'good.kv'));
-  good = readFileSync(join(place, 'good.kv'));
-  structure = structuralBytes(shape, good.length);
+  return { shape: model.shape, good: readFileSync(join(place, 'good.kv')) };
+}
+
+test('a state with its values by row is loaded, and refused with any structural byte changed', async () => {
+  const rows = await saveGood(true);
+  expect(rows.shape.transposed).toBe(false);
+  expect(await attemptFile(write(rows.good), rows.good.length, digest(rows.good), rows.shape)).toBe('loaded');
+  for (const at of structuralBytes(rows.shape, rows.good.length)) {
+    const bytes = Buffer.from(rows.good);
+    bytes[at] = (bytes[at] as number) ^ 0x41;
+    expect(await attemptFile(write(bytes), bytes.length, digest(bytes), rows.shape), `byte ${at}`).toBe('engine.state');
+  }
 });
 
 test('a saved state has the size and structure that the model says, and is loaded', async () => {
