@@ -3,7 +3,7 @@
 import { CtxError } from '../abi/errors.ts';
 import { DEFAULT_BUDGET_TOKENS } from '../abi/session-files.ts';
 import { RECALL_VERSION } from '../search/recall.ts';
-import { SEARCH_VERSION } from '../search/segment.ts';
+import { SEARCH_VERSION } from '../search/version.ts';
 import { parsePolicy } from './policy.ts';
 
 /** Names everything that a pack's bytes depend on besides history; a memo of another version is stale. */

@@ -1,9 +1,11 @@
-// Written rows of a segment file: parts of consecutive rows, each with its own blocks. A file that grows has a few parts of
-// falling size; a sealed one has one. Bytes of a term are found by one step in memory and one row of SQLite.
+// Written rows of a segment that grows (libsql): parts of consecutive rows, each with its own blocks, a few of falling size.
+// Bytes of a term are found by one step in memory and one row of SQLite for each part.
 import type Database from 'libsql';
 import type { Gathering } from './gathering.ts';
-import { BlockReader, HOT_ROWS, PostingsWriter, readRows, roomFor } from './postings.ts';
-import type { PostingsSink } from './postings.ts';
+import { finish } from '../abi/steps.ts';
+import type { Steps } from '../abi/steps.ts';
+import { BlockReader, HOT, HOT_ROWS, PostingsWriter, readRows, roomFor } from './postings.ts';
+import type { PostingsSink, RowList, TermKey } from './postings.ts';
 
 export interface Part {
   readonly number: number;
@@ -22,10 +24,12 @@ export const SCHEMA = `CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, v
   CREATE TABLE IF NOT EXISTS blocks (id INTEGER PRIMARY KEY, bytes BLOB);
   CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, bytes BLOB);`;
 
-/** Questions share many words, and the one at an epoch's start was just asked: blocks of the last few are kept (2 KB each). */
-const KEPT_BLOCKS = 2048;
+/** Questions share many words, and the one at an epoch's start was just asked: blocks of the last few are kept (1 KB each). */
+const KEPT_BLOCKS = 512;
 /** By file and block; shared by all files of this thread, the block asked for last at the end. */
 const kept = new Map<number, Buffer>();
+/** Terms joined before others may have their turn. */
+const TERMS_A_STEP = 2048;
 const FILE_SPAN = 2 ** 32;
 let files = 0;
 
@@ -41,6 +45,7 @@ export class Parts {
   #nextBlock = 1;
   #nextRun = 1;
   #rows: Int32Array = new Int32Array(1024);
+  readonly #reader: BlockReader = new BlockReader();
 
   /** `each` is told the lines and lengths of each part's rows. */
   constructor(db: Database.Database, each: (lines: Buffer, lengths: Buffer) => void) {
@@ -64,8 +69,9 @@ export class Parts {
     return this.all.reduce((total, part) => total + part.rows, 0);
   }
 
-  /** Adds rows `1..through` of a term to `into`, ascending; true when there are more than HOT_ROWS of them. */
-  gather(top: number, low: number, through: number, into: number[]): boolean {
+  /** Adds rows `1..through` of a term to the list, ascending; says how many, or HOT when there are more than HOT_ROWS of them. */
+  find({ top, low }: TermKey, through: number, into: RowList): number {
+    const from = into.used;
     let before = 0;
     for (const part of this.all) {
       if (before >= through) break;
@@ -73,21 +79,21 @@ export class Parts {
       const whole = before + part.rows <= through;
       before += part.rows;
       if (entry === undefined) continue;
-      if (entry.count > HOT_ROWS && (whole || entry.hotRow <= through)) return true;
-      if (whole && into.length + entry.count > HOT_ROWS) return true;
+      if (entry.count > HOT_ROWS && (whole || entry.hotRow <= through)) return hot(into, from);
+      if (whole && into.used - from + entry.count > HOT_ROWS) return hot(into, from);
       this.#read(entry, 0);
       for (let i = 0; i < entry.count; i += 1) {
         const row = this.#rows[i] as number;
         if (row > through) break;
         into.push(row);
-        if (into.length > HOT_ROWS) return true;
+        if (into.used - from > HOT_ROWS) return hot(into, from);
       }
     }
-    return false;
+    return into.used - from;
   }
 
   /** Every row of a term. */
-  every(top: number, low: number): Int32Array {
+  every({ top, low }: TermKey): Int32Array {
     let count = 0;
     for (const part of this.all) {
       const entry = this.#entry(part, top, low);
@@ -103,14 +109,12 @@ export class Parts {
     this.#insert(about, lines, lengths, (sink) => gathering.write(sink));
   }
 
-  /** Writes the rows of `from`'s last parts as one part of this file; the caller's transaction. */
-  merge(from: Parts, first: number, lines: Buffer, lengths: Buffer): void {
-    const parts = from.all.slice(first);
+  /** Joins the last parts to one; the caller's transaction. */
+  merge(first: number, lines: Buffer, lengths: Buffer): void {
+    const parts = this.all.splice(first);
     const about = { rows: parts.reduce((total, part) => total + part.rows, 0), endLine: (parts.at(-1) as Part).endLine };
-    if (from === this) this.all.length = first;
     this.#file = ++files;
-    this.#insert(about, lines, lengths, (sink) => from.#join(parts, sink));
-    if (from !== this) return;
+    this.#insert(about, lines, lengths, (sink) => finish(this.join(parts, sink)));
     for (const part of parts) {
       this.#db.prepare('DELETE FROM parts WHERE number = ?').run(part.number);
       this.#db.prepare('DELETE FROM blocks WHERE id >= ? AND id < ?').run(part.firstBlock, part.firstBlock + part.tops.length);
@@ -142,11 +146,13 @@ export class Parts {
     this.all.push(part);
   }
 
-  #join(parts: readonly Part[], sink: PostingsSink): void {
+  /** Writes the rows of these parts, in steps of a millisecond or two. */
+  *join(parts: readonly Part[], sink: PostingsSink): Steps<void> {
     const writer = new PostingsWriter(sink);
     const cursors = parts.map((part) => this.#cursor(part));
     let left = cursors.filter((cursor) => cursor.next());
-    while (left.length > 0) {
+    for (let terms = 1; left.length > 0; terms += 1) {
+      if (terms % TERMS_A_STEP === 0) yield;
       let { top, low } = left[0] as Cursor;
       for (const cursor of left) {
         if (cursor.top > top || (cursor.top === top && cursor.low >= low)) continue;
@@ -173,7 +179,8 @@ export class Parts {
   }
 
   #blockReader(id: number): BlockReader {
-    return new BlockReader((this.#block.get(id) as SmallRow)[1]);
+    const [, bytes] = this.#block.get(id) as SmallRow;
+    return new BlockReader().open(bytes, 0, bytes.length);
   }
 
   #keptBlock(id: number): BlockReader {
@@ -187,7 +194,7 @@ export class Parts {
         kept.delete(oldest);
         break;
       }
-    return new BlockReader(bytes);
+    return this.#reader.open(bytes, 0, bytes.length);
   }
 
   #entry(part: Part, top: number, low: number): BlockReader | undefined {
@@ -200,11 +207,7 @@ export class Parts {
     }
     if (last < 0 || (part.tops[first] as number) > top) return undefined;
     const reader = this.#keptBlock(part.firstBlock + first);
-    while (reader.next()) {
-      if (reader.top > top) return undefined;
-      if (reader.top === top && reader.low === low) return reader;
-    }
-    return undefined;
+    return reader.find(top, low) ? reader : undefined;
   }
 
   /** The rows of an entry, into `#rows` from `from` on. */
@@ -213,6 +216,11 @@ export class Parts {
     if (entry.count <= HOT_ROWS) entry.rows(this.#rows, from);
     else readRows((this.#run.get(entry.run) as SmallRow)[1], 0, entry.count, this.#rows, from);
   }
+}
+
+function hot(into: RowList, from: number): number {
+  into.used = from;
+  return HOT;
 }
 
 /** Walks all terms of a part. */

@@ -1,22 +1,51 @@
-// Postings as bytes: terms in the order of their hashes, in blocks of about 2 KB. An entry is the hash's upper half (as a
+// Postings as bytes: terms in the order of their hashes, in blocks of about 1 KB. An entry is the hash's upper half (as a
 // difference), its lower 16 bits, the number of rows, then the rows as differences. A hot term's rows lie in a run of their
 // own, so that passing over it costs nothing; the entry tells from which row on the term is hot.
 import { grown } from './term-scan.ts';
 
 /** A term in more rows of a segment than this is *hot* there: it does not choose candidates on its own. */
 export const HOT_ROWS = 512;
-const BLOCK_BYTES = 2048;
+const BLOCK_BYTES = 1024;
+/** Rows of a longer entry are preceded by their size in bytes, so that a search passes over them. */
+const FEW_ROWS = 4;
 
-/** Where the blocks go. `firstTop`: the upper half of the first hash in the block. */
+/** Where the blocks go. `firstTop`: the upper half of the first hash in the block. The bytes are the writer's: they change. */
 export interface PostingsSink {
   block(bytes: Buffer, firstTop: number): void;
   /** Stores the rows of a hot term; the number names them. */
   run(bytes: Buffer): number;
 }
 
+/** A term as the index knows it: 48 bits of its hash. */
+export interface TermKey {
+  readonly term: string;
+  readonly top: number;
+  readonly low: number;
+}
+
+/** Row numbers one after the other: what a query gathers lies side by side. */
+export class RowList {
+  rows: Int32Array = new Int32Array(1 << 14);
+  used = 0;
+
+  /** Room for so many more. */
+  ensure(more: number): Int32Array {
+    return (this.rows = roomFor(this.rows, this.used + more));
+  }
+
+  push(row: number): void {
+    if (this.used === this.rows.length) this.ensure(1);
+    this.rows[this.used++] = row;
+  }
+}
+
+/** Said in place of a number of rows. */
+export const HOT = -1;
+
 export class PostingsWriter {
   readonly #sink: PostingsSink;
   #bytes: Buffer = Buffer.allocUnsafe(BLOCK_BYTES + 2 * HOT_ROWS * 5 + 64);
+  #rowBytes: Buffer = Buffer.allocUnsafe(HOT_ROWS * 5);
   #used = 0;
   #firstTop = 0;
   #top = 0;
@@ -40,14 +69,22 @@ export class PostingsWriter {
     bytes[at++] = low & 0xff;
     bytes[at++] = low >>> 8;
     at = putNumber(bytes, at, count);
-    if (count <= HOT_ROWS) {
+    if (count <= FEW_ROWS) {
       this.#used = putRows(bytes, at, rows, from, count);
+      return;
+    }
+    if (count <= HOT_ROWS) {
+      const used = putRows(this.#rowBytes, 0, rows, from, count);
+      at = putNumber(bytes, at, used);
+      this.#rowBytes.copy(bytes, at, 0, used);
+      this.#used = at + used;
       return;
     }
     const run = Buffer.allocUnsafe(5 * count);
     const used = putRows(run, 0, rows, from, count);
     at = putNumber(bytes, at, rows[from + HOT_ROWS] as number);
-    this.#used = putNumber(bytes, at, this.#sink.run(run.subarray(0, used)));
+    at = putNumber(bytes, at, this.#sink.run(run.subarray(0, used)));
+    this.#used = putNumber(bytes, at, used);
   }
 
   end(): void {
@@ -62,7 +99,7 @@ export class PostingsWriter {
   }
 
   #flush(): void {
-    this.#sink.block(Buffer.from(this.#bytes.subarray(0, this.#used)), this.#firstTop);
+    this.#sink.block(this.#bytes.subarray(0, this.#used), this.#firstTop);
     this.#used = 0;
   }
 }
@@ -97,17 +134,24 @@ export class BlockReader {
   count = 0;
   hotRow = 0;
   run = 0;
-  readonly #bytes: Uint8Array;
+  runBytes = 0;
+  #bytes: Uint8Array = NO_BYTES;
   #at = 0;
+  #end = 0;
   #rowsAt = 0;
 
-  constructor(bytes: Uint8Array) {
+  /** Begins with the block that lies at `bytes[at .. end - 1]`. */
+  open(bytes: Uint8Array, at: number, end: number): this {
     this.#bytes = bytes;
+    this.#at = at;
+    this.#end = end;
+    this.top = 0;
+    return this;
   }
 
   /** Moves to the next entry; false at the end. */
   next(): boolean {
-    if (this.#at >= this.#bytes.length) return false;
+    if (this.#at >= this.#end) return false;
     this.top += this.#number();
     this.low = (this.#bytes[this.#at] as number) | ((this.#bytes[this.#at + 1] as number) << 8);
     this.#at += 2;
@@ -115,14 +159,30 @@ export class BlockReader {
     if (this.count > HOT_ROWS) {
       this.hotRow = this.#number();
       this.run = this.#number();
+      this.runBytes = this.#number();
+      return true;
+    }
+    if (this.count > FEW_ROWS) {
+      const size = this.#number();
+      this.#rowsAt = this.#at;
+      this.#at += size;
       return true;
     }
     this.#rowsAt = this.#at;
     const bytes = this.#bytes;
     let at = this.#at;
-    for (let left = this.count; left > 0; at += 1) if ((bytes[at] as number) < 0x80) left -= 1;
+    for (let left = this.count; left > 0; at += 1) if (((bytes[at] as number) & 0x80) === 0) left -= 1;
     this.#at = at;
     return true;
+  }
+
+  /** Moves to the entry of a term; false when the block has none. */
+  find(top: number, low: number): boolean {
+    while (this.next()) {
+      if (this.top > top) return false;
+      if (this.top === top && this.low === low) return true;
+    }
+    return false;
   }
 
   /** The rows of an entry that is not hot, from `into[from]` on. */
@@ -131,24 +191,30 @@ export class BlockReader {
   }
 
   #number(): number {
-    let value = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = this.#bytes[this.#at++] as number;
+    const bytes = this.#bytes;
+    let byte = bytes[this.#at++] as number;
+    if (byte < 0x80) return byte;
+    let value = byte & 0x7f;
+    for (let shift = 7; ; shift += 7) {
+      byte = bytes[this.#at++] as number;
       value |= (byte & 0x7f) << shift;
-      if (byte < 0x80) return value >>> 0;
+      // Also at the end of the bytes, where there is nothing.
+      if ((byte & 0x80) === 0) return value >>> 0;
     }
   }
 }
+
+const NO_BYTES = new Uint8Array(0);
 
 /** Decodes `count` rows that begin at `at`. */
 export function readRows(bytes: Uint8Array, at: number, count: number, into: Int32Array, from: number): void {
   let row = 0;
   for (let i = 0; i < count; i += 1) {
-    let value = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = bytes[at++] as number;
+    let byte = bytes[at++] as number;
+    let value = byte & 0x7f;
+    for (let shift = 7; (byte & 0x80) !== 0; shift += 7) {
+      byte = bytes[at++] as number;
       value |= (byte & 0x7f) << shift;
-      if (byte < 0x80) break;
     }
     row += value;
     into[from + i] = row;

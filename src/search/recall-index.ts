@@ -1,12 +1,16 @@
 // The index of one session: sealed segments on a grid of lines, and one open segment. Layout of the directory:
-// `segment-<n>.db` (sealed, n from 0, no gaps), `open-<n>.db`. All of it is derived and may be deleted.
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+// `segment-<n>` (sealed, n from 0, no gaps), then `open-<n>.db`: those that are complete and not sealed yet, and the one that
+// grows. All of it is derived and may be deleted.
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
 import { rank, type RankOptions, type Ranking, type WeightedTerm } from './rank.ts';
-import { SEARCH_VERSION, SEGMENT_LINES, Segment, removeSegment } from './segment.ts';
+import type { Steps } from '../abi/steps.ts';
+import { DAMAGED, SealedSegment } from './sealed-segment.ts';
+import { Segment, buildSealed, removeSegment } from './segment.ts';
 import { terms } from './terms.ts';
 import type { RecallIndex, SearchDoc, SearchHit } from './types.ts';
+import { SEARCH_VERSION, SEGMENT_LINES } from './version.ts';
 
 /** An index that also answers weighted queries (recall). */
 export interface TermIndex extends RecallIndex {
@@ -15,6 +19,12 @@ export interface TermIndex extends RecallIndex {
   ranking(query: readonly WeightedTerm[], limit: number, options?: RankOptions): Ranking;
   /** Segments with a line at or before this one. */
   segmentsThrough(line: number): number;
+  /** Segments that are complete and not sealed yet: they answer as well, at a little more cost. */
+  readonly unsealed: number;
+  /** Seals them, in steps of a few milliseconds; ends early when the index is closed. */
+  seal(): Steps<void>;
+  /** A sealed segment turned out to be damaged, and was removed: close the index and open it again. */
+  readonly damaged: boolean;
 }
 
 /**
@@ -45,38 +55,58 @@ export function buildSegment(
   mkdirSync(directory, { recursive: true });
   const building = join(directory, `building-${number}.db`);
   removeSegment(building);
+  const ordered = function* (): Generator<SearchDoc> {
+    for (const doc of docs) {
+      if (segmentOfLine(doc.line) !== number) throw new CtxError('search.order', 'EINVAL', `line ${doc.line} is not in segment ${number}`);
+      yield doc;
+    }
+  };
+  removeSegment(openPath(directory, number));
+  if (throughLine === (number + 1) * SEGMENT_LINES) {
+    buildSealed(sealedPath(directory, number), number, ordered(), building);
+    return;
+  }
   const segment = new Segment(building, number, 'building');
-  for (const doc of docs) {
-    if (segmentOfLine(doc.line) !== number) throw new CtxError('search.order', 'EINVAL', `line ${doc.line} is not in segment ${number}`);
-    segment.add([doc], doc.line);
-  }
+  for (const doc of ordered()) segment.add([doc], doc.line);
   segment.add([], throughLine);
-  if (throughLine === (number + 1) * SEGMENT_LINES) segment.seal(sealedPath(directory, number));
-  else {
-    removeSegment(openPath(directory, number));
-    segment.finish(openPath(directory, number));
-  }
+  segment.finish(openPath(directory, number));
 }
 
 class SegmentedIndex implements TermIndex {
   readonly #directory: string;
-  readonly #sealed: Segment[] = [];
+  readonly #sealed: SealedSegment[] = [];
+  /** Complete, and not sealed yet. */
+  readonly #full: Segment[] = [];
   #open: Segment;
+  /** One for all who ask. */
+  #sealing: Steps<void> | undefined;
+  #damaged = false;
+  #closed = false;
 
   constructor(directory: string) {
     this.#directory = directory;
     for (;;) {
-      const path = sealedPath(directory, this.#sealed.length);
-      const segment = existsSync(path) ? tryOpen(path, this.#sealed.length, true) : undefined;
+      const segment = openSealed(sealedPath(directory, this.#sealed.length), this.#sealed.length);
       if (segment === undefined) break;
       this.#sealed.push(segment);
     }
-    const next = this.#sealed.length;
+    let next = this.#sealed.length;
+    for (;;) {
+      const segment = openGrowing(openPath(directory, next), next);
+      if (segment?.complete !== true) {
+        this.#open = segment ?? new Segment(openPath(directory, next), next, 'open');
+        break;
+      }
+      this.#full.push(segment);
+      next += 1;
+    }
+    const first = this.#sealed.length;
     for (const name of readdirSync(directory)) {
       const match = /^open-([0-9]+)\.db$/.exec(name);
-      if (match !== null && Number(match[1]) !== next) removeSegment(join(directory, name));
+      const left = match !== null && (Number(match[1]) < first || Number(match[1]) > next);
+      // Also what an interrupted build or another version left.
+      if (left || /^segment-[0-9]+\.(?:db|sealing)$|^building-/.test(name)) removeSegment(join(directory, name));
     }
-    this.#open = tryOpen(openPath(directory, next), next, false) ?? new Segment(openPath(directory, next), next, 'open');
   }
 
   get lastLine(): number {
@@ -86,7 +116,7 @@ class SegmentedIndex implements TermIndex {
   add(docs: readonly SearchDoc[], throughLine: number): void {
     let at = 0;
     while (at < docs.length || this.lastLine < throughLine) {
-      const edge = this.#open.baseLine + SEGMENT_LINES;
+      const edge = this.#open.map.baseLine + SEGMENT_LINES;
       let next = at;
       let before = Math.max(this.lastLine, docs[at - 1]?.line ?? 0);
       while (next < docs.length && (docs[next] as SearchDoc).line <= edge) {
@@ -98,7 +128,7 @@ class SegmentedIndex implements TermIndex {
       }
       this.#open.add(docs.slice(at, next), Math.min(edge, throughLine));
       at = next;
-      if (this.lastLine === edge) this.#seal();
+      if (this.#open.complete) this.#begin();
     }
   }
 
@@ -114,11 +144,46 @@ class SegmentedIndex implements TermIndex {
   }
 
   ranking(query: readonly WeightedTerm[], limit: number, options: RankOptions = {}): Ranking {
-    return rank([...this.#sealed, this.#open], query, limit, options);
+    try {
+      return rank([...this.#sealed, ...this.#full, this.#open], query, limit, options);
+    } catch (error) {
+      // IDX-5: it is never asked again.
+      if (error instanceof CtxError && error.code === DAMAGED && error.where !== undefined) {
+        this.#damaged = true;
+        rmSync(error.where, { force: true });
+      }
+      throw error;
+    }
   }
 
   segmentsThrough(line: number): number {
-    return Math.min(segmentOfLine(Math.max(1, line)), this.#sealed.length) + 1;
+    return Math.min(segmentOfLine(Math.max(1, line)), this.#sealed.length + this.#full.length) + 1;
+  }
+
+  get unsealed(): number {
+    return this.#full.length;
+  }
+
+  get damaged(): boolean {
+    return this.#damaged;
+  }
+
+  seal(): Steps<void> {
+    return (this.#sealing ??= this.#sealAll());
+  }
+
+  *#sealAll(): Steps<void> {
+    for (let segment = this.#full[0]; segment !== undefined && !this.#closed; segment = this.#full[0]) {
+      const number = this.#sealed.length;
+      const path = sealedPath(this.#directory, number);
+      if (!(yield* segment.seal(path))) break;
+      this.#sealed.push(new SealedSegment(path, number));
+      this.#full.shift();
+      segment.close();
+      removeSegment(segment.path);
+      yield;
+    }
+    this.#sealing = undefined;
   }
 
   flush(): void {
@@ -126,21 +191,23 @@ class SegmentedIndex implements TermIndex {
   }
 
   close(): void {
-    for (const segment of this.#sealed) segment.close();
-    this.#open.close();
+    this.#closed = true;
+    for (const segment of [...this.#sealed, ...this.#full, this.#open]) segment.close();
+    // It leaves nothing behind.
+    while (this.#sealing?.next().done === false);
   }
 
-  #seal(): void {
-    const number = this.#sealed.length;
-    const path = sealedPath(this.#directory, number);
-    this.#open.seal(path);
-    this.#sealed.push(new Segment(path, number, 'sealed'));
-    this.#open = new Segment(openPath(this.#directory, number + 1), number + 1, 'open');
+  /** The next segment: the one that is complete is sealed by and by. */
+  #begin(): void {
+    this.#open.flush();
+    this.#full.push(this.#open);
+    const number = this.#sealed.length + this.#full.length;
+    this.#open = new Segment(openPath(this.#directory, number), number, 'open');
   }
 }
 
 function sealedPath(directory: string, number: number): string {
-  return join(directory, `segment-${number}.db`);
+  return join(directory, `segment-${number}`);
 }
 
 function openPath(directory: string, number: number): string {
@@ -148,15 +215,26 @@ function openPath(directory: string, number: number): string {
 }
 
 /** Undefined (and the file removed) when it is unreadable, incomplete or of another version. */
-function tryOpen(path: string, number: number, sealed: boolean): Segment | undefined {
+function openGrowing(path: string, number: number): Segment | undefined {
+  if (!existsSync(path)) return undefined;
   let segment: Segment | undefined;
   try {
-    segment = new Segment(path, number, sealed ? 'sealed' : 'open');
-    if (segment.version === SEARCH_VERSION && (!sealed || segment.lastLine === (number + 1) * SEGMENT_LINES)) return segment;
+    segment = new Segment(path, number, 'open');
+    if (segment.version === SEARCH_VERSION) return segment;
   } catch {
     // Derived bytes: whatever is wrong with them, they are built again.
   }
   segment?.close();
   removeSegment(path);
   return undefined;
+}
+
+function openSealed(path: string, number: number): SealedSegment | undefined {
+  if (!existsSync(path)) return undefined;
+  try {
+    return new SealedSegment(path, number);
+  } catch {
+    rmSync(path, { force: true });
+    return undefined;
+  }
 }

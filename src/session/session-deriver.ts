@@ -14,6 +14,7 @@ import type { SectionKind } from '../context/pack-source.ts';
 import { Engine } from '../derive/engine.ts';
 import type { Content, InputVersion } from '../derive/types.ts';
 import type { CommitNote } from '../journal/types.ts';
+import { DAMAGED } from '../search/sealed-segment.ts';
 import { terms } from '../search/terms.ts';
 import { planCacheGc, removeCacheFiles } from './cache-gc.ts';
 import { CHECKPOINT_VERSION, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
@@ -77,6 +78,8 @@ function contributionsInput(count: number): InputVersion {
 let practised = false;
 const PRACTICE_MS = 500;
 const PRACTICE_SLICE_MS = 4;
+/** Between steps of what may wait. */
+const TIDY_PAUSE_MS = 2;
 
 type PackFile = 'pack.json' | 'pack.md' | 'prompt.json';
 const PACK_FILES: ReadonlySet<string> = new Set<PackFile>(['pack.json', 'pack.md', 'prompt.json']);
@@ -120,6 +123,7 @@ class Deriver implements InspectableDeriver {
   #usedMs: number;
   #closed = false;
   #warmed = false;
+  #tidying = false;
   readonly #place: string;
 
   constructor(directory: string, services: DeriverServices) {
@@ -341,6 +345,7 @@ class Deriver implements InspectableDeriver {
       } finally {
         this.#building = '';
         this.#saveSoon();
+        void this.#tidy();
       }
     });
     this.#queue = turn.catch(() => undefined);
@@ -421,7 +426,39 @@ class Deriver implements InspectableDeriver {
     }
   }
 
+  /** What may wait for a time in which nobody asks for anything: sealing a segment of the index. */
+  async #tidy(): Promise<void> {
+    if (this.#tidying || this.#closed) return;
+    const parts = this.#parts;
+    const steps = parts.history.later();
+    if (steps === undefined) return;
+    this.#tidying = true;
+    try {
+      for (;;) {
+        await pause(TIDY_PAUSE_MS);
+        if (this.#closed || parts !== this.#parts) return;
+        if (this.#building === '' && steps.next().done === true) return;
+      }
+    } catch (error) {
+      // It only saves time: a segment that is not sealed answers as well.
+      this.#services.log(`derive.tidy: ${String(error)}`);
+    } finally {
+      this.#tidying = false;
+    }
+  }
+
   async #advancePack(): Promise<void> {
+    try {
+      await this.#advanceNow();
+    } catch (error) {
+      // IDX-5: the damaged segment is gone; it is built again, and the pack is folded with it.
+      if (!(error instanceof CtxError) || error.code !== DAMAGED) throw error;
+      this.#services.log(`derive.index: ${error.message}`);
+      await this.#advanceNow();
+    }
+  }
+
+  async #advanceNow(): Promise<void> {
     await this.#ready();
     const { history, pack, swap } = this.#parts;
     // As of now: what is committed while the fold gives way to others is not in it.

@@ -7,11 +7,12 @@ import { mapBlock } from '../context/blocks.ts';
 import { isUserMessage } from '../context/pack-line.ts';
 import { BLOCK_LINES } from '../context/types.ts';
 import type { BlockRecord, Contribution, MessageLine } from '../context/types.ts';
+import type { Steps } from '../abi/steps.ts';
 import { openHistory, openOrderLog } from '../journal/index.ts';
 import type { HistoryReader, OrderLog } from '../journal/types.ts';
 import { segmentOfLine } from '../search/recall-index.ts';
 import type { TermIndex } from '../search/recall-index.ts';
-import { SEGMENT_LINES } from '../search/segment.ts';
+import { SEGMENT_LINES } from '../search/version.ts';
 import type { SearchDoc } from '../search/types.ts';
 import { BlockStore } from './block-store.ts';
 import { ContributionLog } from './contribution-log.ts';
@@ -31,6 +32,7 @@ const TASK_BLOCKS = 64;
 /** Fewer lines than this are indexed here. */
 const APART_LINES = 4096;
 const INDEX_BATCH = 64;
+const MOST_UNSEALED = 2;
 
 export class SessionHistory implements SectionHistory {
   readonly log: OrderLog;
@@ -58,6 +60,10 @@ export class SessionHistory implements SectionHistory {
   }
 
   get index(): TermIndex {
+    if (this.#index?.damaged === true) {
+      this.#index.close();
+      this.#index = undefined;
+    }
     if (this.#index === undefined) {
       makeInCache(this.#cache);
       this.#index = this.#services.openRecall(join(this.#cache, 'recall'));
@@ -119,8 +125,16 @@ export class SessionHistory implements SectionHistory {
         await nextTurn();
         due = this.#services.now() + SLICE_MS;
       }
+      // Many lines at once: no one is idle soon.
+      if (this.index.unsealed < MOST_UNSEALED) continue;
+      for (const steps = this.index.seal(); steps.next().done !== true;) await nextTurn();
     }
     this.#progress = 1;
+  }
+
+  /** What may wait until nobody asks for anything, in steps of a few milliseconds; nothing else may use the index in a step. */
+  later(): Steps<void> | undefined {
+    return this.#index === undefined || this.#index.unsealed === 0 ? undefined : this.#index.seal();
   }
 
   /** The index up to a line; what is missing is added here and now (at most a block, after `prepare`). */

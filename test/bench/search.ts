@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildSegment, openRecallIndex } from '../../src/search/recall-index.ts';
 import { recall } from '../../src/search/recall.ts';
-import { SEGMENT_LINES } from '../../src/search/segment.ts';
+import { SEGMENT_LINES } from '../../src/search/version.ts';
 import type { SearchDoc } from '../../src/search/types.ts';
 import { random } from './recall-set/conversation.ts';
 import { readFacts, readFillers } from './recall-set/facts.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { buildSegment, openRecallIndex } from '../../src/search/recall-index.ts';
-import { SEGMENT_LINES } from '../../src/search/segment.ts';
+import { SEGMENT_LINES } from '../../src/search/version.ts';
 import type { SearchDoc } from '../../src/search/types.ts';
 
 let directory: string;

@@ -1,0 +1,246 @@
+// A sealed segment: one file that never changes. A line of text with the version, then blocks and runs as they were written,
+// then the directory: where blocks end, the upper halves of their first hashes and their sums, and the rows' map to lines; at
+// the end how long all of that is, with its digest. A term is found by one step in memory and one read of about 1 KB.
+// What is read is checked: damaged bytes are an error, never an answer.
+import { createHash } from 'node:crypto';
+import { closeSync, fstatSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { CtxError } from '../abi/errors.ts';
+import { BlockReader, HOT, HOT_ROWS, readRows } from './postings.ts';
+import type { PostingsSink, RowList, TermKey } from './postings.ts';
+import { RowMap } from './row-map.ts';
+import { SEARCH_VERSION, SEGMENT_LINES } from './version.ts';
+
+const HEAD: Buffer = Buffer.from(`ctxfs recall segment ${SEARCH_VERSION}\n`);
+/** Numbers at the end of the file: number, blocks, rows, last line; then the directory's digest. */
+const TAIL_NUMBERS = 4;
+const DIGEST_BYTES = 32;
+const TAIL_BYTES: number = TAIL_NUMBERS * 4 + DIGEST_BYTES;
+const WRITE_BYTES = 1 << 18;
+
+/** Terms come in the order of their hashes, then `finish`. Nothing has the file's name before it is whole and durable. */
+export class SealedWriter implements PostingsSink {
+  readonly #path: string;
+  readonly #fd: number;
+  readonly #buffer: Buffer = Buffer.allocUnsafe(WRITE_BYTES);
+  #buffered = 0;
+  #offset = 0;
+  readonly #tops: number[] = [];
+  readonly #starts: number[] = [];
+  readonly #sizes: number[] = [];
+  readonly #sums: number[] = [];
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#fd = openSync(path, 'w', 0o644);
+    this.#append(HEAD);
+  }
+
+  block(bytes: Buffer, firstTop: number): void {
+    this.#tops.push(firstTop);
+    this.#starts.push(this.#offset);
+    this.#sizes.push(bytes.length);
+    this.#sums.push(sumOf(bytes, 0, bytes.length));
+    this.#append(bytes);
+  }
+
+  run(bytes: Buffer): number {
+    const at = this.#offset;
+    this.#append(bytes);
+    const sum = Buffer.alloc(4);
+    sum.writeUInt32LE(sumOf(bytes, 0, bytes.length));
+    this.#append(sum);
+    return at;
+  }
+
+  finish(path: string, number: number, rows: RowMap): void {
+    const directory = Buffer.concat([
+      ...[this.#tops, this.#starts, this.#sizes, this.#sums].map((numbers) => Buffer.from(Uint32Array.from(numbers).buffer)),
+      rows.lineBytes(0),
+      rows.lengthBytes(0),
+    ]);
+    const tail = Buffer.from(Uint32Array.of(number, this.#tops.length, rows.rows, SEGMENT_LINES * (number + 1)).buffer);
+    this.#append(directory);
+    this.#append(tail);
+    this.#append(createHash('sha256').update(directory).update(tail).digest());
+    this.#flush();
+    // Durable before it has its name: a crash leaves a file that is built again, never one with holes.
+    fsyncSync(this.#fd);
+    closeSync(this.#fd);
+    renameSync(this.#path, path);
+  }
+
+  /** Leaves nothing. */
+  abandon(): void {
+    closeSync(this.#fd);
+    rmSync(this.#path, { force: true });
+  }
+
+  #append(bytes: Buffer): void {
+    this.#offset += bytes.length;
+    if (this.#buffered + bytes.length > this.#buffer.length) this.#flush();
+    if (bytes.length > this.#buffer.length) writeWhole(this.#fd, bytes);
+    else this.#buffered += bytes.copy(this.#buffer, this.#buffered);
+  }
+
+  #flush(): void {
+    writeWhole(this.#fd, this.#buffer.subarray(0, this.#buffered));
+    this.#buffered = 0;
+  }
+}
+
+/** Questions share many words, and the one at an epoch's start was just asked: blocks are kept, any may go. Shared by a thread. */
+const KEPT_BLOCKS = 4096;
+const SLOT_BYTES = 1536;
+let keptKeys: Float64Array | undefined;
+let keptBytes: Buffer | undefined;
+const FILE_SPAN = 2 ** 24;
+let files = 0;
+
+const reader = new BlockReader();
+let scratch: Buffer = Buffer.alloc(1 << 16);
+
+export class SealedSegment {
+  readonly path: string;
+  readonly map: RowMap;
+  readonly lastLine: number;
+  readonly #file: number = ++files;
+  readonly #fd: number;
+  readonly #tops: Uint32Array;
+  readonly #starts: Uint32Array;
+  readonly #sizes: Uint32Array;
+  readonly #sums: Uint32Array;
+  #decoded: Int32Array = new Int32Array(0);
+
+  /** Throws when the file is damaged, of another version or another segment's. */
+  constructor(path: string, number: number) {
+    this.path = path;
+    this.#fd = openSync(path, 'r');
+    try {
+      const { size } = fstatSync(this.#fd);
+      const head = this.#read(0, Math.min(HEAD.length, size));
+      if (!head.equals(HEAD) || size < HEAD.length + TAIL_BYTES) throw this.#damaged('it is of another version');
+      const tail = Buffer.from(this.#read(size - TAIL_BYTES, TAIL_BYTES));
+      const [own, blocks, rows, last] = [tail.readUInt32LE(0), tail.readUInt32LE(4), tail.readUInt32LE(8), tail.readUInt32LE(12)];
+      const directoryBytes = blocks * 16 + rows * 3;
+      if (own !== number || HEAD.length + directoryBytes + TAIL_BYTES > size) throw this.#damaged('its end is not its own');
+      const directory = this.#read(size - TAIL_BYTES - directoryBytes, directoryBytes);
+      const digest = createHash('sha256')
+        .update(directory)
+        .update(tail.subarray(0, TAIL_NUMBERS * 4))
+        .digest();
+      if (!digest.equals(tail.subarray(TAIL_NUMBERS * 4))) throw this.#damaged('its directory is not what was written');
+      const numbers = (place: number): Uint32Array => {
+        const into = new Uint32Array(blocks);
+        Buffer.from(into.buffer).set(directory.subarray(place * blocks * 4, (place + 1) * blocks * 4));
+        return into;
+      };
+      [this.#tops, this.#starts, this.#sizes, this.#sums] = [numbers(0), numbers(1), numbers(2), numbers(3)];
+      this.map = new RowMap(number * SEGMENT_LINES);
+      this.map.load(directory.subarray(blocks * 16, blocks * 16 + rows * 2), directory.subarray(blocks * 16 + rows * 2));
+      this.lastLine = last;
+    } catch (error) {
+      closeSync(this.#fd);
+      throw error;
+    }
+  }
+
+  /** Adds rows `1..through` of a term to the list, ascending; says how many, or HOT. Cost is bounded by HOT_ROWS. */
+  find(key: TermKey, through: number, into: RowList): number {
+    if (!this.#entry(key)) return 0;
+    const { count } = reader;
+    const whole = through >= this.map.rows;
+    if (count > HOT_ROWS && (whole || reader.hotRow <= through)) return HOT;
+    const rows = into.ensure(count);
+    if (count <= HOT_ROWS) reader.rows(rows, into.used);
+    else this.#readRun(rows, into.used);
+    let found = count;
+    if (!whole) while (found > 0 && (rows[into.used + found - 1] as number) > through) found -= 1;
+    into.used += found;
+    return found;
+  }
+
+  /** Every row of a term, until something else is asked. */
+  every(key: TermKey): Int32Array {
+    if (!this.#entry(key)) return this.#decoded.subarray(0, 0);
+    const { count } = reader;
+    if (this.#decoded.length < count) this.#decoded = new Int32Array(count * 2);
+    if (count <= HOT_ROWS) reader.rows(this.#decoded, 0);
+    else this.#readRun(this.#decoded, 0);
+    return this.#decoded.subarray(0, count);
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  /** Moves the reader to the entry of a term. */
+  #entry({ top, low }: TermKey): boolean {
+    const tops = this.#tops;
+    let first = 0;
+    let last = tops.length - 1;
+    while (first < last) {
+      const middle = (first + last + 1) >> 1;
+      if ((tops[middle] as number) <= top) first = middle;
+      else last = middle - 1;
+    }
+    if (last < 0 || (tops[first] as number) > top) return false;
+    const size = this.#sizes[first] as number;
+    keptKeys ??= new Float64Array(KEPT_BLOCKS);
+    keptBytes ??= Buffer.allocUnsafeSlow(KEPT_BLOCKS * SLOT_BYTES);
+    const key = this.#file * FILE_SPAN + first;
+    const slot = (Math.imul(this.#file, 0x9e3779b1) + first) & (KEPT_BLOCKS - 1);
+    if (keptKeys[slot] === key) return reader.open(keptBytes, slot * SLOT_BYTES, slot * SLOT_BYTES + size).find(top, low);
+    const bytes = this.#checked(this.#starts[first] as number, size, this.#sums[first] as number);
+    if (size <= SLOT_BYTES) {
+      bytes.copy(keptBytes, slot * SLOT_BYTES);
+      keptKeys[slot] = key;
+    }
+    return reader.open(bytes, 0, size).find(top, low);
+  }
+
+  #readRun(into: Int32Array, from: number): void {
+    const { run, runBytes, count } = reader;
+    const bytes = this.#read(run, runBytes + 4);
+    if (sumOf(bytes, 0, runBytes) !== bytes.readUInt32LE(runBytes)) throw this.#damaged('a run is not what was written');
+    readRows(bytes, 0, count, into, from);
+  }
+
+  #checked(offset: number, size: number, sum: number): Buffer {
+    const bytes = this.#read(offset, size);
+    if (sumOf(bytes, 0, size) !== sum) throw this.#damaged('a block is not what was written');
+    return bytes;
+  }
+
+  /** In one buffer for all: good until the next read. */
+  #read(offset: number, size: number): Buffer {
+    if (scratch.length < size) scratch = Buffer.alloc(size * 2);
+    for (let done = 0; done < size;) {
+      const got = readSync(this.#fd, scratch, done, size - done, offset + done);
+      if (got === 0) throw this.#damaged('it ends early');
+      done += got;
+    }
+    return scratch.subarray(0, size);
+  }
+
+  #damaged(what: string): CtxError {
+    return new CtxError(DAMAGED, 'EIO', `a segment of the search index is damaged: ${what}`, { where: this.path, next: 'read again' });
+  }
+}
+
+/** The code of the error that tells of a damaged segment: it is to be dropped and built again. */
+export const DAMAGED = 'search.damaged';
+
+/** A sum that notices changed bytes and changed places. */
+function sumOf(bytes: Buffer, from: number, end: number): number {
+  let a = 1;
+  let b = end - from;
+  for (let i = from; i < end; i += 1) {
+    a = (a + (bytes[i] as number)) | 0;
+    b = (b + a) | 0;
+  }
+  return (b ^ (a << 16)) >>> 0;
+}
+
+function writeWhole(fd: number, bytes: Buffer): void {
+  for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
+}
