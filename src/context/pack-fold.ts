@@ -7,6 +7,7 @@ import { callLine } from './pack-cut.ts';
 import { childAddition } from './pack-lead.ts';
 import { isSilent, isUserMessage } from './pack-line.ts';
 import { recallAdditions } from './pack-recall.ts';
+import { asksNothing } from './pack-search.ts';
 import type { ChildResult, PackSource, StreamPosition } from './pack-source.ts';
 import { renderBlock } from './render.ts';
 import type { Addition, PackText } from './pack-text.ts';
@@ -68,7 +69,12 @@ export class PackFold {
       addition = lineAddition(source, text, line, { ...lineLimits(source, 1), messageTokens: Infinity });
       if (addition === undefined) return;
       // What does not fit without recall does not fit with it: no need to search.
-      if (!withinBudget(text.plan([...additions, addition]), budget)) return yield* this.#next('the budget is used up');
+      const alone = text.plan([...additions, addition]);
+      if (!withinBudget(alone, budget)) return yield* this.#next('the budget is used up');
+      // PCK-5: without room for all of its share the question is asked once, at the next epoch's start, and not here as well.
+      const room = budget - Math.max(alone.packTokens, alone.promptTokens);
+      if (cut > 1 && room < source.policy.recallTokens && !asksNothing(message.view.text))
+        return yield* this.#next('the budget is used up');
       const recall = yield* recallAdditions(source, text, message, cut, source.policy.recallTokens, new Set([...recalled, line]));
       additions.unshift(...recall.additions);
       additions.push(addition);

@@ -7,7 +7,7 @@ import { SEARCH_VERSION } from '../search/version.ts';
 import { parsePolicy } from './policy.ts';
 
 /** Names everything that a pack's bytes depend on besides history; a memo of another version is stale. */
-export const PACK_RULE_VERSION: string = `pack/6 recall/${RECALL_VERSION} search/${SEARCH_VERSION}`;
+export const PACK_RULE_VERSION: string = `pack/7 recall/${RECALL_VERSION} search/${SEARCH_VERSION}`;
 
 export interface PackPolicy {
   readonly tokenizer: string;

@@ -65,6 +65,12 @@ export class RecallMemory {
   }
 }
 
+/** "Thank you for your help!" */
+export function asksNothing(text: string): boolean {
+  const asked = text.slice(0, QUERY_CHARS);
+  return !asked.includes('?') && leadSentence(asked, 80) === '';
+}
+
 export function* recallFrom(
   history: RecallHistory,
   counter: TokenCounter,
@@ -74,8 +80,7 @@ export function* recallFrom(
   except: ReadonlySet<number>,
 ): Steps<RecallAnswer> {
   const asked = query.view.text.slice(0, QUERY_CHARS);
-  // "Thank you for your help!" asks for nothing.
-  if (!asked.includes('?') && leadSentence(asked, 80) === '') return { picks: [], next: [] };
+  if (asksNothing(asked)) return { picks: [], next: [] };
   const { memory } = history;
   const words = terms(asked);
   let wanted: ReadonlySet<number> | undefined;

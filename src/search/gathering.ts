@@ -1,7 +1,8 @@
 // Rows that are not written yet: one log of term ids in the order of rows. Filled by one write a term, asked by reading the
 // log, written in the order of hashes.
+import { LooseTerms } from './loose-terms.ts';
 import { PostingsWriter, roomFor } from './postings.ts';
-import type { PostingsSink } from './postings.ts';
+import type { PostingsSink, TermKey } from './postings.ts';
 import { TermScan, grown } from './term-scan.ts';
 
 /** Terms of rows that are gathered at most: 4 bytes each. */
@@ -18,6 +19,8 @@ interface Tools {
   /** All zero. */
   readonly counts: Int32Array;
   readonly log: Int32Array;
+  /** Empty. */
+  readonly loose: LooseTerms;
 }
 
 /** One thread works on one gathering at a time. */
@@ -30,7 +33,12 @@ let writing = false;
 let scattered: Int32Array = new Int32Array(1024);
 
 function takeTools(): Tools {
-  const taken = tools ?? { scan: new TermScan(), counts: new Int32Array(4096), log: new Int32Array(1 << 14) };
+  const taken = tools ?? {
+    scan: new TermScan(true),
+    counts: new Int32Array(4096),
+    log: new Int32Array(1 << 14),
+    loose: new LooseTerms(),
+  };
   tools = undefined;
   return taken;
 }
@@ -40,6 +48,8 @@ export class Gathering {
   /** Rows with a term, by term id. */
   #counts: Int32Array;
   #log: Int32Array;
+  /** Numbers, each occurrence. */
+  readonly #loose: LooseTerms;
   #pairs = 0;
   #firstRow = 0;
   /** Where each row ends in the log. */
@@ -47,20 +57,21 @@ export class Gathering {
   #rows = 0;
 
   constructor() {
-    const { scan, counts, log } = takeTools();
+    const { scan, counts, log, loose } = takeTools();
     if (scan.size > KNOWN_TERMS) scan.clear();
     this.#scan = scan;
     this.#counts = counts;
     this.#log = log;
+    this.#loose = loose;
   }
 
   get pairs(): number {
-    return this.#pairs;
+    return this.#pairs + this.#loose.size;
   }
 
   /** True when it should be written before more is added. */
   get full(): boolean {
-    return this.#pairs > MOST_PAIRS || this.#scan.full;
+    return this.pairs > MOST_PAIRS || this.#scan.full;
   }
 
   /** Gathers a passage as this row (rows follow each other); returns its number of terms, repeats included. */
@@ -68,7 +79,8 @@ export class Gathering {
     const scan = this.#scan;
     scan.scan(text);
     const { distinct, ids } = scan;
-    if (distinct === 0) return scan.count;
+    if (scan.count === 0) return 0;
+    for (let i = 0; i < scan.apart; i += 1) this.#loose.add(scan.apartTops[i] as number, scan.apartLows[i] as number, row);
     if (this.#rows === 0) this.#firstRow = row;
     while (scan.size > this.#counts.length) this.#counts = grown(this.#counts, Int32Array);
     while (this.#pairs + distinct > this.#log.length) this.#log = grown(this.#log, Int32Array);
@@ -86,7 +98,14 @@ export class Gathering {
   }
 
   /** Rows of a term, ascending. */
-  rowsOf(term: string): readonly number[] {
+  rowsOf({ term, top, low }: TermKey): readonly number[] {
+    const apart = /^[0-9]/.test(term) ? this.#loose.rowsOf(top, low) : [];
+    const rows = this.#rowsOfId(term);
+    if (apart.length === 0) return rows;
+    return rows.length === 0 ? apart : [...new Set([...rows, ...apart])].sort((a, b) => a - b);
+  }
+
+  #rowsOfId(term: string): readonly number[] {
     const id = this.#scan.idOf(term);
     const rows: number[] = [];
     let row = 0;
@@ -103,6 +122,8 @@ export class Gathering {
     const scan = this.#scan;
     const writer = new PostingsWriter(sink);
     const order = this.#order();
+    const loose = this.#loose;
+    loose.begin();
     if (writing || next.length < this.#counts.length) next = new Int32Array(this.#counts.length).fill(-1);
     writing = true;
     // Each term's rows side by side, in the order in which terms are written: a pass through the log for every few terms.
@@ -121,13 +142,24 @@ export class Gathering {
         const key = order[i] as number;
         const id = idIn(key);
         const end = next[id] as number;
-        writer.term(topIn(key), scan.low(id), rows, from, end - from);
+        const [top, low] = [topIn(key), scan.low(id)];
+        while (!loose.ended && (loose.top < top || (loose.top === top && loose.low < low))) {
+          writer.term(loose.top, loose.low, loose.rows, 0, loose.count);
+          loose.next();
+        }
+        if (!loose.ended && loose.top === top && loose.low === low) {
+          const both = Int32Array.from(new Set([...rows.subarray(from, end), ...loose.rows.subarray(0, loose.count)])).sort();
+          writer.term(top, low, both, 0, both.length);
+          loose.next();
+        } else writer.term(top, low, rows, from, end - from);
         from = end;
         next[id] = -1;
       }
     }
+    for (; !loose.ended; loose.next()) writer.term(loose.top, loose.low, loose.rows, 0, loose.count);
     writer.end();
     writing = false;
+    loose.clear();
     this.#counts.fill(0);
     this.#pairs = 0;
     this.#rows = 0;
@@ -202,7 +234,8 @@ export class Gathering {
   close(): void {
     if (this.#pairs > 0) this.#counts.fill(0);
     this.#pairs = 0;
-    tools ??= { scan: this.#scan, counts: this.#counts, log: this.#log };
+    this.#loose.clear();
+    tools ??= { scan: this.#scan, counts: this.#counts, log: this.#log, loose: this.#loose };
   }
 }
 

@@ -79,7 +79,7 @@ export class Segment {
     const from = into.used;
     if (this.#writtenRows > 0 && this.#parts.find(key, Math.min(through, this.#writtenRows), into) === HOT) return HOT;
     if (through > this.#writtenRows && this.#gathering !== undefined) {
-      for (const row of this.#gathering.rowsOf(key.term)) {
+      for (const row of this.#gathering.rowsOf(key)) {
         if (row > through) break;
         into.push(row);
         if (into.used - from <= HOT_ROWS) continue;
@@ -93,7 +93,7 @@ export class Segment {
   /** Every row of a term. */
   every(key: TermKey): Int32Array {
     const written = this.#parts.every(key);
-    const gathered = this.#gathering?.rowsOf(key.term) ?? [];
+    const gathered = this.#gathering?.rowsOf(key) ?? [];
     const all = new Int32Array(written.length + gathered.length);
     all.set(written);
     all.set(gathered, written.length);

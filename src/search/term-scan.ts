@@ -6,6 +6,7 @@ import { MAX_TERM, analyseAscii, terms } from './terms.ts';
 
 /** Longer words are analysed each time. */
 const CACHED_WORD = 32;
+const PACKED_MASK = 15;
 const HASH_A = 0x811c9dc5;
 const HASH_B = 0x41c6ce57;
 /** An entry: hash, length and number of terms, ids of the terms, then the characters. */
@@ -34,11 +35,20 @@ export class TermScan {
   /** Ids of its distinct terms are `ids[0 .. distinct - 1]`, in order of first mention. */
   ids: Int32Array = new Int32Array(1024);
   distinct = 0;
+  /** Numbers of more than a few digits get no ids: of the last passage, the hashes of all of them, repeats included. */
+  readonly #apart: boolean;
+  apartTops: Uint32Array = new Uint32Array(64);
+  apartLows: Uint16Array = new Uint16Array(64);
+  apart = 0;
+  /** Of the hash that was finished last. */
+  #hashTop = 0;
+  #hashLow = 0;
   #units: Uint16Array = new Uint16Array(4096);
   #unitBytes: Buffer = Buffer.from(this.#units.buffer);
   // Words seen: a cache of the bounded kind, any entry may go.
   readonly #words: Int32Array = new Int32Array(ENTRIES * ENTRY);
-  readonly #wordBytes: Uint8Array = new Uint8Array(this.#words.buffer);
+  /** Characters of the last word, four in each. */
+  readonly #packed: Int32Array = new Int32Array(PACKED_MASK + 1);
   readonly #small: Int32Array = new Int32Array(SMALL_NUMBERS);
   // Terms known: open addressing on the hash. A slot holds its upper half, then id + 1 below 12 bits of its lower half.
   #size = 0;
@@ -48,6 +58,11 @@ export class TermScan {
   // Terms of the last passage: a small table, so that a rare term costs no look into a large one. [passage, id] each.
   #passage = 0;
   #here: Int32Array = new Int32Array(1 << 11);
+
+  /** `apart`: numbers are told apart from the other terms. */
+  constructor(apart = false) {
+    this.#apart = apart;
+  }
 
   /** Terms known. */
   get size(): number {
@@ -104,11 +119,12 @@ export class TermScan {
       a = Math.imul(a ^ unit, 0x01000193);
       b = Math.imul(b ^ unit, 0x5f356495);
     }
-    return this.#idOfHash(a, b);
+    this.#finish(a, b);
+    return this.#termId(this.#hashTop, this.#hashLow);
   }
 
   /** A word of digits is its own term, without leading zeros: it needs neither a string nor the cache. */
-  #idOfDigits(start: number, end: number): number {
+  #digits(start: number, end: number): void {
     const units = this.#units;
     let at = start;
     while (at < end - 1 && units[at] === 0x30) at += 1;
@@ -117,7 +133,7 @@ export class TermScan {
     if (to - at <= SMALL_DIGITS) {
       for (let i = at; i < to; i += 1) value = value * 10 + (units[i] as number) - 0x30;
       const known = this.#small[value] as number;
-      if (known > 0) return known - 1;
+      if (known > 0) return this.#met(known - 1);
     }
     let a = HASH_A;
     let b = HASH_B;
@@ -126,17 +142,29 @@ export class TermScan {
       a = Math.imul(a ^ unit, 0x01000193);
       b = Math.imul(b ^ unit, 0x5f356495);
     }
-    const id = this.#idOfHash(a, b);
+    this.#finish(a, b);
+    if (this.#apart && to - at > SMALL_DIGITS) {
+      this.count += 1;
+      if (this.apart === this.apartTops.length) {
+        this.apartTops = grown(this.apartTops, Uint32Array);
+        this.apartLows = grown(this.apartLows, Uint16Array);
+      }
+      this.apartTops[this.apart] = this.#hashTop;
+      this.apartLows[this.apart++] = this.#hashLow;
+      return;
+    }
+    const id = this.#termId(this.#hashTop, this.#hashLow);
     if (to - at <= SMALL_DIGITS) this.#small[value] = id + 1;
-    return id;
+    this.#met(id);
   }
 
-  #idOfHash(laneA: number, laneB: number): number {
+  #finish(laneA: number, laneB: number): void {
     let a = laneA;
     let b = laneB;
     a = Math.imul(a ^ (a >>> 16), 0x85ebca6b) ^ Math.imul(b ^ (b >>> 13), 0xc2b2ae35);
     b = Math.imul(b ^ (b >>> 16), 0x85ebca6b) ^ Math.imul(a ^ (a >>> 13), 0xc2b2ae35);
-    return this.#termId((a ^ (a >>> 15)) >>> 0, (b ^ (b >>> 14)) & 0xffff);
+    this.#hashTop = (a ^ (a >>> 15)) >>> 0;
+    this.#hashLow = (b ^ (b >>> 14)) & 0xffff;
   }
 
   /** Whether the last passage had the term. */
@@ -153,10 +181,12 @@ export class TermScan {
       this.#unitBytes = Buffer.from(this.#units.buffer);
     }
     const units = this.#units;
+    const packed = this.#packed;
     const end = text.length;
     this.#unitBytes.write(text, 'utf16le');
     this.count = 0;
     this.distinct = 0;
+    this.apart = 0;
     this.#passage += 1;
     for (let i = 0; i < end;) {
       let unit = units[i] as number;
@@ -165,11 +195,23 @@ export class TermScan {
         continue;
       }
       const start = i;
-      let hash = 0x811c9dc5;
+      let hash = HASH_A;
       let kinds = 3;
+      // Four characters at a time: they are hashed and compared so.
+      let four = 0;
+      let shift = 0;
+      let fours = 0;
       for (let kind = KIND[unit] as number; (kind & 1) === 1; kind = KIND[unit] as number) {
         kinds &= kind;
-        hash = Math.imul(hash ^ unit, 0x01000193);
+        four |= unit << shift;
+        shift += 8;
+        if (shift === 32) {
+          packed[fours & PACKED_MASK] = four;
+          hash = Math.imul(hash ^ four, 0x9e3779b1);
+          hash ^= hash >>> 15;
+          fours += 1;
+          four = shift = 0;
+        }
         i += 1;
         if (i === end) break;
         unit = units[i] as number;
@@ -177,9 +219,13 @@ export class TermScan {
       if (i < end && KIND[unit] === 2) {
         while (i < end && KIND[units[i] as number] !== 0) i += 1;
         this.#plain(text.slice(start, i));
-      } else if (kinds === 3) this.#met(this.#idOfDigits(start, i));
+      } else if (kinds === 3) this.#digits(start, i);
       else if (i - start > CACHED_WORD) this.#plain(text.slice(start, i));
-      else this.#word(text, start, i, hash ^ (hash >>> 15));
+      else {
+        packed[fours & PACKED_MASK] = four;
+        hash = Math.imul(hash ^ four, 0x9e3779b1);
+        this.#word(text, start, i, hash ^ (hash >>> 15));
+      }
     }
   }
 
@@ -189,8 +235,7 @@ export class TermScan {
 
   #word(text: string, start: number, end: number, hash: number): void {
     const words = this.#words;
-    const bytes = this.#wordBytes;
-    const units = this.#units;
+    const packed = this.#packed;
     const length = end - start;
     const first = (hash & (ENTRIES - 1)) * ENTRY;
     let at = first;
@@ -204,10 +249,11 @@ export class TermScan {
       }
       if (words[at] === hash && (about & 0xff) === length) {
         const count = about >> 8;
-        const from = (at + 2 + count) * 4;
+        const from = at + 2 + count;
+        const fours = (length + 3) >> 2;
         let i = 0;
-        while (i < length && bytes[from + i] === units[start + i]) i += 1;
-        if (i === length) {
+        while (i < fours && words[from + i] === packed[i]) i += 1;
+        if (i === fours) {
           for (let term = at + 2; term < at + 2 + count; term += 1) this.#met(words[term] as number);
           return;
         }
@@ -258,8 +304,8 @@ export class TermScan {
       this.#met(id);
     }
     if (!kept) return;
-    const from = (at + 2 + found.length) * 4;
-    for (let i = 0; i < length; i += 1) this.#wordBytes[from + i] = this.#units[start + i] as number;
+    const from = at + 2 + found.length;
+    for (let i = 0; i < (length + 3) >> 2; i += 1) words[from + i] = this.#packed[i] as number;
   }
 
   #termId(top: number, low: number): number {

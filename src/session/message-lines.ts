@@ -18,7 +18,7 @@ export class MessageLines {
   readonly #history: HistoryReader;
   readonly #messagesOf: MessagesOf;
   readonly #kept = new Map<number, MessageLine>();
-  readonly #raw = new Map<number, readonly Buffer[]>();
+  readonly #raw = new Map<number, RawBlock>();
   #keptBytes = 0;
 
   constructor(history: HistoryReader, messagesOf: MessagesOf) {
@@ -43,11 +43,11 @@ export class MessageLines {
     if (block === undefined) {
       const at = this.#messagesOf(number);
       if (at === undefined || at.end - at.start > MOST_RAW_BYTES) return this.at(line);
-      block = [...splitLines(this.#history.readRange(at.start, at.end))];
+      block = { bytes: this.#history.readRange(at.start, at.end), ends: [] };
       this.#raw.set(number, block);
       if (this.#raw.size > RAW_BLOCKS) this.#raw.delete(this.#raw.keys().next().value as number);
     }
-    const message = parseMessage(line, Buffer.from(block[(line - 1) % BLOCK_LINES] as Buffer));
+    const message = parseMessage(line, lineIn(block, (line - 1) % BLOCK_LINES));
     this.#keep(message);
     return message;
   }
@@ -99,6 +99,21 @@ export class MessageLines {
       this.#keptBytes -= old.bytes.length + 512;
     }
   }
+}
+
+/** A block's bytes, and where its first lines end, as far as somebody looked. */
+interface RawBlock {
+  readonly bytes: Buffer;
+  readonly ends: number[];
+}
+
+/** A copy: it must not keep the block alive. */
+function lineIn({ bytes, ends }: RawBlock, place: number): Buffer {
+  while (ends.length <= place) {
+    const newline = bytes.indexOf(10, ends.at(-1) ?? 0);
+    ends.push(newline < 0 ? bytes.length : newline + 1);
+  }
+  return Buffer.from(bytes.subarray(ends[place - 1] ?? 0, ends[place]));
 }
 
 /** Whole lines of a buffer that ends in a newline, each with its newline, as views on the buffer. */

@@ -1,8 +1,9 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { finish } from '../../src/abi/steps.ts';
 import { buildSegment, openRecallIndex } from '../../src/search/recall-index.ts';
 import { SEGMENT_LINES } from '../../src/search/version.ts';
 import type { SearchDoc } from '../../src/search/types.ts';
@@ -115,6 +116,14 @@ describe('recall index', () => {
       expect(hits.length).toBe(30);
       expect(built.query(question, 30)).toEqual(hits);
     }
+    // Sealing changes no answer, and gives the file that was built apart.
+    const before = grown.query('rowing the boat at a rate', 30);
+    expect(grown.unsealed).toBe(1);
+    finish(grown.seal());
+    expect(grown.unsealed).toBe(0);
+    expect(grown.query('rowing the boat at a rate', 30)).toEqual(before);
+    expect(readdirSync(join(directory, 'grown')).filter((name) => !name.startsWith('open-1.db'))).toEqual(['segment-0']);
+    expect(readFileSync(join(directory, 'grown/segment-0')).equals(readFileSync(join(directory, 'built/segment-0')))).toBe(true);
     const query = [
       { term: 'boat', weight: 16 },
       { term: 'rate', weight: 16 },
@@ -138,6 +147,57 @@ describe('recall index', () => {
     again.add([doc(1, 'river')], 1);
     expect(again.query('rivers', 3)).toEqual([{ line: 1, score: expect.any(Number) as number }]);
     again.close();
+  });
+
+  test('IDX-5 a sealed segment with a changed byte answers nothing: it is removed, and indexing goes on from there', () => {
+    const docs = Array.from({ length: SEGMENT_LINES }, (_, i) => doc(i + 1, `${sentence(i, 2)} ${i}`));
+    buildSegment(directory, 0, docs);
+    const path = join(directory, 'segment-0');
+    const good = readFileSync(path);
+    // In the head, in a block of terms, in the directory and in the digest at the end.
+    for (const [at, opens] of [
+      [3, false],
+      [90, true],
+      [good.length - 5000, false],
+      [good.length - 3, false],
+    ] as const) {
+      const bad = Buffer.from(good);
+      bad[at] = (bad[at] as number) ^ 0x41;
+      writeFileSync(path, bad);
+      const index = openRecallIndex(directory);
+      expect(index.lastLine).toBe(opens ? SEGMENT_LINES : 0);
+      if (opens) {
+        // The block is read for some of the numbers.
+        expect(() => docs.forEach((_, i) => index.query(`${i}`, 3))).toThrow(/damaged/);
+        expect(index.damaged).toBe(true);
+      }
+      expect(readdirSync(directory).includes('segment-0')).toBe(false);
+      index.close();
+    }
+    writeFileSync(path, good);
+    const index = openRecallIndex(directory);
+    expect(index.lastLine).toBe(SEGMENT_LINES);
+    index.close();
+  });
+
+  test('IDX-11 an index that is closed while it seals leaves the segment as it was, and goes on when it is opened', () => {
+    const docs = Array.from({ length: SEGMENT_LINES }, (_, i) => doc(i + 1, `${sentence(i, 2)} ${i}`));
+    let index = openRecallIndex(directory);
+    index.add(docs, SEGMENT_LINES + 10);
+    const before = index.query('river 77', 20);
+    const steps = index.seal();
+    for (let i = 0; i < 3; i += 1) expect(steps.next().done).toBe(false);
+    expect(index.query('river 77', 20)).toEqual(before);
+    index.close();
+    expect(steps.next().done).toBe(true);
+    expect(readdirSync(directory)).toEqual(['open-0.db', 'open-1.db']);
+    index = openRecallIndex(directory);
+    expect([index.lastLine, index.unsealed]).toEqual([SEGMENT_LINES + 10, 1]);
+    expect(index.query('river 77', 20)).toEqual(before);
+    finish(index.seal());
+    expect(index.query('river 77', 20)).toEqual(before);
+    index.close();
+    expect(readdirSync(directory)).toEqual(['open-1.db', 'segment-0']);
   });
 
   test('IDX-6 lines out of order are refused', () => {
