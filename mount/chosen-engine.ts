@@ -20,6 +20,10 @@ export interface ChosenEngineOptions {
   readonly limitBytes: number | undefined;
   readonly send: (message: FromDeriver) => void;
   readonly log: (line: string) => void;
+  /** Further lines of `/ctx/status`. */
+  readonly moreStatus: () => readonly string[];
+  /** A session is queued or compiled, or is so no longer. */
+  readonly onBusy: () => void;
 }
 
 /** Progress is shown at most this often. */
@@ -97,6 +101,17 @@ export class ChosenEngine {
     return turn;
   }
 
+  /** A compile waits or runs. */
+  get busy(): boolean {
+    const status = this.#compiler?.status();
+    return status !== undefined && (status.compiling !== null || status.queued > 0);
+  }
+
+  /** What the status lines are made of has changed. */
+  showSoon(): void {
+    this.#showTimer ??= setTimeout(() => this.#showNow(), SHOW_MS);
+  }
+
   /** Packs that were read before are worth telling of once more. */
   again(): void {
     this.#mark += 1;
@@ -143,14 +158,18 @@ export class ChosenEngine {
     if (state === 'failed' || (state === 'absent' && waited)) this.again();
     if (model !== null && (state === 'ready' || state === 'failed'))
       this.#models.fared(model, state === 'failed' ? (reason ?? 'failed') : undefined);
-    this.#showTimer ??= setTimeout(() => this.#showNow(), SHOW_MS);
+    this.showSoon();
+    this.#options.onBusy();
   }
 
   #showNow(): void {
     clearTimeout(this.#showTimer);
     this.#showTimer = undefined;
     const mark = this.#driver === undefined ? undefined : this.#mark;
-    this.#options.send({ op: 'engine', shown: { mark, status: this.#statusLines(), models: this.#models.shown() } });
+    this.#options.send({
+      op: 'engine',
+      shown: { mark, status: [...this.#statusLines(), ...this.#options.moreStatus()], models: this.#models.shown() },
+    });
   }
 
   #statusLines(): readonly string[] {

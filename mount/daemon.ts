@@ -83,6 +83,7 @@ async function serveKernel(): Promise<void> {
   const channel = new MessageChannel();
   const hosts = await openHosts({
     store: arguments_.store,
+    mountpoint,
     ring,
     fd,
     rebuildWaitMs: REBUILD_WAIT_MS,

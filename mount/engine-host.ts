@@ -11,14 +11,17 @@ import type { Manifest, PackIdentity } from '../src/engine/manifest.ts';
 import type { SessionDeriver } from '../src/session/types.ts';
 import type { EngineRequest, EngineResults, EngineSession, StateFile } from '../src/tree/engine-client.ts';
 import { ChosenEngine } from './chosen-engine.ts';
+import { Compactions } from './compactions.ts';
 import { knownFailure } from './deriver-messages.ts';
 import type { ToEngine } from './deriver-messages.ts';
 import { ReadPacks, readPrompt, standingOf } from './read-packs.ts';
+import type { Standing } from './read-packs.ts';
 import { settle } from './replies.ts';
 import type { Replies } from './replies.ts';
 
 export interface EngineHostOptions extends Replies {
   readonly store: string;
+  readonly mountpoint: string;
   /** The deriver of an announced session. */
   readonly deriver: (session: number) => Promise<SessionDeriver>;
   /** Longest wait of a request: the kernel takes a mount whose requests stand for long as hung. */
@@ -37,6 +40,7 @@ export class EngineHost {
   readonly #options: EngineHostOptions;
   readonly #engine: ChosenEngine;
   readonly #packs: ReadPacks;
+  readonly #compactions: Compactions;
   /** Packs to look at, the newest of each session. */
   readonly #read: Map<string, EngineSession> = new Map();
   #looking = false;
@@ -46,7 +50,18 @@ export class EngineHost {
 
   constructor(options: EngineHostOptions) {
     this.#options = options;
-    this.#engine = new ChosenEngine(options);
+    this.#compactions = new Compactions({
+      store: options.store,
+      mountpoint: options.mountpoint,
+      busy: () => this.#engine.busy,
+      onChange: () => this.#engine.showSoon(),
+      log: options.log,
+    });
+    this.#engine = new ChosenEngine({
+      ...options,
+      moreStatus: () => this.#compactions.status,
+      onBusy: () => this.#compactions.busyChanged(),
+    });
     this.#packs = new ReadPacks(options.deriver);
   }
 
@@ -129,6 +144,7 @@ export class EngineHost {
           const compiler = await this.#engine.compiler();
           const request = await this.#requestFor(next.value);
           compiler.request(request);
+          if (request.active && request.compactAtEpoch) this.#compactions.seen(request.session, request.pack.epoch);
           // Not taken (soon after a failure, too many wait): a read a moment later is told of again.
           if (!TAKEN.includes(compiler.manifest(request.session, request.pack).state)) this.#engine.againSoon();
         } catch (error) {
@@ -141,7 +157,7 @@ export class EngineHost {
     }
   }
 
-  async #requestFor(of: EngineSession): Promise<CompileRequest> {
+  async #requestFor(of: EngineSession): Promise<CompileRequest & Standing> {
     const pack = await this.#packs.look(of);
     const standing = standingOf(of.directory);
     return { session: this.#key(of.directory), pack: pack.identity, ...standing, read: () => readPrompt(pack, of.directory) };
@@ -239,6 +255,7 @@ export class EngineHost {
   async #forget(directory: string): Promise<null> {
     const key = this.#key(directory);
     this.#read.delete(directory);
+    this.#compactions.forget(key);
     if (!this.#engine.used) return null;
     const compiler = await this.#engine.compiler();
     await compiler.evict(key);
@@ -255,6 +272,7 @@ export class EngineHost {
   /** What compiles is given up, and compiled again after the next start. */
   async close(): Promise<void> {
     this.#closed = true;
+    await this.#compactions.close();
     await this.#engine.close();
     for (const file of this.#lent) fs.closeSync(file);
     this.#lent.clear();

@@ -14,6 +14,7 @@ export interface Hosts {
 
 export interface HostsOptions {
   readonly store: string;
+  readonly mountpoint: string;
   readonly ring: CommitRing;
   readonly fd: number | undefined;
   readonly rebuildWaitMs: number;
@@ -22,13 +23,14 @@ export interface HostsOptions {
 }
 
 export async function openHosts(options: HostsOptions): Promise<Hosts> {
-  const { store, rebuildWaitMs, log } = options;
+  const { store, mountpoint, rebuildWaitMs, log } = options;
   const derivers = await openDerivers(log);
   const host = new DeriverHost({ ...options, openDeriver: derivers.open });
   const limit = Number(process.env['CTX_KV_LIMIT_BYTES'] ?? '');
   const engine = new EngineHost({
     ...options,
     store,
+    mountpoint,
     deriver: (session) => host.deriver(session),
     waitMs: rebuildWaitMs,
     limitBytes: Number.isSafeInteger(limit) && limit > 0 ? limit : undefined,

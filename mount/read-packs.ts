@@ -23,6 +23,8 @@ interface ReadPack {
 export interface Standing {
   readonly active: boolean;
   readonly remoteAllowed: boolean;
+  /** policy.yaml: compact.mode is `epoch`. */
+  readonly compactAtEpoch: boolean;
   readonly budgetTokens?: number;
 }
 
@@ -96,15 +98,15 @@ export function standingOf(directory: string): Standing {
   const tokens = parseBudget(controlText(directory, 'context/budget'));
   // A state file that was deleted comes back as active.
   const active = state === '' || state.trim() === 'active';
-  const remoteAllowed = allowsRemote(controlText(directory, 'context/policy.yaml'));
-  return { active, remoteAllowed, ...(tokens === undefined ? {} : { budgetTokens: tokens }) };
+  return { active, ...allowedBy(controlText(directory, 'context/policy.yaml')), ...(tokens === undefined ? {} : { budgetTokens: tokens }) };
 }
 
-function allowsRemote(policy: string): boolean {
+function allowedBy(text: string): Pick<Standing, 'remoteAllowed' | 'compactAtEpoch'> {
   try {
-    return parsePolicy(policy).remote.allow;
+    const { remote, compact } = parsePolicy(text);
+    return { remoteAllowed: remote.allow, compactAtEpoch: compact.mode === 'epoch' };
   } catch {
-    return false;
+    return { remoteAllowed: false, compactAtEpoch: false };
   }
 }
 

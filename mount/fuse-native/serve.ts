@@ -34,6 +34,7 @@ export async function serveFuseNative({ tree, ready, log }: FuseNativeOptions): 
   const channel = new MessageChannel();
   const hosts = await openHosts({
     store: tree.store,
+    mountpoint,
     ring,
     fd: undefined,
     rebuildWaitMs: tree.rebuildWaitMs,

@@ -1,5 +1,6 @@
 // ctx umount: takes the mount away and waits for its daemon. Never hangs, never leaves a dead mount behind.
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 
 import { detach, mountState, recover } from '../../mount/lifecycle.ts';
@@ -11,6 +12,7 @@ import { mountRoot } from './roots.ts';
 import { examples, type Shell } from './shell.ts';
 
 const GRACE_MS = 10_000;
+const [BUSY_TRIES, BUSY_MS] = [20, 100];
 
 export function registerUmount(program: Command, shell: Shell): void {
   program
@@ -31,9 +33,10 @@ async function take(target: string, lazy: boolean): Promise<string> {
   if (state === 'other') throw new CtxError('umount.not_ours', 'EINVAL', 'is not a ctx mount', { where: target, next: 'use umount(8)' });
   const pids = new Set(await findDaemons(target));
   if (state === 'live') {
-    const pid = Number(parseStatus((await readGuarded(join(target, 'status'))) ?? '').get('pid'));
+    const status = parseStatus((await readGuarded(join(target, 'status'))) ?? '');
+    const pid = Number(status.get('pid'));
     if (Number.isInteger(pid) && (await daemonOf(pid)) !== undefined) pids.add(pid);
-    await detach(target, { lazy });
+    await detachBeside(target, lazy, status.has('compact_running'));
   } else if (state === 'dead') {
     await recover(target);
   }
@@ -46,4 +49,16 @@ async function take(target: string, lazy: boolean): Promise<string> {
   if ((await mountState(target)) === 'dead') await recover(target);
   if (state === 'none') return 'not mounted';
   return state === 'dead' ? 'recovered and unmounted' : 'unmounted';
+}
+
+/** A compaction in the background opens a file of the mount now and then, for a moment. */
+async function detachBeside(target: string, lazy: boolean, compacts: boolean): Promise<void> {
+  for (let tries = compacts ? BUSY_TRIES : 1; ; tries -= 1) {
+    try {
+      return await detach(target, { lazy });
+    } catch (error) {
+      if (tries <= 1 || !(error instanceof CtxError) || error.code !== 'mount.in_use') throw error;
+      await sleep(BUSY_MS);
+    }
+  }
 }

@@ -1,7 +1,9 @@
 // Compaction: what a model writes is kept where history says so, once, and nothing that was recorded is lost.
+import * as fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { digestOf } from '../../src/abi/digest.ts';
+import { factsFold } from '../../src/context/facts.ts';
 import { blockDigest, cutBlock, renderMessage, type CompactMessage } from '../../src/engine/compact/blocks.ts';
 import { COMPACT_EVENT, compact, type CompactReport } from '../../src/engine/compact/compact.ts';
 import { readExtraction } from '../../src/engine/compact/extraction.ts';
@@ -14,6 +16,18 @@ import { temporary, tinyModel } from './llama-server-process.ts';
 
 type Event = Readonly<Record<string, unknown>>;
 
+/** facts.jsonl as the derived file shows it. */
+function factRows(events: readonly Event[]): readonly string[] {
+  const state = factsFold.initial();
+  for (const [index, event] of events.entries())
+    if (event['type'] === 'context.fact')
+      factsFold.addContribution(state, { eventLine: index + 1, afterLine: 0, type: 'context.fact', event });
+  return factsFold
+    .text(state)
+    .split('\n')
+    .filter((row) => row !== '');
+}
+
 function message(line: number, text: string, role = 'user'): CompactMessage {
   return { line, role, text, digest: digestOf(`${role} ${text}`) };
 }
@@ -22,12 +36,12 @@ const story = (count: number): CompactMessage[] =>
   Array.from({ length: count }, (_, index) => message(index + 1, `The gate number ${index + 1} is open until noon.`));
 
 describe('blocks', () => {
-  it('a block is cut by number and by size, holds one message at least, and is open where history ends', () => {
+  it('a block is cut by number and by size, holds one message at least, and is open where history ends', async () => {
     const messages = story(130);
-    expect(cutBlock(messages, 0, Infinity)).toMatchObject({ open: false, messages: { length: 64 } });
-    expect(cutBlock(messages, 128, Infinity)).toMatchObject({ open: true, messages: { length: 2 } });
-    expect(cutBlock(messages, 0, 200).messages.length).toBe(4);
-    expect(cutBlock(messages, 0, 1).messages.length).toBe(1);
+    expect(await cutBlock(messages, 0, Infinity)).toMatchObject({ open: false, messages: { length: 64 } });
+    expect(await cutBlock(messages, 128, Infinity)).toMatchObject({ open: true, messages: { length: 2 } });
+    expect((await cutBlock(messages, 0, 200)).messages.length).toBe(4);
+    expect((await cutBlock(messages, 0, 1)).messages.length).toBe(1);
   });
 
   it('a block is known by its lines alone, and a long message is shown by its head and tail', () => {
@@ -40,8 +54,8 @@ describe('blocks', () => {
   });
 });
 
-describe('CMP-1: provenance', () => {
-  const block = cutBlock(
+describe('CMP-1: provenance', async () => {
+  const block = await cutBlock(
     [message(1, 'The port is 8080.'), message(2, 'Let us use\n  NATS for the queue.', 'assistant'), message(3, 'ok')],
     0,
     Infinity,
@@ -173,13 +187,20 @@ describe('compacting a session', () => {
   const run = async (
     messages: readonly CompactMessage[],
     events: Event[],
-    more: { open?: boolean; signal?: AbortSignal } = {},
-  ): Promise<CompactReport> =>
-    compact({
+    more: { open?: boolean; signal?: AbortSignal; mostBlocks?: number } = {},
+  ): Promise<CompactReport> => {
+    let read = events.length;
+    return compact({
       driver: driver as EngineDriver,
       model: 'test/scribe',
       messages,
       events: [...events],
+      since: () => {
+        const fresh = events.slice(read);
+        read = events.length;
+        return Promise.resolve(fresh);
+      },
+      ...(more.mostBlocks === undefined ? {} : { mostBlocks: more.mostBlocks }),
       maxInputTokens: 4000,
       open: more.open ?? false,
       append: (added) => {
@@ -189,6 +210,7 @@ describe('compacting a session', () => {
       onProgress: () => undefined,
       signal: more.signal ?? new AbortController().signal,
     });
+  };
   const questions = (): number => (server as FailingServer).seen.filter(({ line }) => line.startsWith('POST')).length;
 
   it('CMP-2: what is whole is read once: the same history again asks nothing and records nothing', async () => {
@@ -277,6 +299,104 @@ describe('compacting a session', () => {
     expect(events.map(({ type }) => type)).toEqual(['context.fact', COMPACT_EVENT]);
     failing.answer = good;
     expect(await run(story(128), events)).toMatchObject({ blocks: 1, recorded: { facts: 1, summary: true } });
+  });
+
+  it('CMP-7: an answer that is longer than any that was asked for is not waited for', async () => {
+    const failing = await scribe();
+    const good = failing.answer;
+    let closed: (() => void) | undefined;
+    const left = new Promise<void>((resolve) => (closed = resolve));
+    failing.answer = (request, response, body) => {
+      if (request.method === 'GET') return good(request, response, body);
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.on('close', () => closed?.());
+      const piece = chunk({ content: 'x'.repeat(1 << 16) });
+      for (let count = 0; count < 160; count += 1) response.write(piece);
+      // And it never ends.
+    };
+    const events: Event[] = [];
+    expect(await failureOf(run(story(64), events))).toMatchObject({ code: 'compact.answer', message: /longer than 49152 characters/ });
+    expect(events).toEqual([]);
+    await left;
+  });
+
+  it('CMP-2: two runs at once record one result: what the other recorded meanwhile is taken over', async () => {
+    await scribe();
+    const events: Event[] = [];
+    const both = await Promise.all([run(story(200), events), run(story(200), events)]);
+    expect(events.filter(({ type }) => type === COMPACT_EVENT).map(({ source }) => source)).toEqual([
+      'messages:1-64',
+      'messages:65-128',
+      'messages:129-192',
+    ]);
+    expect(both.map(({ recorded }) => recorded.facts).reduce((sum, each) => sum + each)).toBe(3);
+    expect(events.filter(({ type }) => type === 'context.summary')).toHaveLength(1);
+  });
+
+  it('CMP-5: a run reads so many blocks at most, and the next goes on there', async () => {
+    await scribe();
+    const events: Event[] = [];
+    expect(await run(story(64 * 5), events, { mostBlocks: 2 })).toMatchObject({ blocks: 2, left: 64 * 3, waiting: 0 });
+    expect(await run(story(64 * 5), events, { mostBlocks: 2 })).toMatchObject({ blocks: 2, left: 64 });
+    expect(await run(story(64 * 5), events, { mostBlocks: 2 })).toMatchObject({ blocks: 1, left: 0 });
+    expect(events.findLast(({ type }) => type === 'context.summary')).toMatchObject({ source: 'messages:1-320' });
+  });
+
+  it('CMP-3: whatever a model answers, again and again, no fact that was recorded is lost or changed', async () => {
+    const failing = await scribe();
+    const good = failing.answer;
+    const answers = fc.oneof(
+      fc.constant('nothing of use'),
+      fc.record({
+        summary: fc.constantFrom('s', '', 'They went on.'),
+        facts: fc.array(
+          fc.record({
+            text: fc.constantFrom('the gate is open', 'the gate is shut', 'retract', 'The gate  is OPEN'),
+            message: fc.integer({ min: -1, max: 300 }),
+            quote: fc.constantFrom('is open until noon', 'is shut', 'The gate number'),
+          }),
+          { maxLength: 4 },
+        ),
+        decisions: fc.array(
+          fc.record({
+            decision: fc.constantFrom('go', 'stay'),
+            message: fc.integer({ min: 1, max: 300 }),
+            quote: fc.constant('gate number'),
+          }),
+          { maxLength: 2 },
+        ),
+        todo: fc.constant([]),
+        retract: fc.constant(['*']),
+      }),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.record({ grows: fc.integer({ min: 0, max: 130 }), says: answers, open: fc.boolean() }), { maxLength: 6 }),
+        async (rounds) => {
+          const events: Event[] = [];
+          let length = 0;
+          for (const { grows, says, open } of rounds) {
+            failing.answer = (request, response, body) => {
+              if (request.method === 'GET') return good(request, response, body);
+              return stream([chunk({ content: typeof says === 'string' ? says : JSON.stringify(says) }, 'stop')], 'end')(
+                request,
+                response,
+                body,
+              );
+            };
+            length += grows;
+            const [before, rows] = [[...events], factRows(events)];
+            await run(story(length), events, { open }).catch(() => undefined);
+            expect(events.slice(0, before.length)).toEqual(before);
+            expect(events.filter(({ type }) => type === 'context.retract')).toEqual([]);
+            expect(factRows(events)).toEqual(expect.arrayContaining([...rows]));
+            const marks = events.filter(({ type }) => type === COMPACT_EVENT).map(({ digest }) => digest);
+            expect(new Set(marks).size).toBe(marks.length);
+          }
+        },
+      ),
+      { numRuns: 25 },
+    );
   });
 
   it('a real model that makes things up: the schema holds it, and nothing that it invents is recorded', async () => {

@@ -12,6 +12,12 @@ export interface CompactMessage {
   readonly digest: string;
 }
 
+/** Messages by place: an array is one. */
+export interface MessageSource {
+  readonly length: number;
+  slice(from: number, to: number): readonly CompactMessage[] | Promise<readonly CompactMessage[]>;
+}
+
 export interface CompactBlock {
   readonly messages: readonly CompactMessage[];
   /** Of the raw lines: the same history gives the same block, whoever asks. */
@@ -25,16 +31,17 @@ const [HEAD_UNITS, TAIL_UNITS] = [3000, 1500];
 const RULE = 'compact/1';
 
 /** The next block from `messages[from]`, at most `mostUnits` of rendered text; at least one message. */
-export function cutBlock(messages: readonly CompactMessage[], from: number, mostUnits: number): CompactBlock {
+export async function cutBlock(messages: MessageSource, from: number, mostUnits: number): Promise<CompactBlock> {
+  const read = await messages.slice(from, from + BLOCK_MESSAGES);
   let units = 0;
-  let end = from;
-  while (end < messages.length && end - from < BLOCK_MESSAGES) {
-    units += renderMessage(messages[end] as CompactMessage).length;
-    if (units > mostUnits && end > from) break;
+  let end = 0;
+  while (end < read.length) {
+    units += renderMessage(read[end] as CompactMessage).length;
+    if (units > mostUnits && end > 0) break;
     end += 1;
   }
-  const taken = messages.slice(from, end);
-  return { messages: taken, digest: blockDigest(taken), open: end === messages.length && taken.length < BLOCK_MESSAGES };
+  const taken = read.slice(0, end);
+  return { messages: taken, digest: blockDigest(taken), open: from + end === messages.length && taken.length < BLOCK_MESSAGES };
 }
 
 export function blockDigest(messages: readonly CompactMessage[]): Digest {

@@ -2,7 +2,7 @@
 // what was recorded before is neither repeated nor taken back, and the same history is never paid for twice.
 import { CtxError } from '../../abi/errors.ts';
 import type { EngineDriver, GenerateOutcome, Prompt } from '../types.ts';
-import { blockDigest, cutBlock, rangeOf, type CompactBlock, type CompactMessage } from './blocks.ts';
+import { blockDigest, BLOCK_MESSAGES, cutBlock, rangeOf, type CompactBlock, type MessageSource } from './blocks.ts';
 import { EXTRACTION_SCHEMA, extractionPrompt, oneLine, readExtraction, type Dropped } from './extraction.ts';
 import { coverOf, MERGE_SCHEMA, mergeDigest, mergePrompt, summaryText, type SummaryNode } from './summaries.ts';
 
@@ -10,7 +10,10 @@ type Event = Readonly<Record<string, unknown>>;
 
 /** Marks one piece of work as done: `digest` of what was read, `source`, `level`, `summary`, `model`. */
 export const COMPACT_EVENT = 'context.compact';
+/** A run of the daemon's that came to nothing: `code`, `reason`, `model`. No derived file shows it. */
+export const COMPACT_FAILED_EVENT = 'context.compact_failed';
 const OUTPUT_TOKENS = 3072;
+const MOST_ANSWER_UNITS = OUTPUT_TOKENS * 16;
 /** Characters a token, where the model does not count for us: on the safe side for code and prose. */
 const UNITS_A_TOKEN = 2.5;
 const MOST_SUMMARY_BYTES = 24 * 1024;
@@ -19,13 +22,17 @@ export interface CompactJob {
   readonly driver: EngineDriver;
   /** `provider/name`, kept as provenance. */
   readonly model: string;
-  /** All messages of the session, in order. */
-  readonly messages: readonly CompactMessage[];
+  /** All messages of the session, in order: an array, or what reads them when asked. */
+  readonly messages: MessageSource;
   /** All events of the session, in order: what was done before, and by whom. */
   readonly events: readonly Event[];
+  /** Events that were recorded since `events`, or since it was asked last: another run may have done the same work. */
+  readonly since?: () => Promise<readonly Event[]>;
   readonly maxInputTokens: number;
   /** Also the messages after the last whole block. */
   readonly open: boolean;
+  /** Blocks that are read at most; default: all. */
+  readonly mostBlocks?: number;
   /** Records events, in order, durably enough that what follows may rely on them. */
   readonly append: (events: readonly Event[]) => Promise<void>;
   readonly onProgress: (doneMessages: number, messages: number) => void;
@@ -40,6 +47,8 @@ export interface CompactReport {
   readonly dropped: readonly Dropped[];
   /** Messages that wait for a whole block. */
   readonly waiting: number;
+  /** Messages of whole blocks that are left for another run. */
+  readonly left: number;
   /** What was left undone, and why. */
   readonly notes: readonly string[];
 }
@@ -62,25 +71,45 @@ class Run {
   #blocks = 0;
   #merges = 0;
   #waiting = 0;
+  #left = 0;
+  #events: Event[];
 
   constructor(job: CompactJob) {
     this.#job = job;
-    this.#known = new Set(job.events.map(statementOf).filter((key) => key !== undefined));
-    for (const event of job.events) {
+    this.#known = new Set();
+    this.#events = [];
+    this.#learn(job.events);
+  }
+
+  #learn(events: readonly Event[]): void {
+    for (const event of events) {
+      this.#events.push(event);
+      const statement = statementOf(event);
+      if (statement !== undefined) this.#known.add(statement);
       const node = nodeOf(event);
       if (node !== undefined) this.#kept.set(node.digest, node);
     }
   }
 
+  /** CMP-2: what another run recorded meanwhile is as good as ours. */
+  async #catchUp(): Promise<void> {
+    if (this.#job.since !== undefined) this.#learn(await this.#job.since());
+  }
+
   async blocks(): Promise<void> {
-    const { messages, open } = this.#job;
-    let at = this.#resume();
+    const { messages, open, mostBlocks = Infinity } = this.#job;
+    let at = await this.#resume();
     while (at < messages.length) {
       const block = await this.#fitting(at);
       if (block.open && !open) {
         this.#waiting = messages.length - at;
         break;
       }
+      if (this.#blocks >= mostBlocks) {
+        this.#left = messages.length - at;
+        break;
+      }
+      await this.#catchUp();
       const known = this.#kept.get(block.digest);
       this.#nodes.push(known ?? (await this.#read(block)));
       at += block.messages.length;
@@ -88,23 +117,30 @@ class Run {
     }
   }
 
-  /** What whole blocks were read before, for as long as history is what it was: work goes on after them. */
-  #resume(): number {
+  /**
+   * What whole blocks were read before, for as long as history is what it was: work goes on after them. Two histories that
+   * differ (a fork's and its parent's) differ from some message on: the last mark that still fits says that those before do.
+   */
+  async #resume(): Promise<number> {
     const { messages } = this.#job;
     const byFirst = new Map([...this.#kept.values()].filter(({ level }) => level === 0).map((node) => [node.first, node]));
-    let at = 0;
-    for (;;) {
-      const node = byFirst.get(at + 1);
-      if (node === undefined || node.last > messages.length || blockDigest(messages.slice(at, node.last)) !== node.digest) return at;
-      // A block that was cut where the history ended is read again once it has grown.
-      if (cutBlock(messages, at, Infinity).messages.length > node.last - at && this.#wasOpen(node)) return at;
-      this.#nodes.push(node);
-      at = node.last;
-    }
+    const chain: SummaryNode[] = [];
+    for (let node = byFirst.get(1); node !== undefined && node.last <= messages.length; node = byFirst.get(node.last + 1)) chain.push(node);
+    while (chain.length > 0 && !(await this.#stands(chain.at(-1) as SummaryNode))) chain.pop();
+    this.#nodes.push(...chain);
+    return chain.at(-1)?.last ?? 0;
+  }
+
+  async #stands(node: SummaryNode): Promise<boolean> {
+    const { messages } = this.#job;
+    const read = await messages.slice(node.first - 1, node.last);
+    if (read.length > BLOCK_MESSAGES || blockDigest(read) !== node.digest) return false;
+    // A block that was cut where the history ended is read again once it has grown.
+    return !(this.#wasOpen(node) && (await cutBlock(messages, node.first - 1, Infinity)).messages.length > read.length);
   }
 
   #wasOpen({ digest }: SummaryNode): boolean {
-    return this.#job.events.some((event) => event['type'] === COMPACT_EVENT && event['digest'] === digest && event['open'] === true);
+    return this.#events.some((event) => event['type'] === COMPACT_EVENT && event['digest'] === digest && event['open'] === true);
   }
 
   /** The next block that the model can take in: counted by its own tokenizer, where there is one. */
@@ -124,7 +160,7 @@ class Run {
       );
     }
     for (let units = room * 4; ; units = Math.floor(units / 2)) {
-      const block = cutBlock(messages, at, units);
+      const block = await cutBlock(messages, at, units);
       const prompt = extractionPrompt(block);
       const tokens = (await driver.tokenize(prompt, true))?.length ?? unitsOf(prompt) / UNITS_A_TOKEN;
       if (tokens <= room || block.messages.length === 1) return { ...block, open: block.open && tokens <= room };
@@ -133,18 +169,13 @@ class Run {
 
   async #read(block: CompactBlock): Promise<SummaryNode> {
     const answer = await this.#ask(extractionPrompt(block), EXTRACTION_SCHEMA);
+    await this.#catchUp();
+    const done = this.#kept.get(block.digest);
+    if (done !== undefined) return done;
     const source = rangeOf(block.messages);
     const found = readExtraction(answer.text, block, this.#job.model);
     if (found === undefined) {
-      throw new CtxError(
-        'compact.answer',
-        'EIO',
-        `the model gave no usable answer about ${source} (${answer.stop}, ${answer.generatedTokens} tokens)`,
-        {
-          where: this.#job.model,
-          next: 'what was recorded before stays; try again, or use another model',
-        },
-      );
+      throw this.#unusable(`the model gave no usable answer about ${source} (${answer.stop}, ${answer.generatedTokens} tokens)`);
     }
     const fresh = found.events.filter((event) => !this.#known.has(statementOf(event) ?? ''));
     for (const event of fresh) {
@@ -179,7 +210,8 @@ class Run {
   async summary(): Promise<void> {
     const last = this.#nodes.at(-1);
     if (last === undefined) return;
-    const written = this.#job.events.findLast(({ type }) => type === 'context.summary');
+    await this.#catchUp();
+    const written = this.#events.findLast(({ type }) => type === 'context.summary');
     if (written !== undefined && written['compact'] === undefined) {
       this.#notes.push('summary.md was written by somebody: it stays as it is');
       return;
@@ -203,6 +235,7 @@ class Run {
       recorded: this.#recorded,
       dropped: this.#dropped,
       waiting: this.#waiting,
+      left: this.#left,
       notes: this.#notes,
     };
   }
@@ -217,12 +250,27 @@ class Run {
   async #ask(prompt: Prompt, schema: object): Promise<GenerateOutcome> {
     const { driver, signal } = this.#job;
     const run = driver.generate({ prompt, schema, maxTokens: OUTPUT_TOKENS, temperature: 0, signal });
-    for (;;) {
-      const step = await run.next();
-      if (step.done !== true) continue;
-      if (step.value.stop === 'aborted') throw new CtxError('engine.cancelled', 'EINTR', 'was interrupted; what was recorded stays');
-      return step.value;
+    try {
+      for (let units = 0; ;) {
+        const step = await run.next();
+        if (step.done === true) {
+          if (step.value.stop === 'aborted') throw new CtxError('engine.cancelled', 'EINTR', 'was interrupted; what was recorded stays');
+          return step.value;
+        }
+        if (step.value.kind === 'text') units += step.value.text.length;
+        // A server that heeds no limit: what is longer than any answer that was asked for is not waited for.
+        if (units > MOST_ANSWER_UNITS) throw this.#unusable(`its answer is longer than ${MOST_ANSWER_UNITS} characters`);
+      }
+    } finally {
+      await run.return(undefined as never);
     }
+  }
+
+  #unusable(what: string): CtxError {
+    return new CtxError('compact.answer', 'EIO', what, {
+      where: this.#job.model,
+      next: 'what was recorded before stays; try again, or use another model',
+    });
   }
 }
 
