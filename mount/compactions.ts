@@ -164,7 +164,8 @@ export class Compactions {
     const child = spawn('nice', [...args, '--background', '--json'], {
       // A working directory on the mount would keep it busy.
       cwd: '/',
-      stdio: ['ignore', 'pipe', 'pipe'],
+      // Its stdin ends with this process, however that ends; then it ends too.
+      stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, CTX_ROOT: mountpoint, NODE_OPTIONS: '' },
     });
     const [stdout, stderr] = [tailOf(child.stdout), tailOf(child.stderr)];

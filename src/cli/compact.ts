@@ -45,6 +45,8 @@ export function registerCompact(program: Command, shell: Shell): void {
       const background = options.background === true;
       // It was asked for at an epoch's start, and the policy may be another one since.
       if (background && policy.compact.mode !== 'epoch') return;
+      // Nobody is left to work for once the daemon is gone; what was recorded stays.
+      if (background) endWithStdin();
       const model = await chosenModel(mounted, options.model ?? policy.compact.model);
       refuse(policy, model.driver !== 'llama', reference);
       const driver = driverFor(shell, model);
@@ -78,6 +80,12 @@ export function registerCompact(program: Command, shell: Shell): void {
         await driver.close();
       }
     });
+}
+
+function endWithStdin(): void {
+  process.stdin.resume().on('close', () => process.exit(EXIT.interrupted));
+  // What only waits for its end keeps no program alive.
+  process.stdin.unref();
 }
 
 type Event = Readonly<Record<string, unknown>>;

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { chunk, json as reply, startFailingServer, stream, type Answer, type FailingServer } from '../engine/failing-server.ts';
 import { mountStore, type MountedStore } from '../cli/mounted-store.ts';
-import { isReady, mountEngine } from './engine-mount.ts';
+import { isReady, prepareEngine } from './engine-mount.ts';
 
 let mounted: MountedStore;
 let server: FailingServer;
@@ -189,7 +189,9 @@ describe('compact.mode: epoch', () => {
 
 describe('compact.mode: epoch with a model file', () => {
   it('CMP-5: needs no server and no leave for one; what random weights make up is not recorded', async () => {
-    const engine = await mountEngine('compactions-tiny');
+    const engine = await prepareEngine('compactions-tiny');
+    // Two threads on a busy machine wait for each other at every token.
+    await engine.must(`ctx mount && ctx model add ${engine.model} --threads 1`);
     try {
       const at = await engine.session('tiny', 70);
       await engine.must(`printf 'compact: {mode: epoch}\\n' > ${at}/context/policy.yaml && echo 1500 > ${at}/context/budget`);
@@ -207,5 +209,5 @@ describe('compact.mode: epoch with a model file', () => {
     } finally {
       await engine.end();
     }
-  });
+  }, 180_000);
 });
