@@ -12,6 +12,9 @@ import type { ArtifactFile, ModelDescription } from '../engine/types.ts';
 import type { Shell } from './shell.ts';
 
 const POLL_MS = 50;
+/** Each waits for a whole compile: only a session whose pack never rests needs more. */
+const TRIES = 5;
+const MOVED_ON: ReadonlySet<string> = new Set(['ETIMEDOUT', 'EAGAIN']);
 /** A pack that was read is queued within moments, where it is queued at all. */
 const UNQUEUED_MS = 2_000;
 
@@ -29,8 +32,19 @@ export interface CompiledState {
  * driver verifies the copy against the manifest's digest before anything loads it.
  */
 export async function takeCompiledState(shell: Shell, session: string, model: ModelDescription): Promise<CompiledState> {
+  for (let tries = 1; ; tries += 1) {
+    const taken = await takeOnce(shell, session, model);
+    // KVT-4: a newer pack is being compiled, for longer than a read may wait: its progress is followed, and it is read again.
+    if (!taken.again || tries >= TRIES) return taken;
+    await taken.end();
+  }
+}
+
+type Taken = CompiledState & { readonly again: boolean };
+
+async function takeOnce(shell: Shell, session: string, model: ModelDescription): Promise<Taken> {
   const manifest = await settled(shell, session);
-  const nothing = (reason: string | undefined): CompiledState => ({ base: undefined, reason, end: () => Promise.resolve() });
+  const nothing = (reason: string | undefined, again = false): Taken => ({ base: undefined, reason, again, end: () => Promise.resolve() });
   if (manifest?.state !== 'ready')
     return nothing(manifest === undefined ? undefined : `${manifest.state}: ${manifest.reason ?? 'no state'}`);
   const { fingerprint, bytes, digest } = manifest;
@@ -48,20 +62,21 @@ async function copyState(
   session: string,
   bytes: number,
   digest: string,
-  nothing: (reason: string) => CompiledState,
-): Promise<CompiledState> {
+  nothing: (reason: string, again?: boolean) => Taken,
+): Promise<Taken> {
   const directory = await mkdtemp(join(tmpdir(), 'ctx-run-'));
   const end = (): Promise<void> => rm(directory, { recursive: true, force: true });
   try {
     const tokens = tokensOf(await readNow(join(session, 'context/kv/tokens.bin')));
     const path = join(directory, 'state');
     await copyFile(join(session, 'context/kv/state.bin'), path);
-    if (tokens !== undefined) return { base: { path, bytes, digest, tokens }, reason: undefined, end };
+    if (tokens !== undefined) return { base: { path, bytes, digest, tokens }, reason: undefined, again: false, end };
     await end();
     return nothing('tokens.bin is no list of token ids');
   } catch (error) {
     await end();
-    return nothing(`the state cannot be read: ${(error as Error).message}`);
+    const again = MOVED_ON.has((error as NodeJS.ErrnoException).code ?? '');
+    return nothing(`the state cannot be read: ${(error as Error).message}`, again);
   }
 }
 

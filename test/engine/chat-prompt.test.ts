@@ -4,7 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openChatRenderer } from '../../src/engine/chat-prompt.ts';
 import type { TemplateCompiler } from '../../src/engine/chat-prompt.ts';
 import { engineDirectory, loadJinja } from '../../src/engine/llama/native.ts';
+import type { Jinja } from '../../src/engine/llama/native.ts';
 import { PromptTokens } from '../../src/engine/llama/prompt-tokens.ts';
+import { boundedTemplates } from '../../src/engine/llama/template.ts';
 import { AnswerReader } from '../../src/engine/llama/tool-calls.ts';
 import type { AnswerPart } from '../../src/engine/llama/tool-calls.ts';
 import type { Prompt } from '../../src/engine/types.ts';
@@ -18,20 +20,31 @@ const TOOL = {
   function: { name: 'read', description: 'Reads a file', parameters: { type: 'object', properties: { path: { type: 'string' } } } },
 };
 let opened: OpenModel;
+let jinja: Jinja;
 let compile: TemplateCompiler;
 let prompts: PromptTokens;
 
 beforeAll(async () => {
   opened = await openModel(makeTinyModel(join(place, 'model.gguf')));
-  const { Template } = await loadJinja(engineDirectory());
-  compile = (source) => {
-    const template = new Template(source);
-    return (variables) => template.render(variables);
-  };
+  jinja = await loadJinja(engineDirectory());
+  compile = boundedTemplates(jinja);
   prompts = new PromptTokens(opened.model, opened.facts, compile);
 });
 
 describe('rendering', () => {
+  test('ENG-17: a template that never ends is stopped and named, and the next one is rendered', () => {
+    const forever = '{% for a in range(100000) %}{% for b in range(100000) %}{% for c in messages %}{% endfor %}{% endfor %}{% endfor %}';
+    const hostile = openChatRenderer('hostile.gguf', forever, { bos: '', eos: '', all: [] }, boundedTemplates(jinja, 100));
+    expect(() => hostile.render(prompt('Hello'), false)).toThrow(
+      expect.objectContaining({
+        code: 'engine.template',
+        message: 'the chat template refuses these messages: it runs longer than 0.1 s',
+        where: 'hostile.gguf',
+      }),
+    );
+    expect(shown(prompts.tokenize(prompt('Hello'), false))).toBe('<|im_start|>user\nHello<|im_end|>\n');
+  });
+
   test('a prompt is what the template makes of it, with and without the start of an answer', () => {
     const chat = prompt({ role: 'system', content: 'Be brief.' }, 'Hello', { role: 'assistant', content: 'Hi' });
     expect(shown(prompts.tokenize(chat, false))).toBe(

@@ -14,6 +14,7 @@ import { ENGINE_PACKAGE, loadEngine, loadJinja, requireEngine } from './native.t
 import type { Llama, LlamaModel, NativeEngine } from './native.ts';
 import { PromptTokens } from './prompt-tokens.ts';
 import { SavedStates } from './saved-state.ts';
+import { boundedTemplates } from './template.ts';
 import type { ChildSetup, CompileRequest, GenerateRequest, TokenizeRequest } from './wire.ts';
 
 /** Failures outside the engine: what is live stays good. */
@@ -172,10 +173,7 @@ export class ModelHost {
       },
     });
     const model = await llama.loadModel({ modelPath: this.#facts.path });
-    const prompts = new PromptTokens(model, this.#facts, (source) => {
-      const template = new jinja.Template(source);
-      return (variables) => template.render(variables);
-    });
+    const prompts = new PromptTokens(model, this.#facts, boundedTemplates(jinja));
     return { native, llama, model, prompts };
   }
 

@@ -51,7 +51,7 @@ export interface NativeEngine {
   readonly LlamaGrammarEvaluationState: new (options: { readonly model: LlamaModel; readonly grammar: LlamaGrammar }) => unknown;
 }
 
-interface Jinja {
+export interface Jinja {
   readonly Template: new (source: string) => { render(variables: Record<string, unknown>): string };
 }
 
