@@ -47,7 +47,7 @@ function openHost(ring: CommitRing): { readonly host: DeriverHost; readonly sett
 }
 
 test('TRE-18 a burst of appends to many sessions: a reader of one waits for its own order log only, and the others follow', async () => {
-  const count = 60;
+  const count = 40;
   const directories = sessions(count);
   const ring = new CommitRing();
   const { host, settled } = openHost(ring);
