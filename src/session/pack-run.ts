@@ -24,7 +24,9 @@ import type { DeriverServices } from './services.ts';
 
 /** Questions that one epoch's start may ask: what is tried first has recall, and so has a partial message. */
 const ANSWERS_OF_A_START = 4;
-const PRACTICE_ROUNDS = 8;
+/** As many as it takes until the code is compiled, in so many lines at most. */
+const PRACTICE_QUESTIONS = 24;
+const PRACTICE_LINES = 512;
 
 export interface EpochMark {
   readonly resetIndex: number;
@@ -170,22 +172,34 @@ export class PackRun {
   }
 
   /**
-   * Asks what the newest user messages asked, and begins an epoch that nobody sees: so that the thesaurus is there, blocks of
-   * the index are read and the code is compiled before somebody waits for the first of them. No cut lies before that of the
-   * epoch: the sections are not folded back.
+   * Folds the newest lines once more, in a fold that nobody sees: so that the thesaurus is there, blocks of the index are read
+   * and the code is compiled before somebody waits for the first of them. It shows the sections of now: they are not folded back.
    */
   *practise(): Steps<void> {
     const fold = this.#fold;
     if (fold === undefined || fold.source.policy.budgetTokens === Infinity) return;
     const { source, position } = fold;
     const { cut } = fold.epoch;
+    if (cut < 2) return;
+    let first = position.line;
+    for (let questions = 0; questions < PRACTICE_QUESTIONS; questions += 1) {
+      const user = this.#history.lastUserLine(first - 1);
+      if (user < 1 || position.line - user > PRACTICE_LINES) break;
+      first = user;
+    }
     // What is learnt here is thrown away: the index may be closed in between.
     const recall = this.#recallWith(source.counter, new RecallMemory());
-    for (let [round, line] = [0, position.line]; round < PRACTICE_ROUNDS && cut > 1; round += 1, line -= 1) {
-      line = this.#history.lastUserLine(line);
-      if (line < 1) return;
-      yield* recall(this.#history.lines.at(line), cut, source.policy.recallTokens, new Set([line]));
-      if (round % 4 === 0) yield* PackFold.begin({ ...source, recall }, position, 'practice', () => undefined);
+    const { section, children } = source;
+    const practice: PackSource = {
+      ...source,
+      recall,
+      section: (kind, _cut, _position, limitBytes) => section(kind, cut, position, limitBytes),
+      children: () => children(position),
+    };
+    const again = yield* PackFold.begin(practice, { ...position, line: first }, 'practice', () => undefined);
+    for (let line = first + 1; line <= position.line; line += 1) {
+      yield;
+      yield* again.message({ ...position, line });
     }
   }
 
