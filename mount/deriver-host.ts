@@ -32,6 +32,10 @@ const COALESCE_MS = 3;
 const PROGRESS_MS = 250;
 /** Longest run of order-log writing before requests get their turn. */
 const SLICE_MS = 20;
+/** Of this many idle sessions one is closed in each turn: readers of others come first, and descriptors stay bounded. */
+const IDLE_FOR_EACH_CLOSE = 16;
+/** Closes that may be under way at once: one that waits for a long rebuild does not hold up the rest. */
+const MAX_CLOSING = 64;
 
 type SessionRequest = Extract<ToDeriver, { op: 'request' }>;
 
@@ -48,6 +52,7 @@ export class DeriverHost {
   readonly #sessions: Map<number, OpenSession> = new Map();
   /** Sessions that the serving thread let go of, with its request. */
   readonly #idle: Map<number, SessionRequest> = new Map();
+  #closing = 0;
   /** Commits whose order records are not written yet. */
   readonly #notes: Map<number, CommitNote[]> = new Map();
   /** Why a session's deriver did not open, for whoever asks it. */
@@ -69,7 +74,7 @@ export class DeriverHost {
         this.#stay(message.session);
         return;
       case 'notes':
-        this.#drainTimer ??= setTimeout(() => this.drain(), COALESCE_MS);
+        this.#drainSoon(COALESCE_MS);
         return;
       case 'input':
         // In order: what was committed before the change comes before it.
@@ -89,7 +94,7 @@ export class DeriverHost {
         if (message.request.kind === 'close' && message.ticket === undefined) {
           // Nobody waits for the rest of an idle session: readers of others come first.
           this.#idle.set(message.session, message);
-          this.#drainTimer ??= setTimeout(() => this.drain(), COALESCE_MS);
+          this.#drainSoon(COALESCE_MS);
           return;
         }
         this.#commit(message.session);
@@ -102,21 +107,28 @@ export class DeriverHost {
     this.#drainTimer = undefined;
     this.#collect();
     const until = Date.now() + SLICE_MS;
-    for (const session of new Set([...this.#notes.keys(), ...this.#idle.keys()])) {
-      if (Date.now() > until) {
-        this.#drainTimer = setTimeout(() => this.drain(), 0);
-        return;
-      }
+    for (const session of this.#notes.keys()) {
+      if (Date.now() > until) break;
       this.#commit(session);
-      const close = this.#idle.get(session);
-      this.#idle.delete(session);
-      if (close === undefined) continue;
-      // A close does its work after this turn: the next one waits, and requests come in between.
-      void this.#answer(close).finally(() => {
-        this.#drainTimer ??= setTimeout(() => this.drain(), 0);
-      });
-      return;
     }
+    let due = Math.min(Math.ceil(this.#idle.size / IDLE_FOR_EACH_CLOSE), MAX_CLOSING - this.#closing);
+    for (const close of this.#idle.values()) {
+      if (due <= 0) break;
+      due -= 1;
+      this.#idle.delete(close.session);
+      this.#commit(close.session);
+      this.#closing += 1;
+      void this.#answer(close).finally(() => {
+        this.#closing -= 1;
+        if (this.#idle.size > 0) this.#drainSoon(0);
+      });
+    }
+    // Requests come in between.
+    if (this.#notes.size > 0 || (this.#idle.size > 0 && this.#closing < MAX_CLOSING)) this.#drainSoon(0);
+  }
+
+  #drainSoon(delayMs: number): void {
+    this.#drainTimer ??= setTimeout(() => this.drain(), delayMs);
   }
 
   /** A session that was to be closed is looked at again: it stays open. */

@@ -9,6 +9,7 @@ import { CommitRing } from '../../mount/commit-ring.ts';
 import { DeriverHost } from '../../mount/deriver-host.ts';
 import { initialControls } from '../../src/session/controls.ts';
 import { openSessionDeriver } from '../../src/session/session-deriver.ts';
+import type { SessionDeriver } from '../../src/session/types.ts';
 import { services } from '../session/session-fixture.ts';
 
 const MESSAGES = '{"role":"user","content":"hello"}\n'.repeat(20);
@@ -30,10 +31,13 @@ function sessions(count: number): readonly string[] {
 }
 
 /** The host of their derivers, and the ids of the requests that it has answered, in order. */
-function openHost(ring: CommitRing): { readonly host: DeriverHost; readonly settled: readonly number[] } {
+function openHost(
+  ring: CommitRing,
+  openDeriver = (path: string): SessionDeriver => openSessionDeriver(path, services),
+): { readonly host: DeriverHost; readonly settled: readonly number[] } {
   const settled: number[] = [];
   const host = new DeriverHost({
-    openDeriver: (path) => openSessionDeriver(path, services),
+    openDeriver,
     ring,
     send: (message) => {
       if (message.op === 'failed') throw new Error(message.error.message);
@@ -86,5 +90,29 @@ test('a request comes between the closing of idle sessions, and a short session 
   await until(200);
   expect(settled.filter((id) => id > 100 && id < 200).length).toBeLessThan(count - 8);
   await until(100 + count - 1);
+  await host.close();
+});
+
+test('an idle session whose close waits for its rebuild holds up no other close', async () => {
+  const count = 6;
+  const directories = sessions(count);
+  let finish = (): void => undefined;
+  const rebuilt = new Promise<void>((resolve) => (finish = resolve));
+  const { host, settled } = openHost(new CommitRing(), (directory) => {
+    const deriver = openSessionDeriver(directory, services);
+    if (directory !== directories[0]) return deriver;
+    const close = deriver.close.bind(deriver);
+    return Object.assign(deriver, { close: () => rebuilt.then(close) });
+  });
+  for (const [n, directory] of directories.entries()) {
+    host.handle({ op: 'open', session: n, directory });
+    host.handle({ op: 'request', session: n, id: n, request: { kind: 'fetch', name: 'pack.json', revision } });
+  }
+  while (settled.length < count) await nextTurn();
+  for (let n = 0; n < count; n++) host.handle({ op: 'request', session: n, id: 100 + n, request: { kind: 'close' } });
+  while (settled.length < 2 * count - 1) await nextTurn();
+  expect(settled).not.toContain(100);
+  finish();
+  while (!settled.includes(100)) await nextTurn();
   await host.close();
 });
