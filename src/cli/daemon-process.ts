@@ -12,6 +12,8 @@ import { CtxError } from '../abi/errors.ts';
 
 const DAEMON_PATH = fileURLToPath(new URL('../../mount/daemon.js', import.meta.url));
 const START_LIMIT_MS = 60_000;
+/** A killed daemon only frees its memory; on a machine under load that takes its time too. */
+const KILLED_LIMIT_MS = 30_000;
 
 /** The command line of the daemon (also for a service that runs it in the foreground). */
 export function daemonCommand(daemon: DaemonArguments): readonly [string, readonly string[]] {
@@ -97,7 +99,7 @@ export async function endDaemon(pid: number, graceMs: number): Promise<boolean> 
   signal(pid, 'SIGTERM');
   if (await ended(pid, graceMs)) return true;
   signal(pid, 'SIGKILL');
-  return ended(pid, graceMs);
+  return ended(pid, KILLED_LIMIT_MS);
 }
 
 async function ended(pid: number, limitMs: number): Promise<boolean> {
