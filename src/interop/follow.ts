@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { watch } from 'chokidar';
-import { createImporter, describeSource, fileSource, planImport, readHead } from './plan.ts';
+import { createImporter, describeSource, fileSource, formerName, planImport, readHead } from './plan.ts';
 import type { ImportOptions } from './plan.ts';
 import type { ImportLine, ImportState, SourceImporter } from './types.ts';
 
@@ -210,7 +210,14 @@ class Follower {
         about.settled &&
         (about.layout === 'text' ? this.#options.from === 'text' || head.bytes.length >= SHORT_TEXT_BYTES : head.bytes.includes(10));
       if (head.complete && !told) return;
-      this.#importer = createImporter(about, this.name, this.#known, head.bytes, this.#options);
+      const former = await formerName(source, about.source, this.#known);
+      this.#importer = createImporter(
+        former === undefined ? about : { ...about, source: former.name },
+        this.name,
+        this.#known,
+        head.bytes,
+        this.#options,
+      );
       this.#position = 0;
       await this.#rememberFile(facts);
     }

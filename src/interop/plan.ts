@@ -1,6 +1,7 @@
 // planImport: bytes of a transcript in, journal lines out, only what the session does not hold yet.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
 import { DEFAULT_MAX_LINE_BYTES } from '../abi/session-files.ts';
@@ -59,6 +60,11 @@ export async function* planImport(source: TranscriptSource, known: ImportState, 
     // It was imported before the record that names its conversation had been written: it keeps that identity.
     start = await resume(source, known.mark(byPath));
     if (start !== undefined) about = { ...about, source: byPath };
+  }
+  const former = await formerName(source, about.source, known);
+  if (former !== undefined) {
+    about = { ...about, source: former.name };
+    if (about.layout !== 'document') start = former.start;
   }
   const importer = createImporter(about, source.path, known, head.bytes, options, start);
   for await (const chunk of source.open(start?.bytes ?? 0)) yield* importer.push(chunk);
@@ -149,6 +155,38 @@ export async function readHead(source: TranscriptSource): Promise<{ readonly byt
 
 function startsObject(bytes: Buffer | undefined): boolean {
   return bytes !== undefined && /^[\s\ufeff]*\{/.test(bytes.subarray(0, 64).toString('utf8'));
+}
+
+/**
+ * INT-5: the source that this one was before it was renamed, where its format names no conversation: nothing is known of
+ * this path, the path it was read at is gone, and what was read there is what it begins with.
+ */
+export async function formerName(
+  source: TranscriptSource,
+  name: string,
+  known: ImportState,
+): Promise<{ readonly name: string; readonly start: ResumePoint } | undefined> {
+  if (!name.startsWith('path:') || known.count(name) > 0) return undefined;
+  for (const before of known.sources) {
+    const mark = before.startsWith('path:') ? known.mark(before) : undefined;
+    if (mark === undefined || mark.bytes < TELLING_BYTES || !mark.path.startsWith('/')) continue;
+    // Read here before, under its former name; or gone from where it was read.
+    if (mark.path !== source.path && (await exists(mark.path))) continue;
+    const start = await resume(source, mark);
+    if (start !== undefined) return { name: before, start };
+  }
+  return undefined;
+}
+
+/** Less may be how two conversations begin. */
+const TELLING_BYTES = 64;
+
+function exists(path: string): Promise<boolean> {
+  // Whatever cannot be looked at may still be there.
+  return stat(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => error.code !== 'ENOENT',
+  );
 }
 
 /** INT-5: one pass of hashing (no parsing) proves that the source still begins with what was imported. */

@@ -99,6 +99,8 @@ export interface SourceMark {
 
 /** What the session already holds. The importer asks it, and tells it each line that it plans. */
 export interface ImportState {
+  /** In the order they were first seen. */
+  readonly sources: readonly string[];
   mark(source: string): SourceMark | undefined;
   /** Records known of a source (highest position + 1). */
   count(source: string): number;

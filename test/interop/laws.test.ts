@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { lineFault } from '../../src/abi/records.ts';
 import { describeSource } from '../../src/interop/index.ts';
 import { CASES, fixture, imported, SessionLines } from './session-lines.ts';
@@ -185,4 +187,28 @@ test('an older copy of a source adds nothing, and leaves the newer one as the or
     expect(await session.import(path, newer)).toBe(0);
   }
   expect((await session.original()).equals(newer)).toBe(true);
+});
+
+test('a file without a conversation id that was renamed while nobody followed it adds only what is new', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'ctx-renamed-'));
+  onTestFinished(() => rmSync(root, { recursive: true }));
+  const [before, after, copy] = ['chat.jsonl', 'old-chat.jsonl', 'copy.jsonl'].map((name) => join(root, name)) as [string, string, string];
+  const bytes = fixture('openai-lines.jsonl');
+  const more = Buffer.concat([bytes, Buffer.from('\n{"role":"user","content":"And after the move?"}\n')]);
+  const session = new SessionLines();
+  writeFileSync(before, bytes);
+  await session.import(before, bytes);
+  renameSync(before, after);
+  session.forget();
+  expect(await session.import(after, bytes)).toBe(0);
+  // The message and the mark.
+  expect(await session.import(after, more)).toBe(2);
+  writeFileSync(after, more);
+  session.forget();
+  expect(await session.import(after, more)).toBe(0);
+  // What it was read from is still there: another conversation that begins alike.
+  const messages = session.messages.length;
+  writeFileSync(copy, more);
+  await session.import(copy, more);
+  expect(session.messages.length).toBe(2 * messages);
 });
