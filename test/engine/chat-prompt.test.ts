@@ -34,11 +34,11 @@ beforeAll(async () => {
 describe('rendering', () => {
   test('ENG-17: a template that never ends is stopped and named, and the next one is rendered', () => {
     const forever = '{% for a in range(100000) %}{% for b in range(100000) %}{% for c in messages %}{% endfor %}{% endfor %}{% endfor %}';
-    const hostile = openChatRenderer('hostile.gguf', forever, { bos: '', eos: '', all: [] }, boundedTemplates(jinja, 100));
+    const hostile = openChatRenderer('hostile.gguf', forever, { bos: '', eos: '', all: [] }, boundedTemplates(jinja, 2000));
     expect(() => hostile.render(prompt('Hello'), false)).toThrow(
       expect.objectContaining({
         code: 'engine.template',
-        message: 'the chat template refuses these messages: it runs longer than 0.1 s',
+        message: 'the chat template refuses these messages: it runs longer than 2 s',
         where: 'hostile.gguf',
       }),
     );
