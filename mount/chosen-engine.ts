@@ -9,7 +9,7 @@ import { Compiler } from '../src/engine/compiler.ts';
 import type { Manifest } from '../src/engine/manifest.ts';
 import { modelId, modelJson } from '../src/engine/models.ts';
 import { openDriver } from '../src/engine/open-driver.ts';
-import type { EngineDriver } from '../src/engine/types.ts';
+import type { EngineDriver, ModelConfig } from '../src/engine/types.ts';
 import type { ModelChange } from '../src/tree/engine-client.ts';
 import { knownFailure } from './deriver-messages.ts';
 import type { FromDeriver } from './deriver-messages.ts';
@@ -24,6 +24,8 @@ export interface ChosenEngineOptions {
   readonly moreStatus: () => readonly string[];
   /** A session is queued or compiled, or is so no longer. */
   readonly onBusy: () => void;
+  /** Another model may be the engine now. */
+  readonly onModel: () => void;
 }
 
 /** Progress is shown at most this often. */
@@ -92,13 +94,21 @@ export class ChosenEngine {
   change(change: ModelChange): Promise<ModelsReply> {
     const turn = this.#turn.then(async () => {
       const reply = this.#models.change(change);
-      if (change.op !== 'ls') await this.#use();
+      if (change.op !== 'ls') {
+        await this.#use();
+        this.#options.onModel();
+      }
       // The next look at /ctx/model comes after it.
       this.#showNow();
       return reply;
     });
     this.#turn = turn.catch(() => undefined);
     return turn;
+  }
+
+  /** The one that compiles. */
+  get model(): ModelConfig | undefined {
+    return this.#driver === undefined ? undefined : this.#models.default;
   }
 
   /** A compile waits or runs. */

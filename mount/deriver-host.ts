@@ -286,6 +286,11 @@ export class DeriverHost {
     return watcher;
   }
 
+  /** What packs are counted by may be another tokenizer now: what was read before is looked at again. */
+  modelChanged(): void {
+    for (const session of this.#directories.keys()) this.#options.send({ op: 'changed', session, path: 'engine' });
+  }
+
   #sync(work: SyncWork): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#syncs.push({ work, done: (error) => (error === undefined ? resolve() : reject(error as Error)) });

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { digestOf } from '../src/abi/digest.ts';
 import { CtxError } from '../src/abi/errors.ts';
 import type { CompileRequest } from '../src/engine/compile-loop.ts';
+import { EngineTokenizer } from '../src/engine/engine-tokenizer.ts';
 import { absent, formatManifest, stale } from '../src/engine/manifest.ts';
 import type { Manifest, PackIdentity } from '../src/engine/manifest.ts';
 import type { SessionDeriver } from '../src/session/types.ts';
@@ -24,6 +25,8 @@ export interface EngineHostOptions extends Replies {
   readonly mountpoint: string;
   /** The deriver of an announced session. */
   readonly deriver: (session: number) => Promise<SessionDeriver>;
+  /** Another model compiles, and counts, from now on. */
+  readonly onModel: () => void;
   /** Longest wait of a request: the kernel takes a mount whose requests stand for long as hung. */
   readonly waitMs: number;
   readonly limitBytes: number | undefined;
@@ -41,6 +44,8 @@ export class EngineHost {
   readonly #engine: ChosenEngine;
   readonly #packs: ReadPacks;
   readonly #compactions: Compactions;
+  /** What counts where a policy says `tokenizer: engine`. */
+  readonly tokens: EngineTokenizer;
   /** Packs to look at, the newest of each session. */
   readonly #read: Map<string, EngineSession> = new Map();
   #looking = false;
@@ -57,9 +62,13 @@ export class EngineHost {
       onChange: () => this.#engine.showSoon(),
       log: options.log,
     });
+    this.tokens = new EngineTokenizer(
+      () => this.#engine.model,
+      () => this.#engine.showSoon(),
+    );
     this.#engine = new ChosenEngine({
       ...options,
-      moreStatus: () => this.#compactions.status,
+      moreStatus: () => [...this.#compactions.status, ...tokenizerStatus(this.tokens)],
       onBusy: () => this.#compactions.busyChanged(),
     });
     this.#packs = new ReadPacks(options.deriver);
@@ -277,6 +286,10 @@ export class EngineHost {
     for (const file of this.#lent) fs.closeSync(file);
     this.#lent.clear();
   }
+}
+
+function tokenizerStatus({ fault }: EngineTokenizer): readonly string[] {
+  return fault === undefined ? [] : [`engine_tokenizer_error=${fault.replaceAll('\n', ' ')}`];
 }
 
 function timeOf({ finished_at: finished, started_at: started, queued_at: queued }: Manifest): number {

@@ -24,18 +24,19 @@ export interface HostsOptions {
 
 export async function openHosts(options: HostsOptions): Promise<Hosts> {
   const { store, mountpoint, rebuildWaitMs, log } = options;
-  const derivers = await openDerivers(log);
-  const host = new DeriverHost({ ...options, openDeriver: derivers.open });
   const limit = Number(process.env['CTX_KV_LIMIT_BYTES'] ?? '');
   const engine = new EngineHost({
     ...options,
     store,
     mountpoint,
     deriver: (session) => host.deriver(session),
+    onModel: () => host.modelChanged(),
     waitMs: rebuildWaitMs,
     limitBytes: Number.isSafeInteger(limit) && limit > 0 ? limit : undefined,
     log,
   });
+  const derivers = await openDerivers(log, engine.tokens);
+  const host = new DeriverHost({ ...options, openDeriver: derivers.open });
   return {
     handle(message) {
       if (message.op === 'engine' || message.op === 'pack-read' || message.op === 'let-go') return engine.handle(message);
@@ -47,6 +48,7 @@ export async function openHosts(options: HostsOptions): Promise<Hosts> {
       await engine.close();
       await host.close();
       await derivers.close();
+      await engine.tokens.close();
     },
   };
 }

@@ -32,14 +32,19 @@ export class PromptFold {
   #open: OpenGroup | undefined;
   #openTokens = 0;
   #out: string[] = [];
+  /** Everything so far, where the whole of it is counted. */
+  #all: string[] = [];
+  readonly #toolsJson: string | undefined;
 
-  constructor(counter: TokenCounter) {
+  constructor(counter: TokenCounter, toolsJson?: string) {
     this.#counter = counter;
+    this.#toolsJson = toolsJson;
   }
 
   /** An independent copy with nothing to take. */
   clone(): PromptFold {
-    const copy = new PromptFold(this.#counter);
+    const copy = new PromptFold(this.#counter, this.#toolsJson);
+    copy.#all = [...this.#all];
     copy.#tokens = this.#tokens;
     copy.#openTokens = this.#openTokens;
     if (this.#open !== undefined) {
@@ -57,7 +62,15 @@ export class PromptFold {
   take(): PromptDelta {
     const messages = this.#out;
     this.#out = [];
-    return { messages, tokens: this.#tokens + this.#openTokens };
+    return { messages, tokens: this.#total() };
+  }
+
+  /** TOK-8: a model's own template says what the messages cost together; of the reference template they add up. */
+  #total(): number {
+    const { prompt } = this.#counter;
+    if (prompt === undefined) return this.#tokens + this.#openTokens;
+    const open = this.#open === undefined ? [] : groupMessages(this.#open).map((message) => message.json);
+    return prompt([...this.#all, ...open], this.#toolsJson);
   }
 
   /** Ids of calls that wait for their result. */
@@ -142,12 +155,13 @@ export class PromptFold {
 
   #push(message: Rendered): void {
     this.#out.push(message.json);
-    this.#tokens += this.#counter.count(message.template);
+    if (this.#counter.prompt === undefined) this.#tokens += this.#counter.count(message.template);
+    else this.#all.push(message.json);
   }
 
   #countOpen(): void {
     this.#openTokens =
-      this.#open === undefined
+      this.#open === undefined || this.#counter.prompt !== undefined
         ? 0
         : this.#counter.count(
             groupMessages(this.#open)

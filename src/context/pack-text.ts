@@ -67,8 +67,9 @@ export class PackText {
 
   constructor(counter: TokenCounter, toolsJson: string | undefined) {
     this.counter = counter;
-    this.#prompt = new PromptFold(counter);
-    this.#fixedTokens = counter.count(templateTools(toolsJson)) + counter.count(TEMPLATE_END);
+    this.#prompt = new PromptFold(counter, toolsJson);
+    // A model's own template counts tools and the start of an answer with the messages.
+    this.#fixedTokens = counter.prompt === undefined ? counter.count(templateTools(toolsJson)) + counter.count(TEMPLATE_END) : 0;
   }
 
   get totals(): Totals {

@@ -28,6 +28,9 @@ export interface Policy {
   readonly remote: { readonly allow: boolean; readonly url: string };
 }
 
+/** `tokenizer`: that of the model that compiles, with its chat template. */
+export const ENGINE = 'engine';
+
 export const DEFAULT_POLICY: Policy = {
   tokenizer: 'o200k_base',
   shares: { pinned: 0.25, memory: 0.08, summary: 0.06, facts: 0.04, decisions: 0.04, todo: 0.03, refs: 0.03, child: 0.05, recall: 0.45 },

@@ -1,6 +1,6 @@
 // A counter that remembers what it counted: an epoch's start counts again what the epoch before counted message by message,
 // and what recall weighed twice. Counts follow from the text alone, so one memory serves all sessions of a thread.
-import type { TokenCounter } from '../tokens/types.ts';
+import type { TokenEncoder } from '../tokens/types.ts';
 
 /** Shorter texts cost less to count than to look up; longer ones would push out everything else. */
 const LEAST_CHARS = 48;
@@ -8,7 +8,7 @@ const MOST_CHARS = 16_384;
 /** Each of two generations: about as many bytes for ASCII. */
 const KEPT_CHARS = 1 << 20;
 
-export function remembering(counter: TokenCounter): TokenCounter {
+export function remembering(counter: TokenEncoder): TokenEncoder {
   let young = new Map<string, number>();
   let old = new Map<string, number>();
   let chars = 0;

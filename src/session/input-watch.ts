@@ -5,7 +5,9 @@ import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 import { ARTIFACT_LISTING } from '../context/child.ts';
 import type { InputBytes, OrderLog } from '../journal/types.ts';
-import { inputFile, MAX_INPUT_BYTES, readInput, recordedName } from './input-bytes.ts';
+import { ENGINE, parsePolicy } from '../context/policy.ts';
+import { inputFile, MAX_INPUT_BYTES, readInput, recordedBytes, recordedName } from './input-bytes.ts';
+import type { EngineTokens } from './services.ts';
 
 /** Control files whose versions are recorded. */
 export const RECORDED_CONTROLS = ['context/budget', 'context/gc.policy', 'context/policy.yaml', 'context/tools.json'] as const;
@@ -14,13 +16,22 @@ const MAX_PINNED_FILES = 1024;
 /** Artifacts of one child that are listed. */
 const MAX_ARTIFACTS = 256;
 
+/** TOK-9: which tokenizer of an engine counts, where the policy asks for one: recorded as a file would be. No session has such a file. */
+export const ENGINE_TOKENIZER = 'engine/tokenizer';
+
 /** INP-5: what lies in pinned/ and is not packed, a JSON array `[name, reason]` a line. A name with a dot is no packed file's. */
 export const UNPACKED = 'context/pinned/.unpacked';
 const MAX_UNPACKED = 256;
 
 /** Inputs whose change begins a new epoch: the prefix depends on them. */
 export function affectsPrefix(path: string): boolean {
-  return path.startsWith('context/pinned/') || path === 'context/budget' || path === 'context/policy.yaml' || path === 'context/tools.json';
+  return (
+    path.startsWith('context/pinned/') ||
+    path === 'context/budget' ||
+    path === 'context/policy.yaml' ||
+    path === 'context/tools.json' ||
+    path === ENGINE_TOKENIZER
+  );
 }
 
 export class InputWatch {
@@ -28,11 +39,15 @@ export class InputWatch {
   readonly #log: OrderLog;
   readonly #now: () => number;
   readonly #seen = new Map<string, string>();
+  readonly #engine: EngineTokens | undefined;
+  /** Whether the policy of this digest asks for the engine's tokenizer. */
+  #asks: { readonly policy: string | undefined; readonly engine: boolean } = { policy: undefined, engine: false };
 
-  constructor(directory: string, log: OrderLog, now: () => number) {
+  constructor(directory: string, log: OrderLog, now: () => number, engine?: EngineTokens) {
     this.#directory = directory;
     this.#log = log;
     this.#now = now;
+    this.#engine = engine;
   }
 
   /**
@@ -72,7 +87,32 @@ export class InputWatch {
     for (const path of this.#log.inputsAsOf().keys()) if (!present.has(path) && isWatched(path)) found.push({ path, bytes: undefined });
     record();
     for (const path of this.#seen.keys()) if (!present.has(path)) this.#seen.delete(path);
-    return changed;
+    return this.#engineTokenizer() || changed;
+  }
+
+  /** After the policy that asks for it. An engine that is off leaves no record: whoever has something counted is told. */
+  #engineTokenizer(): boolean {
+    const policy = this.#log.inputsAsOf().get('context/policy.yaml');
+    if (this.#engine === undefined || policy === undefined) return false;
+    if (this.#asks.policy !== policy) this.#asks = { policy, engine: this.#policyAsks(policy) };
+    if (!this.#asks.engine) return false;
+    let digest: string;
+    try {
+      digest = this.#engine.digest();
+    } catch {
+      return false;
+    }
+    return this.#log.recordInput(ENGINE_TOKENIZER, Buffer.from(`${digest}\n`), this.#now());
+  }
+
+  #policyAsks(digest: string): boolean {
+    try {
+      return (
+        parsePolicy(recordedBytes(this.#directory, this.#log, 'context/policy.yaml', digest)?.toString('utf8') ?? '').tokenizer === ENGINE
+      );
+    } catch {
+      return false;
+    }
   }
 
   /** The file's bytes, when they may be new. */

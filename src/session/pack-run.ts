@@ -2,9 +2,11 @@
 // After one append the work is that of the append; after a long pause at most one cell is folded, whatever the history.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Steps } from '../abi/steps.ts';
+import { CtxError } from '../abi/errors.ts';
 import { PackFold } from '../context/pack-fold.ts';
 import type { Epoch, LeftOut } from '../context/pack-epoch.ts';
 import { cellBytes, readPackPolicy } from '../context/pack-policy.ts';
+import { ENGINE } from '../context/policy.ts';
 import type { PackPolicy } from '../context/pack-policy.ts';
 import type { ChildResult, PackSource, PinnedFile, StreamPosition } from '../context/pack-source.ts';
 import { recallFrom, RecallMemory } from '../context/pack-search.ts';
@@ -14,7 +16,7 @@ import { BLOCK_LINES } from '../context/types.ts';
 import type { TokenCounter } from '../tokens/types.ts';
 import { cellAt, cellNumber, GRID_REASON, ResetScan } from './grid.ts';
 import type { Cell } from './grid.ts';
-import { affectsPrefix, UNPACKED } from './input-watch.ts';
+import { affectsPrefix, ENGINE_TOKENIZER, UNPACKED } from './input-watch.ts';
 import { EpochNames, GrowingFile } from './output-files.ts';
 import type { BlobFiles } from './output-files.ts';
 import type { SectionFolds } from './section-folds.ts';
@@ -147,6 +149,7 @@ export class PackRun {
     const lines = Math.min(lastLine, length === 0 ? 0 : log.at(length - 1).messageLines);
     const resetIndex = this.resets.last(log, length);
     const source = this.#fold !== undefined && this.#cell?.resetIndex === resetIndex ? this.#fold.source : this.#sourceAt(resetIndex);
+    await source.counter.ready?.();
     const cell = cellAt(log, messages, resetIndex, lines, cellBytes(source.policy));
     if (yields) await this.#approach(cell, cellBytes(source.policy));
     const current = this.#cell;
@@ -370,7 +373,7 @@ export class PackRun {
     this.#unpacked = unpackedFiles(text(UNPACKED));
     const policy = readPackPolicy(text('context/budget'), text('context/policy.yaml'));
     this.#policyNow = policy;
-    const counter = this.#services.counter(policy.tokenizer);
+    const counter = policy.tokenizer === ENGINE ? this.#engineCounter(text(ENGINE_TOKENIZER)) : this.#services.counter(policy.tokenizer);
     const pinned: PinnedFile[] = [...inputs.keys()]
       .filter((path) => path.startsWith('context/pinned/') && path !== UNPACKED)
       .sort((a, b) => (a < b ? -1 : 1))
@@ -394,6 +397,18 @@ export class PackRun {
       },
       recall: this.#recallWith(counter, this.recalled),
     };
+  }
+
+  /** Throws where it cannot count: never another tokenizer instead. */
+  #engineCounter(recorded: string | undefined): TokenCounter {
+    const { engine } = this.#services;
+    if (engine === undefined)
+      throw new CtxError('tokens.engine', 'ENODEV', 'there is no engine here', {
+        where: 'tokenizer: engine',
+        next: 'read the pack through a mount with a model, or name another tokenizer in context/policy.yaml',
+      });
+    // Nothing is recorded while the engine cannot be asked: it says why.
+    return engine.counter(recorded === undefined ? engine.digest() : recorded.trim());
   }
 
   #recallWith(counter: TokenCounter, memory: RecallMemory): PackSource['recall'] {

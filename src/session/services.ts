@@ -7,9 +7,19 @@ import { remembering } from './count-memo.ts';
 import { openPool } from './pool.ts';
 import type { Pool } from './pool.ts';
 
+/** The tokenizer of the model that compiles. */
+export interface EngineTokens {
+  /** Names it by digest. Fails where no model is chosen that counts. */
+  digest(): string;
+  /** Fails when the model is another one now. */
+  counter(digest: string): TokenCounter;
+}
+
 export interface DeriverServices {
   /** Throws CtxError when the tokenizer is unavailable: never another one instead. */
   counter(name: string): TokenCounter;
+  /** Absent: there is no engine here. */
+  readonly engine?: EngineTokens;
   openRecall(directory: string): TermIndex;
   now(): number;
   log(line: string): void;
@@ -19,7 +29,9 @@ export interface DeriverServices {
 }
 
 /** The real services. One pool for all sessions; counters are shared and loaded when first needed. */
-export function defaultServices(options: { readonly log?: (line: string) => void; readonly workers?: number } = {}): DeriverServices {
+export function defaultServices(
+  options: { readonly log?: (line: string) => void; readonly workers?: number; readonly engine?: EngineTokens } = {},
+): DeriverServices {
   const counters = new Map<string, TokenCounter>();
   const pool = openPool(options.workers ?? 2);
   return {
@@ -32,6 +44,7 @@ export function defaultServices(options: { readonly log?: (line: string) => void
     now: Date.now,
     log: options.log ?? ((): void => undefined),
     ...(pool === undefined ? {} : { pool }),
+    ...(options.engine === undefined ? {} : { engine: options.engine }),
     close: async () => pool?.close(),
   };
 }

@@ -294,7 +294,7 @@ class Deriver implements InspectableDeriver {
     }
     this.#packRevision = checkpoint?.pack.revision ?? '';
     this.#packVersion = checkpoint?.pack.version ?? '';
-    const inputs = new InputWatch(this.#directory, history.log, this.#services.now);
+    const inputs = new InputWatch(this.#directory, history.log, this.#services.now, this.#services.engine);
     // Before any message that has no record yet: a session's first inputs come first.
     inputs.update();
     return { engine, history, inputs, folds, pack, blobs, swap, sources: new Sources(history, folds, swap) };

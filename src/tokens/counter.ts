@@ -6,7 +6,7 @@ import { LinearEncoder } from './linear.ts';
 import { CACHED_UNITS, PieceCache, hashUnits } from './piece-cache.ts';
 import { mergeRuns } from './runs.ts';
 import { splitCl100k, splitO200k, type Split } from './split.ts';
-import type { TokenCounter } from './types.ts';
+import type { TokenEncoder } from './types.ts';
 import { NO_KEY, findTriple, loadVocabulary, type Vocabulary } from './vocabulary.ts';
 import { WINDOW_BYTES, WindowEncoder } from './windows.ts';
 
@@ -21,7 +21,7 @@ const open = new Map<TokenizerName, PieceCounter>();
  * The counter of a tokenizer, one a thread; the first call loads it (about 100 ms, 8 MB).
  * TOK-4: errors `tokens.unknown` (EINVAL), `tokens.unavailable` (ENOENT); never another tokenizer.
  */
-export function openCounter(name: string = DEFAULT_TOKENIZER): TokenCounter {
+export function openCounter(name: string = DEFAULT_TOKENIZER): TokenEncoder {
   if (!isTokenizerName(name)) {
     throw new CtxError('tokens.unknown', 'EINVAL', `there is no tokenizer ${JSON.stringify(name)}`, {
       next: `use one of ${TOKENIZERS.join(', ')}`,
@@ -43,7 +43,7 @@ export function isTokenizerName(name: string): name is TokenizerName {
 const KEPT_UNITS = 1 << 19;
 const KEPT_BYTES = 1 << 14;
 
-class PieceCounter implements TokenCounter {
+class PieceCounter implements TokenEncoder {
   readonly name: string;
   readonly #split: Split;
   readonly #vocabulary: Vocabulary;

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openChatRenderer } from '../../src/engine/chat-prompt.ts';
 import type { TemplateCompiler } from '../../src/engine/chat-prompt.ts';
@@ -32,6 +33,24 @@ beforeAll(async () => {
 });
 
 describe('rendering', () => {
+  test('TOK-8: a prompt counts as many tokens as it is, however it grew', () => {
+    const text = fc.oneof(
+      fc.string({ unit: 'grapheme', maxLength: 40 }),
+      fc.constantFrom('<|im_end|>', '<|im_start|>user\n', '', ' ', '\n\n', '<|im_', '</tool_call>', 'a  b\t'),
+      fc.array(fc.constantFrom('<|im_end|>', ' the ', 'x', '\n'), { maxLength: 6 }).map((parts) => parts.join('')),
+    );
+    const message = fc.record({ role: fc.constantFrom('system', 'user', 'assistant'), content: text });
+    fc.assert(
+      fc.property(fc.array(message, { minLength: 1, maxLength: 8 }), fc.boolean(), fc.boolean(), (messages, tools, start) => {
+        for (let length = 1; length <= messages.length; length += 1) {
+          const grown = { messages: messages.slice(0, length), tools: tools ? [TOOL] : [] };
+          expect(prompts.count(grown, start)).toBe(prompts.tokenize(grown, start).length);
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
   test('ENG-17: a template that never ends is stopped and named, and the next one is rendered', () => {
     const forever = '{% for a in range(100000) %}{% for b in range(100000) %}{% for c in messages %}{% endfor %}{% endfor %}{% endfor %}';
     const hostile = openChatRenderer('hostile.gguf', forever, { bos: '', eos: '', all: [] }, boundedTemplates(jinja, 2000));

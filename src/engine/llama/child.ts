@@ -51,6 +51,10 @@ function perform(model: ModelHost, id: number, request: Request, signal: AbortSi
       return model.describe();
     case 'tokenize':
       return model.tokenize(request);
+    case 'count':
+      return model.count(request);
+    case 'count-prompt':
+      return model.countPrompt(request);
     case 'compile':
       return model.compile(request, signal, (done, total) => send({ kind: 'event', id, event: { kind: 'progress', done, total } }));
     case 'generate':

@@ -30,6 +30,8 @@ export interface LlamaDriverOptions {
   readonly engineDirectory?: string;
   /** The child ends after so long without a call; the next one starts it again. */
   readonly idleMs?: number;
+  /** Only tokens are asked for: weights are not loaded. */
+  readonly vocabularyOnly?: boolean;
 }
 
 /** Nothing starts before the first call. */
@@ -55,6 +57,7 @@ export class LlamaDriver implements EngineDriver {
       config,
       engineDirectory: options.engineDirectory ?? engineDirectory(),
       cacheDirectory: options.cacheDirectory,
+      ...(options.vocabularyOnly === undefined ? {} : { vocabularyOnly: options.vocabularyOnly }),
       memoryLimitBytes: config.memoryLimitBytes ?? Math.floor(totalmem() * 0.8),
     };
   }
@@ -70,6 +73,16 @@ export class LlamaDriver implements EngineDriver {
 
   async tokenize(prompt: Prompt, generationPrompt: boolean): Promise<Uint32Array> {
     return (await this.#call({ method: 'tokenize', prompt: plain(prompt), generationPrompt })) as Uint32Array;
+  }
+
+  /** Tokens of each text by itself. */
+  async count(texts: readonly string[]): Promise<Uint32Array> {
+    return (await this.#call({ method: 'count', texts })) as Uint32Array;
+  }
+
+  /** As many as `tokenize` gives with the start of an answer, for less. */
+  async countPrompt(prompt: Prompt): Promise<number> {
+    return (await this.#call({ method: 'count-prompt', prompt: plain(prompt) })) as number;
   }
 
   async compile({ prompt, tokens, base, saveTo, signal, onProgress }: CompileJob): Promise<CompileOutcome> {

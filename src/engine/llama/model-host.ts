@@ -15,7 +15,7 @@ import type { Llama, LlamaModel, NativeEngine } from './native.ts';
 import { PromptTokens } from './prompt-tokens.ts';
 import { SavedStates } from './saved-state.ts';
 import { boundedTemplates } from './template.ts';
-import type { ChildSetup, CompileRequest, GenerateRequest, TokenizeRequest } from './wire.ts';
+import type { ChildSetup, CompileRequest, CountPromptRequest, CountRequest, GenerateRequest, TokenizeRequest } from './wire.ts';
 
 /** Failures outside the engine: what is live stays good. */
 const KEEPS_STATE: readonly string[] = ['engine.cancelled', 'engine.disk_full', 'engine.save', 'engine.schema'];
@@ -72,6 +72,16 @@ export class ModelHost {
 
   async tokenize({ prompt, generationPrompt }: TokenizeRequest): Promise<Uint32Array> {
     return (await this.#load()).prompts.tokenize(prompt, generationPrompt);
+  }
+
+  async count({ texts }: CountRequest): Promise<Uint32Array> {
+    const { prompts } = await this.#load();
+    return Uint32Array.from(texts, (text) => prompts.countText(text));
+  }
+
+  /** With the start of an answer. */
+  async countPrompt({ prompt }: CountPromptRequest): Promise<number> {
+    return (await this.#load()).prompts.count(prompt, true);
   }
 
   async compile(request: CompileRequest, signal: AbortSignal, onProgress: (done: number, total: number) => void): Promise<CompileOutcome> {
@@ -157,8 +167,8 @@ export class ModelHost {
   }
 
   async #loadModel(): Promise<Loaded> {
-    const { config, engineDirectory } = this.#setup;
-    this.#requireMemory();
+    const { config, engineDirectory, vocabularyOnly = false } = this.#setup;
+    if (!vocabularyOnly) this.#requireMemory();
     const native = await loadEngine(engineDirectory);
     const jinja = await loadJinja(engineDirectory);
     const llama = await native.getLlama({
@@ -172,7 +182,7 @@ export class ModelHost {
         this.#log.splice(0, this.#log.length - 20);
       },
     });
-    const model = await llama.loadModel({ modelPath: this.#facts.path });
+    const model = await llama.loadModel({ modelPath: this.#facts.path, vocabOnly: vocabularyOnly });
     const prompts = new PromptTokens(model, this.#facts, boundedTemplates(jinja));
     return { native, llama, model, prompts };
   }

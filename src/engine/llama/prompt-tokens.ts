@@ -8,6 +8,9 @@ import type { LlamaModel } from './native.ts';
 const [UNKNOWN, CONTROL, USER_DEFINED] = [2, 3, 4];
 /** Texts that the engine treats as control tokens whatever the file says of their kind. */
 const CONTROL_TEXT = /^(?:<\|[^|]{1,60}\|>|<\/?s>|<(?:start|end)_of_turn>|<eos>|<bos>|<EOT>|_<EOT>)$/;
+/** Each of two generations. */
+const KEPT_UNITS = 1 << 22;
+const ENTRY_UNITS = 64;
 const BRACKETED = /^[<[].*[>\]]$/s;
 
 export class PromptTokens {
@@ -16,6 +19,9 @@ export class PromptTokens {
   readonly #bos: number | undefined;
   readonly #special: ReadonlySet<number>;
   readonly #spaced: boolean;
+  /** Texts of control tokens: the engine cuts a text at them, and each piece between is tokenized by itself. */
+  readonly #cuts: RegExp | undefined;
+  readonly #counts: CountMemory = new CountMemory();
 
   constructor(model: LlamaModel, facts: ModelFacts, compile: TemplateCompiler) {
     this.#model = model;
@@ -23,6 +29,7 @@ export class PromptTokens {
     this.#spaced = facts.tokenizerModel === 'llama';
     const special = specialTokens(facts);
     this.#special = new Set(special);
+    this.#cuts = patternOf(special.filter((id) => facts.tokenTypes[id] === CONTROL).map((id) => facts.tokens[id] ?? ''));
     const text = (id: number | undefined): string => (id === undefined ? '' : (facts.tokens[id] ?? ''));
     this.#renderer = openChatRenderer(
       facts.path,
@@ -41,6 +48,42 @@ export class PromptTokens {
     }
     if (this.#bos !== undefined && tokens[0] !== this.#bos) tokens.unshift(this.#bos);
     return Uint32Array.from(tokens);
+  }
+
+  /**
+   * As many tokens as `tokenize` gives. What was counted before between two control tokens is not counted again: a prompt that
+   * grew by a message costs its rendering and the count of that message.
+   */
+  count(prompt: Prompt, generationPrompt: boolean): number {
+    let tokens = 0;
+    let first: number | undefined;
+    const add = (ids: readonly number[]): void => {
+      if (tokens === 0) first = ids[0];
+      tokens += ids.length;
+    };
+    for (const { text, special } of this.#renderer.render(prompt, generationPrompt)) {
+      for (const [index, piece] of (special ? this.#pieces(text) : [text]).entries()) {
+        const inside = tokens > 0 && index === 0;
+        if (tokens === 0) add(this.#model.tokenize(piece, special));
+        else if (special)
+          tokens += this.#counts.of(
+            `${inside ? 'i' : 's'}${piece}`,
+            () => this.#model.tokenize(piece, true, ...(inside ? this.#trim([0]) : [])).length,
+          );
+        else tokens += this.#counts.of(`l${piece}`, () => this.#literal(piece, [0]).length);
+      }
+    }
+    return this.#bos !== undefined && first !== this.#bos ? tokens + 1 : tokens;
+  }
+
+  /** Ordinary text by itself. */
+  countText(text: string): number {
+    return this.#literal(text, []).length;
+  }
+
+  /** Each begins with a control token, but perhaps the first. */
+  #pieces(text: string): readonly string[] {
+    return this.#cuts === undefined ? [text] : text.split(this.#cuts).filter((piece) => piece !== '');
   }
 
   // Some vocabularies have tokens that match even where special tokens are off: cut in two, the text is only text.
@@ -68,4 +111,34 @@ function specialTokens(facts: ModelFacts): number[] {
     if (special) found.push(id);
   }
   return found;
+}
+
+/** Cuts before each occurrence of one of these; undefined: of none. */
+function patternOf(texts: readonly string[]): RegExp | undefined {
+  const escaped = texts
+    .filter((text) => text !== '')
+    .sort((a, b) => b.length - a.length)
+    .map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'));
+  return escaped.length === 0 ? undefined : new RegExp(`(?=${escaped.join('|')})`, 'u');
+}
+
+/** Counts by text, of bounded size: what was not asked for in a while is counted again. */
+export class CountMemory {
+  #young: Map<string, number> = new Map();
+  #old: Map<string, number> = new Map();
+  #units = 0;
+
+  of(text: string, count: () => number): number {
+    let tokens = this.#young.get(text);
+    if (tokens !== undefined) return tokens;
+    tokens = this.#old.get(text) ?? count();
+    if (this.#units > KEPT_UNITS) {
+      this.#old = this.#young;
+      this.#young = new Map();
+      this.#units = 0;
+    }
+    this.#units += text.length + ENTRY_UNITS;
+    this.#young.set(text, tokens);
+    return tokens;
+  }
 }

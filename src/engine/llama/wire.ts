@@ -10,12 +10,24 @@ export interface ChildSetup {
   /** Where digests of model files are remembered; undefined: they are computed each time a child starts. */
   readonly cacheDirectory: string | undefined;
   readonly memoryLimitBytes: number;
+  /** Only tokens are asked for: weights are not loaded. */
+  readonly vocabularyOnly?: boolean;
 }
 
 export interface TokenizeRequest {
   readonly method: 'tokenize';
   readonly prompt: Prompt;
   readonly generationPrompt: boolean;
+}
+
+export interface CountRequest {
+  readonly method: 'count';
+  readonly texts: readonly string[];
+}
+
+export interface CountPromptRequest {
+  readonly method: 'count-prompt';
+  readonly prompt: Prompt;
 }
 
 export interface CompileRequest {
@@ -36,7 +48,8 @@ export interface GenerateRequest {
   readonly schema: unknown;
 }
 
-export type Request = { readonly method: 'describe' } | TokenizeRequest | CompileRequest | GenerateRequest;
+export type Request =
+  { readonly method: 'describe' } | TokenizeRequest | CountRequest | CountPromptRequest | CompileRequest | GenerateRequest;
 
 export type ToChild =
   | { readonly kind: 'setup'; readonly setup: ChildSetup }

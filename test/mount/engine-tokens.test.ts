@@ -1,0 +1,76 @@
+// `tokenizer: engine` on a real mount: the budget holds for what the model really receives.
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { openCounter } from '../../src/tokens/counter.ts';
+import { isReady, prepareEngine, type EngineMount } from './engine-mount.ts';
+
+interface Pack {
+  readonly tokens: number;
+  readonly prompt_tokens: number;
+  readonly tokenizer: string;
+  readonly epoch: { readonly reason: string };
+}
+
+let mounted: EngineMount;
+let at: string;
+
+beforeAll(async () => {
+  mounted = await prepareEngine('engine-tokens');
+  await mounted.must('ctx mount');
+  at = await mounted.session('long', 200);
+  await mounted.must(`printf 'tokenizer: engine\\n' > ${at}/context/policy.yaml && echo 1500 > ${at}/context/budget`);
+});
+afterAll(() => mounted.end());
+
+const pack = async (): Promise<Pack> => JSON.parse(await mounted.read('long', 'pack.json')) as Pack;
+const model = (options = ''): Promise<string> => mounted.must(`ctx model add ${mounted.model} --threads 1 --default ${options}`);
+
+describe('tokenizer: engine', () => {
+  it('TOK-9: without an engine the pack cannot be read, and status says why; everything else can', async () => {
+    expect((await mounted.sh(`cat ${at}/context/pack.md`)).stderr).toContain('No such device');
+    expect(await mounted.must('cat status')).toMatch(
+      /^engine_tokenizer_error=tokens\.engine: tokenizer: engine no model is chosen; ctx model add/m,
+    );
+    expect(await mounted.must(`cat ${at}/context/summary.md`)).toContain('foxes');
+  });
+
+  it('TOK-8: the budget holds for what the model receives, with tools, whatever the budget', async () => {
+    await model();
+    const tools = [{ name: 'read', description: 'Reads a file', parameters: { type: 'object', properties: { path: { type: 'string' } } } }];
+    await mounted.must(`cat > ${at}/context/tools.json`, { input: JSON.stringify(tools) });
+    for (const budget of [700, 1500, 3000]) {
+      await mounted.must(`echo ${budget} > ${at}/context/budget`);
+      const record = await pack();
+      const { tokens } = await mounted.until('long', isReady);
+      expect(record.tokens).toBeLessThanOrEqual(budget);
+      expect(record.prompt_tokens).toBeLessThanOrEqual(budget);
+      // What was compiled has no start of an answer.
+      expect(tokens).toBeLessThan(record.prompt_tokens);
+      expect(tokens).toBeGreaterThan(record.prompt_tokens - 40);
+      // It is another count than that of the usual tokenizer.
+      expect(openCounter('o200k_base').count(await mounted.read('long'))).not.toBe(record.tokens);
+    }
+  });
+
+  it('TOK-9: what counted is recorded: a rebuild and a restart give the same bytes, another model begins an epoch', async () => {
+    const before = await mounted.read('long', 'pack.json');
+    await mounted.must('ctx umount', { cwd: '/' });
+    await mounted.must(`rm -r ${join(mounted.store, at.slice(mounted.root.length), 'context/.cache')} && ctx mount`, { cwd: '/' });
+    expect(await mounted.read('long', 'pack.json')).toBe(before);
+    // The same vocabulary with another template.
+    const other = join(mounted.store, '..', 'other.gguf');
+    const bytes = await readFile(mounted.model, 'latin1');
+    expect(bytes).toContain('<tool_response>');
+    await writeFile(other, bytes.replaceAll('<tool_response>', '<tool_resqonse>'), 'latin1');
+    await mounted.must(`ctx model add ${other} --name other --threads 1 --default`);
+    const record = await pack();
+    expect(record.epoch.reason).toBe('engine/tokenizer changed');
+    expect(record.tokenizer).not.toBe((JSON.parse(before) as Pack).tokenizer);
+    // And the one before is named where it is needed again.
+    await mounted.must('ctx model rm local/other');
+    await mounted.must(`echo '{"role":"user","content":"once more"}' >> ${at}/messages.jsonl`);
+    expect((await mounted.sh(`cat ${at}/context/pack.md`)).stderr).toContain('No such device');
+  });
+});
