@@ -19,7 +19,7 @@ beforeAll(() => {
 afterAll(() => rmSync(root, { recursive: true }));
 
 test('TRE-10 control files that decide on a compile are not read through a symbolic link, and a pipe is not waited for', () => {
-  expect(standingOf(session)).toEqual({ active: true, remoteAllowed: true, budgetTokens: 4000 });
+  expect(standingOf(session)).toEqual({ active: true, remoteAllowed: true, compactAtEpoch: false, budgetTokens: 4000 });
   for (const [name, text] of [
     ['context/policy.yaml', 'remote: {allow: true}\n'],
     ['context/budget', '9000\n'],
@@ -32,5 +32,5 @@ test('TRE-10 control files that decide on a compile are not read through a symbo
   unlinkSync(join(session, 'state'));
   // Nobody writes into it: opened as a file it would wait for ever.
   execFileSync('mkfifo', [join(session, 'state')]);
-  expect(standingOf(session)).toEqual({ active: true, remoteAllowed: false });
+  expect(standingOf(session)).toEqual({ active: true, remoteAllowed: false, compactAtEpoch: false });
 });
