@@ -5,13 +5,16 @@ import type { Steps } from '../abi/steps.ts';
 import { aliases } from './aliases.ts';
 import { answerFit, expects } from './answer-shape.ts';
 import { concepts, type Concept } from './concepts.ts';
+import { isFaint, lightnessOf } from './light.ts';
 import { LineMemory } from './line-terms.ts';
 import type { WeightedTerm } from './rank.ts';
 import type { TermIndex } from './recall-index.ts';
+import { ownShare, tells } from './speech.ts';
+import { terms } from './terms.ts';
 import type { SearchHit } from './types.ts';
 
 /** Changes whenever the same inputs may choose other lines. */
-export const RECALL_VERSION = 4;
+export const RECALL_VERSION = 5;
 
 export interface RecallRequest {
   readonly query: string;
@@ -22,6 +25,8 @@ export interface RecallRequest {
   readonly textOf: (line: number) => string | undefined;
   /** Tokens that showing this line costs. */
   readonly costOf: (line: number) => number;
+  /** Whether a person wrote this line (nobody, when absent). */
+  readonly byPerson?: (line: number) => boolean;
   /** Lines that are shown anyway. */
   readonly except?: ReadonlySet<number>;
   /** What was learnt about this history's lines by earlier questions. */
@@ -45,14 +50,35 @@ export interface Tuning {
   readonly after: readonly number[];
   readonly shape: number;
   readonly repeat: number;
+  /** Sixteenths of what a line's other words for one thing add to the best of them. */
+  readonly besides: number;
+  /** Weight of a word that the likeliest line says beside what was asked. */
+  readonly echo: number;
 }
 
-export const TUNING: Tuning = { candidates: 80, stretches: 32, before: [8, 7, 6, 5], after: [8, 6], shape: 5, repeat: 6 };
+export const TUNING: Tuning = {
+  candidates: 80,
+  stretches: 24,
+  before: [8, 7, 6, 5],
+  after: [8, 6],
+  shape: 5,
+  repeat: 6,
+  besides: 8,
+  echo: 3,
+};
 
 /** Lines read and analysed, or weighed, before others may have their turn. */
 const LINES_A_STEP = 16;
 const MAX_CONCEPTS = 32;
 const MAX_NEXT = 16;
+/** Likeliest lines whose words are asked for as well, and how many of those words are looked up and kept. */
+const ECHO_LINES = 3;
+const ECHO_LOOKUPS = 8;
+const ECHO_TERMS = 6;
+/** Rarer than one passage in a hundred. */
+const ECHO_RARITY = 300;
+const ECHO_CANDIDATES = 40;
+const ECHO_STRETCHES = 8;
 /** Index look-ups (terms x segments) that one question may cost. */
 const MAX_LOOKUPS = 192;
 
@@ -74,6 +100,13 @@ export function* recallSteps(index: TermIndex, request: RecallRequest, tuning: T
   const rarity = new Map(query.map(({ term }, i) => [term, rarities[i] as number]));
   const stretch = new Stretch(asked, rarity, request, tuning);
   hits.forEach((hit, i) => stretch.open(hit.line, i < tuning.stretches));
+  // What is told in several places shares words that the question does not know: the likeliest lines lend theirs.
+  const echoes = yield* stretch.echoes();
+  if (echoes.length === 0) return yield* stretch.choose();
+  const again = index.ranking(echoes, ECHO_CANDIDATES, { throughLine: request.throughLine });
+  yield;
+  again.hits.forEach((hit, i) => stretch.open(hit.line, i < ECHO_STRETCHES));
+  stretch.ask(echoes, again.rarities);
   return yield* stretch.choose();
 }
 
@@ -90,25 +123,25 @@ function lookups(asked: readonly Concept[], bound: number): readonly WeightedTer
 
 /** Lines under consideration, each with what it says about every concept. */
 class Stretch {
-  readonly #concepts: number;
-  readonly #asked: readonly Concept[];
-  readonly #rarity: ReadonlyMap<string, number>;
+  readonly #asked: Concept[];
+  readonly #rarity: Map<string, number>;
   readonly #memory: LineMemory;
   /** For a term of the question, by its number: [concept, weight x rarity, …]. */
   #values: ReadonlyMap<number, readonly number[]> = new Map();
   readonly #request: RecallRequest;
   readonly #tuning: Tuning;
   readonly #shapes: ReturnType<typeof expects>;
+  readonly #own: number;
   readonly #lines = new Set<number>();
 
-  constructor(asked: readonly Concept[], rarity: ReadonlyMap<string, number>, request: RecallRequest, tuning: Tuning) {
-    this.#concepts = asked.length;
-    this.#asked = asked;
+  constructor(asked: readonly Concept[], rarity: Map<string, number>, request: RecallRequest, tuning: Tuning) {
+    this.#asked = [...asked];
     this.#rarity = rarity;
     this.#memory = request.memory ?? new LineMemory();
     this.#request = request;
     this.#tuning = tuning;
     this.#shapes = expects(request.query);
+    this.#own = ownShare(request.query);
   }
 
   #valuesByTerm(): ReadonlyMap<number, readonly number[]> {
@@ -139,10 +172,66 @@ class Stretch {
     }
   }
 
-  *choose(): Steps<RecallChoice> {
-    const { limitTokens, costOf, except, textOf } = this.#request;
+  /** Rare words of the likeliest lines that the question does not have, the heaviest first. */
+  *echoes(): Steps<readonly WeightedTerm[]> {
+    const { except, textOf } = this.#request;
     const said = yield* this.#sayAll();
-    const seen = new Int32Array(this.#concepts);
+    const nothing = new Int32Array(this.#asked.length);
+    const likeliest: SearchHit[] = [];
+    for (const [line, says] of said) {
+      const score = except?.has(line) === true ? 0 : scoreOf(says, 16, nothing);
+      if (score > 0) likeliest.push({ line, score });
+    }
+    likeliest.sort((a, b) => b.score - a.score || b.line - a.line);
+    const top = likeliest[0]?.score ?? 1;
+    const asked = new Set(this.#asked.map((concept) => concept[0]?.term));
+    const weights = new Map<string, number>();
+    for (const { line, score } of likeliest.slice(0, ECHO_LINES)) {
+      const weight = Math.floor((score * this.#tuning.echo) / top);
+      if (weight === 0) break;
+      for (const term of new Set(terms(textOf(line) ?? '')))
+        if (!asked.has(term) && !isFaint(term)) weights.set(term, (weights.get(term) ?? 0) + weight);
+    }
+    // Words that many candidates have tell nothing apart.
+    const common = this.#commonness([...weights.keys()], said.keys());
+    const value = ([term, weight]: readonly [string, number]): number =>
+      Math.floor((weight * lightnessOf(term).instead * 64) / (4 + (common.get(term) ?? 0)));
+    return [...weights]
+      .sort((a, b) => value(b) - value(a) || (a[0] < b[0] ? -1 : 1))
+      .slice(0, ECHO_LOOKUPS)
+      .map(([term, weight]) => ({ term, weight }));
+  }
+
+  /** Candidates that have a term. */
+  #commonness(words: readonly string[], lines: Iterable<number>): ReadonlyMap<string, number> {
+    const counts = new Map(words.map((term) => [this.#memory.idOf(term), 0]));
+    for (const line of lines) {
+      for (const id of this.#memory.of(line, this.#request.textOf)?.ids ?? []) {
+        const count = counts.get(id);
+        if (count !== undefined) counts.set(id, count + 1);
+      }
+    }
+    return new Map(words.map((term) => [term, counts.get(this.#memory.idOf(term)) ?? 0]));
+  }
+
+  /** Asks for the rarest of these words as well. */
+  ask(echoes: readonly WeightedTerm[], rarities: readonly number[]): void {
+    echoes
+      .map(({ term, weight }, i) => ({ term, weight, rarity: rarities[i] as number }))
+      .filter(({ rarity }) => rarity >= ECHO_RARITY)
+      .sort((a, b) => b.weight * b.rarity - a.weight * a.rarity || (a.term < b.term ? -1 : 1))
+      .slice(0, ECHO_TERMS)
+      .forEach(({ term, weight, rarity }) => {
+        this.#asked.push([{ term, weight }]);
+        // A term that stands for something asked keeps what it is worth there.
+        this.#rarity.set(term, rarity);
+      });
+  }
+
+  *choose(): Steps<RecallChoice> {
+    const { limitTokens, costOf, except, textOf, byPerson } = this.#request;
+    const said = yield* this.#sayAll();
+    const seen = new Int32Array(this.#asked.length);
     const lines: SearchHit[] = [];
     const next: SearchHit[] = [];
     let room = limitTokens;
@@ -153,7 +242,9 @@ class Stretch {
     for (const line of said.keys()) {
       if (except?.has(line) === true) continue;
       const gain = this.#heard(line, said);
-      const fit = 16 + this.#tuning.shape * answerFit(this.#shapes, textOf(line) as string);
+      const text = textOf(line) as string;
+      const own = byPerson?.(line) === true ? this.#own : 0;
+      const fit = (16 + this.#tuning.shape * answerFit(this.#shapes, text)) * (tells(text) + own);
       heap.push({ line, gain, fit, score: scoreOf(gain, fit, seen), chosen: 0 });
     }
     for (let best = heap.pop(); best !== undefined; best = heap.pop()) {
@@ -192,19 +283,21 @@ class Stretch {
     return said;
   }
 
-  /** What the line itself says: for each concept the best alternative, weight x rarity. */
+  /** What the line itself says: for each concept the best alternative, weight x rarity, and a part of the others. */
   #says(line: number): Int32Array | undefined {
     if (line < 1 || line > this.#request.throughLine) return undefined;
     const terms = this.#memory.of(line, this.#request.textOf);
     if (terms === undefined) return undefined;
-    const said = new Int32Array(this.#concepts);
+    const said = new Int32Array(this.#asked.length);
     const { ids, count } = terms;
     for (let i = 0; i < ids.length; i += 1) {
       const values = this.#values.get(ids[i] as number);
       if (values === undefined) continue;
       for (let at = 0; at < values.length; at += 2) {
         const concept = values[at] as number;
-        said[concept] = Math.max(said[concept] as number, values[at + 1] as number);
+        const was = said[concept] as number;
+        const now = values[at + 1] as number;
+        said[concept] = Math.max(was, now) + ((Math.min(was, now) * this.#tuning.besides) >> 4);
       }
     }
     // A long line says each thing less clearly.
@@ -215,7 +308,7 @@ class Stretch {
 
   /** What is heard at a line: its own words, and fainter those of the lines around it. */
   #heard(line: number, said: ReadonlyMap<number, Int32Array>): Int32Array {
-    const heard = new Int32Array(this.#concepts);
+    const heard = new Int32Array(this.#asked.length);
     listen(heard, said.get(line), 16);
     const { before, after } = this.#tuning;
     for (let i = 0; i < before.length; i += 1) listen(heard, said.get(line - 1 - i), before[i] as number);

@@ -1,6 +1,7 @@
 // The thesaurus asked by term. At the first question its groups are noted by how their words begin; they are
 // split and brought to stems only as they are asked for, so that a process which never recalls pays nothing.
 import { KINDS } from './kinds.ts';
+import { lightnessOf } from './light.ts';
 import { SYNONYMS } from './synonyms.ts';
 import { wordTerms } from './terms.ts';
 import { FAMILIES, FAMILIES_MORE, PLAIN, TOPICS } from './thesaurus/index.ts';
@@ -12,10 +13,12 @@ interface Related {
 }
 
 /** Of 16, the weight of the word itself. */
-const WEIGHTS = { family: 12, synonym: 8, member: 7, kind: 4, phrase: 4, second: 2, topic: 1 };
-/** Alternatives of a term at most; a kind may have more members, each of which says less. */
-const MOST_ALTERNATIVES = 40;
-const MOST_MEMBERS = 80;
+const WEIGHTS = { family: 12, synonym: 8, member: 7, second: 6, kind: 4, phrase: 4, topic: 1 };
+/** Parts of a weight while ways are added up. */
+const UNIT_BITS = 6;
+const UNIT = 1 << UNIT_BITS;
+/** Alternatives of a term at most. */
+const MOST_ALTERNATIVES = 80;
 /** What stands between the words of a group. */
 const MARKS: ReadonlySet<string> = new Set(['>', '>>', '|']);
 /** Characters. */
@@ -60,25 +63,45 @@ export function related(term: string): readonly Related[] {
 }
 
 function expand(all: Thesaurus, term: string): readonly Related[] {
+  const best = new Map<string, number>();
+  const sum = new Map<string, number>();
+  visit(all, term, true, (other, weight) => {
+    if (other === term) return;
+    best.set(other, Math.max(best.get(other) ?? 0, weight));
+    sum.set(other, (sum.get(other) ?? 0) + weight);
+  });
   const found = new Map<string, number>();
-  const note = (other: string, weight: number): void => {
-    if (other !== term && weight > (found.get(other) ?? 0)) found.set(other, weight);
-  };
-  visit(all, term, true, note);
-  const near = [...found];
-  for (const [other, weight] of near) {
-    if (weight < WEIGHTS.synonym) continue;
-    // One step more: the other forms of a word at hardly less, what stands for what stands for it at little.
+  const forms = new Map<string, number>();
+  const second = new Map<string, number>();
+  for (const [other, weight] of best) {
+    found.set(other, both(weight * UNIT, ((sum.get(other) as number) - weight) * UNIT));
+    if (weight < WEIGHTS.kind) continue;
+    // One step more: the other forms of a word at hardly less; what stands for what stands for it at little, by each of
+    // the ways that lead there, and less through a word of many meanings.
+    const share = Math.floor((weight * UNIT * lightnessOf(other).instead) / (256 + 16 * groupsOf(all, other).length));
     visit(all, other, false, (next, step) => {
-      if (step === WEIGHTS.family) note(next, weight - 1);
-      else if (weight === WEIGHTS.family) note(next, step - 1);
-      else if (weight === WEIGHTS.synonym) note(next, Math.floor((WEIGHTS.second * step) / WEIGHTS.synonym));
+      if (next === term) return;
+      if (step === WEIGHTS.family) forms.set(next, Math.max(forms.get(next) ?? 0, (weight - 1) * UNIT));
+      else if (weight === WEIGHTS.family) forms.set(next, Math.max(forms.get(next) ?? 0, (step - 1) * UNIT));
+      else second.set(next, (second.get(next) ?? 0) + share * step);
     });
   }
+  for (const [other, weight] of forms) found.set(other, Math.max(found.get(other) ?? 0, weight));
+  for (const [other, weight] of second) {
+    const far = Math.min(WEIGHTS.second * UNIT, weight);
+    const near = found.get(other) ?? 0;
+    found.set(other, both(Math.max(near, far), Math.min(near, far)));
+  }
   return [...found]
-    .sort((a, b) => b[1] - a[1])
-    .filter(([, weight], place) => place < (weight >= WEIGHTS.member ? MOST_MEMBERS : MOST_ALTERNATIVES))
-    .map(([other, weight], place) => ({ term: other, weight: place < MOST_ALTERNATIVES ? weight : WEIGHTS.kind }));
+    .map(([other, weight]) => ({ term: other, weight: (weight + UNIT / 2) >> UNIT_BITS }))
+    .filter(({ weight }) => weight > 0)
+    .sort((a, b) => b.weight - a.weight)
+    .slice(0, MOST_ALTERNATIVES);
+}
+
+/** Several ways that lead to a word: the best counts in full, the rest for half, and never more than its own forms. */
+function both(best: number, rest: number): number {
+  return Math.min(WEIGHTS.family * UNIT, best + (rest >> 1));
 }
 
 /** Tells the terms of every group that has this one. */
