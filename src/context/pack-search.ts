@@ -106,6 +106,7 @@ export function* recallFrom(
       except,
       memory: memory.lines,
       textOf: (line) => scoredText(history.message(line)),
+      byPerson: (line) => speaker(history.message(line)) === 'user',
       // The first choices are counted; of those that come late only their size matters.
       costOf: (line) =>
         (counted++ < COUNTED_LINES
@@ -137,6 +138,11 @@ export function* recallFrom(
   return { picks, next: choice.next };
 }
 
+/** Tool results often come in a user's message: nobody wrote them. */
+function speaker({ view }: MessageLine): string {
+  return view.toolResults.length > 0 && view.text.trim() === '' ? 'tool' : view.role;
+}
+
 /** What a line says, without its calls. */
 function said(message: MessageLine): string {
   const { view } = message;
@@ -154,8 +160,7 @@ function scoredText(message: MessageLine): string | undefined {
 function lineBody(message: MessageLine, counter: TokenCounter, memory: LineMemory, wanted: ReadonlySet<number>): string {
   const { view } = message;
   const text = said(message);
-  // Tool results often come in a user's message: nobody wrote them.
-  const role = view.toolResults.length > 0 && view.text.trim() === '' ? 'tool' : view.role;
+  const role = speaker(message);
   const who = view.name === undefined ? role : `${role} ${view.name}`;
   if (fits(counter, text, LINE_TOKENS)) return `${who}: ${text}`;
   const part = bestPassage(text.slice(0, PASSAGE_CHARS), memory, wanted);

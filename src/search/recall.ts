@@ -128,6 +128,8 @@ class Stretch {
   readonly #memory: LineMemory;
   /** For a term of the question, by its number: [concept, weight x rarity, …]. */
   #values: ReadonlyMap<number, readonly number[]> = new Map();
+  /** For each concept what its best word is worth. */
+  #surest: Int32Array = new Int32Array(0);
   readonly #request: RecallRequest;
   readonly #tuning: Tuning;
   readonly #shapes: ReturnType<typeof expects>;
@@ -147,10 +149,12 @@ class Stretch {
   #valuesByTerm(): ReadonlyMap<number, readonly number[]> {
     this.#memory.begin();
     const values = new Map<number, number[]>();
+    this.#surest = new Int32Array(this.#asked.length);
     this.#asked.forEach((concept, at) => {
       for (const { term, weight } of concept) {
         const value = weight * (this.#rarity.get(term) ?? 0);
         if (value <= 0) continue;
+        this.#surest[at] = Math.max(this.#surest[at] as number, value);
         const id = this.#memory.idOf(term);
         const known = values.get(id);
         if (known === undefined) values.set(id, [at, value]);
@@ -297,7 +301,10 @@ class Stretch {
         const concept = values[at] as number;
         const was = said[concept] as number;
         const now = values[at + 1] as number;
-        said[concept] = Math.max(was, now) + ((Math.min(was, now) * this.#tuning.besides) >> 4);
+        const best = Math.max(was, now);
+        // Loose words bear each other out; what is said outright is not said better by saying it twice.
+        const outright = best * 4 >= (this.#surest[concept] as number) * 3;
+        said[concept] = outright ? best : best + ((Math.min(was, now) * this.#tuning.besides) >> 4);
       }
     }
     // A long line says each thing less clearly.

@@ -99,9 +99,9 @@ function expand(all: Thesaurus, term: string): readonly Related[] {
     .slice(0, MOST_ALTERNATIVES);
 }
 
-/** Several ways that lead to a word: the best counts in full, the rest for half, and never more than its own forms. */
+/** Several ways that lead to a word: the best counts in full, the rest for half; together less than a form of the word. */
 function both(best: number, rest: number): number {
-  return Math.min(WEIGHTS.family * UNIT, best + (rest >> 1));
+  return Math.max(best, Math.min((WEIGHTS.family - 1) * UNIT, best + (rest >> 1)));
 }
 
 /** Tells the terms of every group that has this one. */

@@ -1,7 +1,8 @@
 // Recall: are all evidence lines in the pack, at a 4,000-token budget of which half is the tail? Prints one JSON object.
 // `tuning` was seen while the thesaurus and the constants were made; `heldOut` was written after they were frozen.
 // `fresh` was written after the vocabulary was (that of ba73cff), by someone who had read nothing of src/search; nobody tunes on it.
-// `plain` asks as a person does (people and things by name); `other` shares as few words with the evidence as possible.
+// `plain` asks as a person does (people and things by name); `middle` (fresh only) as one who has forgotten the exact words;
+// `other` shares as few words with the evidence as possible.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,7 +54,7 @@ function measureSet(
 ): Record<string, unknown> {
   const names = new Set(asked.map((fact) => fact.name));
   const scores = new Map<string, Score>();
-  const overlap = { plain: [] as number[], other: [] as number[] };
+  const overlap: Record<string, number[]> = {};
   const counter = openCounter();
   for (let seed = 1; seed <= seeds; seed += 1) {
     const talk = converse(seed, told, fillers, CONVERSATION_TOKENS, (text) => counter.count(text));
@@ -63,9 +64,13 @@ function measureSet(
     withSystems(talk, costs, talk.lines.length - tail.size, (systems) => {
       for (const question of talk.questions) {
         if (!names.has(question.fact) || question.evidence.every((line) => tail.has(line))) continue;
-        for (const wording of ['plain', 'other'] as const) {
-          const text = wording === 'plain' ? question.plain : question.text;
-          overlap[wording].push(shared(text, question.evidence.map((line) => talk.lines[line - 1]?.text ?? '').join(' ')));
+        for (const [wording, text] of [
+          ['plain', question.plain],
+          ['middle', question.middle],
+          ['other', question.text],
+        ] as const) {
+          if (text === undefined) continue;
+          (overlap[wording] ??= []).push(shared(text, question.evidence.map((line) => talk.lines[line - 1]?.text ?? '').join(' ')));
           note(scores, `${wording} tail-only`, question.evidence, whole);
           for (const [name, system] of systems) note(scores, `${wording} ${name}`, question.evidence, new Set([...tail, ...system(text)]));
         }
@@ -78,7 +83,7 @@ function measureSet(
     withSeveralLines: asked
       .filter((fact) => fact.parts.flat().filter((turn) => turn.mark !== '').length > 1)
       .reduce((sum, fact) => sum + fact.questions.length, 0),
-    questionTermsInEvidencePercent: { plain: mean(overlap.plain), other: mean(overlap.other) },
+    questionTermsInEvidencePercent: Object.fromEntries(Object.entries(overlap).map(([wording, list]) => [wording, mean(list)])),
     allEvidencePercent: Object.fromEntries([...scores].map(([name, score]) => [name, percents(score)])),
   };
 }
@@ -117,6 +122,7 @@ function withSystems(talk: Conversation, costs: readonly number[], cut: number, 
               throughLine: cut,
               limitTokens: BUDGET_TOKENS - TAIL_TOKENS,
               textOf: (line) => talk.lines[line - 1]?.text,
+              byPerson: (line) => talk.lines[line - 1]?.role === 'user',
               costOf: (line) => costs[line - 1] as number,
             }).lines.map(({ line }) => line),
           ),

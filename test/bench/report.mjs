@@ -88,7 +88,7 @@ for (const [name, title, note] of [
   [
     'recall',
     'Recall',
-    'Share of questions whose evidence is all in the pack: 20,000-token conversations, 4,000-token budget, half of it left to the tail. `plain` asks as a person does; `other` shares almost no word with the evidence. The held-out set was written after the thesaurus was frozen; the fresh set after the vocabulary was, by someone who had read nothing of the search; nobody tunes on it.',
+    'Share of questions whose evidence is all in the pack: 20,000-token conversations, 4,000-token budget, half of it left to the tail. `plain` asks as a person does; `middle` as one who has forgotten the exact words; `other` shares almost no word with the evidence. The held-out set was written after the thesaurus was frozen; the fresh set after the vocabulary was, by someone who had read nothing of the search; nobody tunes on it.',
   ],
   ['extract', 'Extraction', ''],
   [

@@ -11,6 +11,7 @@ export interface Question {
   readonly fact: string;
   readonly text: string;
   readonly plain: string;
+  readonly middle?: string;
   /** Lines that must all be seen. */
   readonly evidence: readonly number[];
 }
@@ -100,6 +101,7 @@ export function converse(
       fact: fact.name,
       text: filled(text, values),
       plain: filled(fact.plain[i] as string, values),
+      ...(fact.middle === undefined ? {} : { middle: filled(fact.middle[i] as string, values) }),
       evidence: evidence.get(fact) ?? [],
     }));
   });

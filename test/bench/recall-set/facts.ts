@@ -1,5 +1,5 @@
 // Reads the labelled recall set (test/fixtures/recall): facts with evidence marks and questions, and fillers.
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface Turn {
@@ -17,22 +17,30 @@ export interface Fact {
   readonly questions: readonly string[];
   /** The same questions as a person asks them: people and things by their names. */
   readonly plain: readonly string[];
+  /** As one asks who has forgotten the exact words; only some sets have them. */
+  readonly middle?: readonly string[];
 }
 
 export function readFacts(directory: string): readonly Fact[] {
   const facts: Fact[] = [];
-  const plain = new Map(
-    blocks(readFileSync(join(directory, 'questions-plain.txt'), 'utf8'), /^= /m).map((block) => {
+  const plain = readQuestions(join(directory, 'questions-plain.txt'));
+  const middlePath = join(directory, 'questions-middle.txt');
+  const middle = existsSync(middlePath) ? readQuestions(middlePath) : undefined;
+  for (const file of readdirSync(directory)
+    .filter((name) => name.startsWith('facts-'))
+    .sort()) {
+    for (const block of blocks(readFileSync(join(directory, file), 'utf8'), /^= /m)) facts.push(parseFact(block, plain, middle));
+  }
+  return facts;
+}
+
+function readQuestions(path: string): ReadonlyMap<string, readonly string[]> {
+  return new Map(
+    blocks(readFileSync(path, 'utf8'), /^= /m).map((block) => {
       const [name = '', ...questions] = block.split('\n');
       return [name, questions] as const;
     }),
   );
-  for (const file of readdirSync(directory)
-    .filter((name) => name.startsWith('facts-'))
-    .sort()) {
-    for (const block of blocks(readFileSync(join(directory, file), 'utf8'), /^= /m)) facts.push(parseFact(block, plain));
-  }
-  return facts;
 }
 
 export function readFillers(directory: string): readonly (readonly Turn[])[] {
@@ -55,7 +63,9 @@ function blocks(text: string, border: RegExp): readonly string[] {
     .filter((block) => block !== '');
 }
 
-function parseFact(block: string, plain: ReadonlyMap<string, readonly string[]>): Fact {
+type Questions = ReadonlyMap<string, readonly string[]>;
+
+function parseFact(block: string, plain: Questions, middle: Questions | undefined): Fact {
   const [name = '', ...lines] = block.split('\n');
   const parts: Turn[][] = [[]];
   const questions: string[] = [];
@@ -64,9 +74,13 @@ function parseFact(block: string, plain: ReadonlyMap<string, readonly string[]>)
     else if (line.startsWith('? ')) questions.push(line.slice(2));
     else if (line !== '') (parts.at(-1) as Turn[]).push(parseTurn(line));
   }
-  const same = plain.get(name) ?? [];
-  if (same.length !== questions.length) throw new Error(`${name} has ${questions.length} questions and ${same.length} in plain words`);
-  return { name, parts, questions, plain: same };
+  const worded = (wordings: Questions): readonly string[] => {
+    const same = wordings.get(name) ?? [];
+    if (same.length !== questions.length) throw new Error(`${name} has ${questions.length} questions and ${same.length} in other wording`);
+    return same;
+  };
+  const fact = { name, parts, questions, plain: worded(plain) };
+  return middle === undefined ? fact : { ...fact, middle: worded(middle) };
 }
 
 function parseTurn(line: string): Turn {
