@@ -31,6 +31,6 @@ test('TRE-10 control files that decide on a compile are not read through a symbo
   }
   unlinkSync(join(session, 'state'));
   // Nobody writes into it: opened as a file it would wait for ever.
-  execFileSync('mkfifo', [join(session, 'state')]);
+  execFileSync('sh', ['-c', 'mkfifo "$1"', 'sh', join(session, 'state')]);
   expect(standingOf(session)).toEqual({ active: true, remoteAllowed: false, compactAtEpoch: false });
 });
