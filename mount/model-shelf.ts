@@ -135,5 +135,11 @@ export class ModelShelf {
 /** Tokens of context. Reads a local model's header, and fails as it does; no server is asked. */
 function limitOf(model: ModelConfig): number | undefined {
   if (model.driver !== 'llama' || model.path === undefined) return model.contextTokens;
-  return choose(model, readModelFacts(model.path), 1).contextTokens;
+  const facts = readModelFacts(model.path);
+  if (facts.chatTemplate === undefined)
+    throw new CtxError('engine.template', 'EOPNOTSUPP', 'the model carries no chat template', {
+      where: model.path,
+      next: 'use an instruction-tuned model',
+    });
+  return choose(model, facts, 1).contextTokens;
 }

@@ -63,6 +63,8 @@ export class ChatSession {
   /** Appends the user's line and answers it. */
   async say(text: string, output: ChatOutput, signal: AbortSignal): Promise<GenerateOutcome> {
     await this.#describe();
+    // A template that cannot be read, or takes no message at all, leaves no question behind either (RUN-7).
+    if (this.#model.driver === 'llama') await this.#driver.tokenize({ messages: [{ role: 'user', content: text }], tools: [] }, true);
     const state = await this.#state();
     try {
       await this.#append({ role: 'user', content: text });

@@ -95,6 +95,26 @@ describe('compiling', () => {
     expect((await compile(driver, long(100), { name: 'next' })).outcome.tokens).toBeGreaterThan(64);
   });
 
+  test('ENG-18: what a compile evaluated before it was given up is not evaluated again', async () => {
+    const driver = await cleared();
+    const abort = new AbortController();
+    let evaluated = 0;
+    const running = compile(driver, long(1300), {
+      name: 'given-up',
+      signal: abort.signal,
+      onProgress: (done) => {
+        evaluated = done;
+        if (done > 0) abort.abort();
+      },
+    });
+    await expect(running).rejects.toMatchObject({ code: 'engine.cancelled' });
+    expect(evaluated).toBeGreaterThan(0);
+    const { outcome, base, tokens } = await compile(driver, long(1300), { name: 'gone-on' });
+    expect(outcome.reusedTokens).toBeGreaterThanOrEqual(evaluated);
+    expect(outcome.evaluatedTokens).toBe(tokens.length - outcome.reusedTokens);
+    expect(base.digest).toBe((await compile(await cleared(), long(1300), { name: 'from-the-start' })).base.digest);
+  });
+
   test('tokens that the model does not have are refused, and end nothing', async () => {
     await shared.describe();
     const pid = shared.pid;

@@ -52,7 +52,7 @@ describe('tokenizer: engine', () => {
       // It is another count than that of the usual tokenizer.
       expect(openCounter('o200k_base').count(await mounted.read('long'))).not.toBe(record.tokens);
     }
-  });
+  }, 180_000);
 
   it('TOK-9: what counted is recorded: a rebuild and a restart give the same bytes, another model begins an epoch', async () => {
     const before = await mounted.read('long', 'pack.json');
@@ -72,5 +72,5 @@ describe('tokenizer: engine', () => {
     await mounted.must('ctx model rm local/other');
     await mounted.must(`echo '{"role":"user","content":"once more"}' >> ${at}/messages.jsonl`);
     expect((await mounted.sh(`cat ${at}/context/pack.md`)).stderr).toContain('No such device');
-  });
+  }, 180_000);
 });

@@ -1,6 +1,6 @@
 // The engine may end at any moment, its model may be anything, its disk may be full: the mount does not notice beyond a
 // manifest that says why, and packs are read as ever.
-import { truncate, writeFile } from 'node:fs/promises';
+import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -82,6 +82,27 @@ describe('a long compile', () => {
 });
 
 describe('bad models', () => {
+  it('KVT: a model without a chat template is refused when it is added; one that is broken leaves no question behind', async () => {
+    mounted = await prepareEngine('kv-template');
+    const bytes = await readFile(mounted.model, 'latin1');
+    const [without, broken] = ['without', 'broken'].map((name) => join(mounted.store, '..', `${name}.gguf`)) as [string, string];
+    await writeFile(without, bytes.replace('tokenizer.chat_template', 'tokenizer.chat_tampletE'), 'latin1');
+    expect(bytes).toContain('{%- for ');
+    await writeFile(broken, bytes.replaceAll('{%- for ', '{%- fxr '), 'latin1');
+    await mounted.must('ctx mount');
+    const refused = await mounted.ctx(['model', 'add', without]);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('the model carries no chat template') as string]);
+    expect(await mounted.must('ctx model ls')).not.toContain('without');
+    await mounted.must(`ctx model add ${broken} --threads 1`);
+    const at = await mounted.session('s');
+    const failed = await mounted.ctx(['run', 'coder/s', '-p', 'Hello?']);
+    expect([failed.code, failed.stderr]).toEqual([
+      1,
+      expect.stringMatching(/engine\.template: .*the chat template cannot be read/) as string,
+    ]);
+    expect(await mounted.must(`cat ${at}/messages.jsonl ${at}/events.jsonl`)).toBe('');
+  });
+
   it('KVT: a missing, cut or foreign file is refused when it is added, and nothing changes', async () => {
     mounted = await mountEngine('kv-refused');
     const directory = join(mounted.store, '..');
