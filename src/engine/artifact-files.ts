@@ -1,12 +1,14 @@
-// One artifact on disk: `<key>.kv` (state), `<key>.tok` (its token ids), `<key>.json` (what it is; written last).
+// One artifact on disk, in kv/<model>/<first two digits of the key>/: `<key>.kv` (state), `<key>.tok` (its token ids), `<key>.json` (what it is; written last).
 // Nothing here is synced but the state itself (the driver does that): what a power cut leaves is a miss, because the key
 // covers model and tokens, and the meta covers the state.
 import { createHash } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { parsedObject } from './json-fields.ts';
 import { prefixChain, TOKEN_BYTES, tokenBytes, tokensOf } from './prefix.ts';
 import type { PrefixLink } from './prefix.ts';
+import { shardOf } from './sharded-files.ts';
 import type { Seal } from './state-seal.ts';
 import type { Fingerprint, SavedFile } from './types.ts';
 
@@ -161,6 +163,22 @@ export async function listNames(directory: string): Promise<readonly string[]> {
     if (code === 'ENOENT' || code === 'ENOTDIR') return [];
     throw error;
   }
+}
+
+/** The same at once: a short list is not worth a turn. */
+export function listNamesNow(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    throw error;
+  }
+}
+
+/** Where the files of an artifact lie, below the directory of its model. */
+export function artifactDirectory(modelRoot: string, key: string): string {
+  return shardOf(modelRoot, key);
 }
 
 export function artifactPath(directory: string, key: string, kind: 'kv' | 'tok' | 'json'): string {

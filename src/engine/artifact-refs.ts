@@ -1,9 +1,11 @@
-// Which session uses which artifacts: one small file a session in `refs/`. A lost one costs a later `ctx gc` a rebuild,
+// Which session uses which artifacts: one small file a session in `refs/<2 hex>/`. A lost one costs a later `ctx gc` a rebuild,
 // never a wrong state.
 import { hash, randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import { join } from 'node:path';
-import { isDigest, listNames, readOrMiss, replaceWhole } from './artifact-files.ts';
+import { dirname, join } from 'node:path';
+import { isDigest, readOrMiss, replaceWhole } from './artifact-files.ts';
+import { ShardedFiles, shardOf } from './sharded-files.ts';
 
 export interface ArtifactRef {
   readonly model: string;
@@ -23,11 +25,21 @@ const REF_NAME = /^[0-9a-f]{32}\.json$/;
 export class RefFiles {
   readonly #directory: string;
   readonly #owner: string;
+  readonly #files: ShardedFiles;
+  /** By path, as last read. */
+  readonly #known = new Map<string, SessionRefs>();
+  readonly #damaged = new Set<string>();
+  readonly #unread = new Set<string>();
+  /** One look after the other: each ends with everything read. */
+  #turn: Promise<void> = Promise.resolve();
+  /** Paths of those that refer to a key. */
+  readonly #users = new Map<string, Set<string>>();
 
   /** `owner`: whose session keys these are, where several stores share one cache. */
   constructor(directory: string, owner: string) {
     this.#directory = directory;
     this.#owner = owner;
+    this.#files = new ShardedFiles(directory, REF_NAME);
   }
 
   async of(session: string): Promise<readonly ArtifactRef[]> {
@@ -56,34 +68,66 @@ export class RefFiles {
 
   /** Every session's, with the names of files that are none. Other owners' count as much as ours. */
   async all(): Promise<{
-    readonly refs: readonly (SessionRefs & { readonly name: string; readonly ours: boolean })[];
+    readonly refs: readonly (SessionRefs & { readonly path: string; readonly ours: boolean })[];
     readonly damaged: readonly string[];
   }> {
-    const refs: (SessionRefs & { name: string; ours: boolean })[] = [];
-    const damaged: string[] = [];
-    for (const name of await listNames(this.#directory)) {
-      if (!REF_NAME.test(name)) continue;
-      const found = await this.#read(join(this.#directory, name));
-      if (found === undefined) damaged.push(name);
-      else refs.push({ ...found, name, ours: refName(this.#owner, found.session) === name });
-    }
-    return { refs, damaged };
+    await this.#look();
+    const refs = [...this.#known].map(([path, found]) => ({ ...found, path, ours: this.#path(found.session) === path }));
+    return { refs, damaged: [...this.#damaged] };
   }
 
   /** Sessions other than this one, by the key they refer to. */
-  async others(session: string): Promise<ReadonlyMap<string, readonly string[]>> {
-    const byKey = new Map<string, string[]>();
-    const own = refName(this.#owner, session);
-    for (const { name, session: other, artifacts } of (await this.all()).refs) {
-      if (name === own) continue;
-      for (const { key } of artifacts) byKey.set(key, [...(byKey.get(key) ?? []), other]);
+  async others(session: string): Promise<(key: string) => readonly string[]> {
+    await this.#look();
+    const own = this.#path(session);
+    return (key) => [...(this.#users.get(key) ?? [])].flatMap((path) => (path === own ? [] : (this.#known.get(path)?.session ?? [])));
+  }
+
+  /** Reads the files that came since the last look. */
+  #look(): Promise<void> {
+    const turn = this.#turn.then(() => this.#lookNow());
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #lookNow(): Promise<void> {
+    const { added, removed } = this.#files.refresh();
+    for (const file of removed) this.#forget(join(file.directory, file.name));
+    for (const file of added) this.#unread.add(join(file.directory, file.name));
+    for (const path of this.#unread) {
+      const found = await this.#read(path);
+      this.#unread.delete(path);
+      this.#forget(path);
+      if (found !== undefined) this.#learn(path, found);
+      else if (existsSync(path)) this.#damaged.add(path);
     }
-    return byKey;
+  }
+
+  #learn(path: string, refs: SessionRefs): void {
+    this.#known.set(path, refs);
+    for (const { key } of refs.artifacts) {
+      const users = this.#users.get(key);
+      if (users === undefined) this.#users.set(key, new Set([path]));
+      else users.add(path);
+    }
+  }
+
+  #forget(path: string): void {
+    this.#unread.delete(path);
+    this.#damaged.delete(path);
+    for (const { key } of this.#known.get(path)?.artifacts ?? []) {
+      const users = this.#users.get(key);
+      users?.delete(path);
+      if (users?.size === 0) this.#users.delete(key);
+    }
+    this.#known.delete(path);
   }
 
   async #write(session: string, artifacts: readonly ArtifactRef[]): Promise<void> {
     const temporary = join(this.#directory, `.tmp-${process.pid}-${randomUUID()}`);
-    await replaceWhole(this.#path(session), temporary, `${JSON.stringify({ session, artifacts })}\n`);
+    const path = this.#path(session);
+    await fs.mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await replaceWhole(path, temporary, `${JSON.stringify({ session, artifacts })}\n`);
   }
 
   async #read(path: string): Promise<SessionRefs | undefined> {
@@ -102,7 +146,8 @@ export class RefFiles {
   }
 
   #path(session: string): string {
-    return join(this.#directory, refName(this.#owner, session));
+    const name = refName(this.#owner, session);
+    return join(shardOf(this.#directory, name), name);
   }
 }
 

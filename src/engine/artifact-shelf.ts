@@ -1,13 +1,14 @@
-// ENG-5: one directory of compiled state, `kv/<model, 16 hex>/<key>.{kv,tok,json}`: finding, checking, putting, removing.
+// ENG-5: one directory of compiled state, `kv/<model, 16 hex>/<2 hex>/<key>.{kv,tok,json}`: finding, checking, putting, removing.
 // No locks: files appear by rename, meta last, and one that vanishes is a miss.
 import { randomUUID } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import {
-  ARTIFACT_NAME,
+  artifactDirectory,
   artifactKey,
   artifactPath,
   listNames,
+  listNamesNow,
   makeMeta,
   missing,
   modelDirectory,
@@ -18,8 +19,9 @@ import {
   replaceWhole,
 } from './artifact-files.ts';
 import type { ArtifactMeta } from './artifact-files.ts';
-import { bestBase, prefixChain, sharedLinks, tokenBytes } from './prefix.ts';
-import type { PrefixLink } from './prefix.ts';
+import { ArtifactIndexes } from './artifact-index.ts';
+import type { ArtifactIndex } from './artifact-index.ts';
+import { bestBase, prefixChain, tokenBytes } from './prefix.ts';
 import { digestFile } from './state-file.ts';
 import { holdsSeal, sealIdentity, sealWritten } from './state-seal.ts';
 import type { ArtifactFile, Fingerprint, SavedFile } from './types.ts';
@@ -37,18 +39,28 @@ export interface Removed {
 }
 
 const SETTLED_MS = 2000;
+const MODEL_NAME = /^[0-9a-f]{16}$/;
+/** Of at most 4 KiB each. */
+const MOST_WINDOWS = 4096;
 
 export class ArtifactShelf {
   readonly root: string;
-  /** Chains by path of the meta: a key never names other tokens. */
-  readonly #chains = new Map<string, readonly PrefixLink[]>();
+  readonly #indexes: ArtifactIndexes;
   /** State files whose digest was checked, by path and identity on disk. */
   readonly #checked = new Map<string, string>();
+  /** Token ids beside which prompts were laid before, by key. */
+  readonly #windows = new Map<string, { readonly from: number; readonly to: number; readonly ids: Uint32Array }>();
   /** What was found damaged since the last {@link takeDamage}: one sentence each. */
   #damage: string[] = [];
 
   constructor(root: string) {
     this.root = root;
+    this.#indexes = new ArtifactIndexes({ path: root, models: () => listNamesNow(root).filter((name) => MODEL_NAME.test(name)) });
+  }
+
+  /** What lies here now, of every model. Cost: 256 stats a model, and a listing of what changed. */
+  indexes(): readonly ArtifactIndex[] {
+    return this.#indexes.all();
   }
 
   /** Why something that was here had to be built again. */
@@ -74,7 +86,7 @@ export class ArtifactShelf {
   }
 
   statePath(model: string, key: string): string {
-    return artifactPath(join(this.root, modelDirectory(model)), key, 'kv');
+    return artifactPath(this.#place(model, key), key, 'kv');
   }
 
   /** The artifact of exactly these tokens. */
@@ -84,10 +96,10 @@ export class ArtifactShelf {
 
   /** A damaged one is removed and a miss. Its state is not read: {@link verify}. */
   async load(model: string, key: string): Promise<Artifact | undefined> {
-    const directory = join(this.root, modelDirectory(model));
+    const directory = this.#place(model, key);
     const text = await readOrMiss(artifactPath(directory, key, 'json'));
     if (text === undefined) return undefined;
-    const meta = parseMeta(text.toString('utf8'), key, basename(directory));
+    const meta = parseMeta(text.toString('utf8'), key, modelDirectory(model));
     const tokens = meta === undefined ? undefined : await readTokens(artifactPath(directory, key, 'tok'), meta);
     const path = artifactPath(directory, key, 'kv');
     const stats = await missing(fs.stat(path));
@@ -125,13 +137,11 @@ export class ArtifactShelf {
 
   /** ENG-4: the artifact that shares the longest token prefix. */
   async bestBase(model: string, tokens: Uint32Array): Promise<{ readonly artifact: Artifact; readonly shared: number } | undefined> {
-    const directory = join(this.root, modelDirectory(model));
-    const candidates = (await this.#listChains(directory)).map(({ key, chain }) => ({
-      value: key,
-      tokens: chain.at(-1)?.tokens ?? 0,
-      chain,
-    }));
-    const best = await bestBase(tokens, candidates, (key, from, to) => readTokenRange(artifactPath(directory, key, 'tok'), from, to));
+    const index = await this.#index(model);
+    const candidates = index
+      .sharing(prefixChain(tokens))
+      .map(({ key, chain }) => ({ value: key, tokens: chain.at(-1)?.tokens ?? 0, chain }));
+    const best = await bestBase(tokens, candidates, (key, from, to) => this.#tokensOf(model, key, from, to));
     if (best === undefined) return undefined;
     const artifact = await this.load(model, best.value);
     // Gone or damaged since: the next best, which takes its place in a listing without it.
@@ -141,7 +151,8 @@ export class ArtifactShelf {
   /** Takes over what the driver wrote: renamed, never copied. On failure nothing of it is left. */
   async put(model: string, fingerprint: Fingerprint, tokens: Uint32Array, saved: SavedFile & { readonly path: string }): Promise<Artifact> {
     const key = artifactKey(model, tokens);
-    const directory = join(this.root, modelDirectory(model));
+    const directory = this.#place(model, key);
+    await fs.mkdir(directory, { recursive: true, mode: 0o700 });
     const path = artifactPath(directory, key, 'kv');
     // Meta goes first and comes last: a crash in between leaves files without meaning, never a meta of another state.
     await fs.rm(artifactPath(directory, key, 'json'), { force: true });
@@ -161,18 +172,17 @@ export class ArtifactShelf {
 
   /** Keys of artifacts whose tokens begin those of this one. */
   async prefixesOf({ meta, file }: Artifact): Promise<readonly string[]> {
-    const chains = await this.#listChains(join(this.root, modelDirectory(meta.model)));
-    return chains.filter(({ key, chain }) => key !== meta.key && isPrefix(chain, meta, file.tokens)).map(({ key }) => key);
+    return (await this.#index(meta.model)).prefixesOf(file.tokens);
   }
 
   remove(model: string, key: string, reason: string): Promise<readonly Removed[]> {
-    return this.removeFrom(join(this.root, modelDirectory(model)), key, reason);
+    return this.removeFrom(this.#place(model, key), key, reason);
   }
 
   /** Meta first: from then on it is a miss. */
   async removeFrom(directory: string, key: string, reason: string): Promise<readonly Removed[]> {
     const removed: Removed[] = [];
-    this.#chains.delete(artifactPath(directory, key, 'json'));
+    this.#windows.delete(key);
     this.#checked.delete(artifactPath(directory, key, 'kv'));
     for (const kind of ['json', 'kv', 'tok'] as const) {
       const path = artifactPath(directory, key, kind);
@@ -189,39 +199,27 @@ export class ArtifactShelf {
     if (removed.length > 0) this.#damage.push(`the saved state ${key.slice(0, 12)} was dropped: ${what}`);
   }
 
-  async #listChains(directory: string): Promise<readonly { readonly key: string; readonly chain: readonly PrefixLink[] }[]> {
-    const found: { key: string; chain: readonly PrefixLink[] }[] = [];
-    for (const name of await listNames(directory)) {
-      const [, key, kind] = ARTIFACT_NAME.exec(name) ?? [];
-      if (key === undefined || kind !== 'json') continue;
-      const path = join(directory, name);
-      let chain = this.#chains.get(path);
-      if (chain === undefined) {
-        const text = await readOrMiss(path);
-        // Evicted since the listing, or being put again.
-        if (text === undefined) continue;
-        chain = parseMeta(text.toString('utf8'), key, basename(directory))?.chain;
-        if (chain === undefined) {
-          await this.#dropDamaged(directory, key, 'its description is damaged');
-          continue;
-        }
-        this.#chains.set(path, chain);
-      }
-      found.push({ key, chain });
-    }
-    const present = new Set(found.map(({ key }) => artifactPath(directory, key, 'json')));
-    for (const path of this.#chains.keys()) if (path.startsWith(`${directory}/`) && !present.has(path)) this.#chains.delete(path);
-    return found;
+  /** With everything in it whose description could be read. */
+  async #index(model: string): Promise<ArtifactIndex> {
+    const index = this.#indexes.of(modelDirectory(model));
+    await index.readChains((directory, key) => this.#dropDamaged(directory, key, 'its description is damaged'));
+    return index;
+  }
+
+  /** Ids of an artifact that were looked at before are remembered, up to a bound: they never change. */
+  async #tokensOf(model: string, key: string, from: number, to: number): Promise<Uint32Array | undefined> {
+    const window = this.#windows.get(key);
+    if (window?.from === from && window.to === to) return window.ids;
+    const ids = await readTokenRange(artifactPath(this.#place(model, key), key, 'tok'), from, to);
+    if (ids !== undefined && (window !== undefined || this.#windows.size < MOST_WINDOWS)) this.#windows.set(key, { from, to, ids });
+    return ids;
+  }
+
+  #place(model: string, key: string): string {
+    return artifactDirectory(join(this.root, modelDirectory(model)), key);
   }
 }
 
 function fileOf({ bytes, digest, seal }: ArtifactMeta, path: string, tokens: Uint32Array): ArtifactFile {
   return { path, bytes, digest, tokens, ...(seal === undefined ? {} : { seal }) };
-}
-
-function isPrefix(chain: readonly PrefixLink[], of: ArtifactMeta, tokens: Uint32Array): boolean {
-  const last = chain.at(-1);
-  if (last === undefined || last.tokens >= of.tokens) return false;
-  if (sharedLinks(chain.slice(0, -1), of.chain) !== (chain.at(-2)?.tokens ?? 0)) return false;
-  return prefixChain(tokens.subarray(0, last.tokens)).at(-1)?.digest === last.digest;
 }

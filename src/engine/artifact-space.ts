@@ -1,7 +1,9 @@
 // What lies in the artifact cache, what it takes, and what goes first. Reads names and times only, never state.
+import { statSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import { join } from 'node:path';
-import { ARTIFACT_NAME, listNames, missing, TEMPORARY_NAME } from './artifact-files.ts';
+import { basename, join } from 'node:path';
+import { artifactPath, listNamesNow, TEMPORARY_NAME } from './artifact-files.ts';
+import type { ArtifactShelf } from './artifact-shelf.ts';
 
 export interface StoredArtifact {
   readonly directory: string;
@@ -28,51 +30,51 @@ export interface Inventory {
 }
 
 /** A listing at one moment: what others add or remove meanwhile may or may not be in it. */
-export async function takeInventory(kvDirectory: string): Promise<Inventory> {
-  const artifacts: StoredArtifact[] = [];
-  const temporaries: StoredTemporary[] = [];
-  const models = (await listNames(kvDirectory)).map((name) => join(kvDirectory, name));
+export function takeInventory(shelf: ArtifactShelf, refsDirectory: string): Inventory {
+  const indexes = shelf.indexes();
+  const artifacts = indexes.flatMap((index) => [...index.artifacts()]);
   // References are written under temporary names too.
-  for (const directory of [...models, join(kvDirectory, '..', 'refs')]) {
-    const parts = new Map<string, { bytes: number; usedMs: number; whole: boolean }>();
-    for (const name of await listNames(directory)) {
-      const stats = await missing(fs.stat(join(directory, name)));
-      if (stats === undefined || !stats.isFile()) continue;
-      const pid = TEMPORARY_NAME.exec(name)?.[1];
-      if (pid !== undefined) {
-        temporaries.push({ path: join(directory, name), pid: Number(pid), bytes: stats.size, modifiedMs: stats.mtimeMs });
-        continue;
-      }
-      const [, key, kind] = ARTIFACT_NAME.exec(name) ?? [];
-      if (key === undefined) continue;
-      const part = parts.get(key) ?? { bytes: 0, usedMs: 0, whole: false };
-      parts.set(key, {
-        bytes: part.bytes + stats.size,
-        usedMs: kind === 'json' || !part.whole ? stats.mtimeMs : part.usedMs,
-        whole: part.whole || kind === 'json',
-      });
-    }
-    for (const [key, part] of parts) artifacts.push({ directory, key, ...part });
-  }
-  const bytes = [...artifacts, ...temporaries].reduce((sum, entry) => sum + entry.bytes, 0);
+  const beside = listNamesNow(refsDirectory).map((name) => join(refsDirectory, name));
+  const temporaries = [...indexes.flatMap(({ others }) => others), ...beside].flatMap((path) => temporaryAt(path) ?? []);
+  const bytes = indexes.reduce((sum, index) => sum + index.bytes, 0) + temporaries.reduce((sum, file) => sum + file.bytes, 0);
   return { artifacts, temporaries, bytes };
 }
 
-/** ENG-7: the longest unused first, as many as give back `bytes`; `spare` never. */
+function temporaryAt(path: string): StoredTemporary | undefined {
+  const pid = TEMPORARY_NAME.exec(basename(path))?.[1];
+  const stats = pid === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
+  return stats?.isFile() === true ? { path, pid: Number(pid), bytes: stats.size, modifiedMs: stats.mtimeMs } : undefined;
+}
+
+/**
+ * ENG-7: the longest unused first, as many as give back `bytes`; `spare` never. What is known of a use may be old, and never
+ * too new: who comes first is looked at again, and goes back in line where it was used since.
+ */
 export function leastRecentlyUsed(
   artifacts: readonly StoredArtifact[],
   bytes: number,
   spare: (artifact: StoredArtifact) => boolean,
 ): readonly StoredArtifact[] {
   const chosen: StoredArtifact[] = [];
+  const line = artifacts.filter((artifact) => !spare(artifact)).sort((a, b) => a.usedMs - b.usedMs || (a.key < b.key ? -1 : 1));
   let given = 0;
-  for (const artifact of [...artifacts].sort((a, b) => a.usedMs - b.usedMs || (a.key < b.key ? -1 : 1))) {
-    if (given >= bytes) break;
-    if (spare(artifact)) continue;
-    chosen.push(artifact);
-    given += artifact.bytes;
+  while (given < bytes) {
+    const first = line.shift();
+    if (first === undefined) break;
+    const usedMs = lastUse(first);
+    if (usedMs > first.usedMs) {
+      const at = line.findIndex((other) => other.usedMs > usedMs);
+      line.splice(at === -1 ? line.length : at, 0, { ...first, usedMs });
+    } else {
+      chosen.push(first);
+      given += first.bytes;
+    }
   }
   return chosen;
+}
+
+function lastUse({ directory, key, usedMs }: StoredArtifact): number {
+  return statSync(artifactPath(directory, key, 'json'), { throwIfNoEntry: false })?.mtimeMs ?? usedMs;
 }
 
 const DAY_MS = 24 * 3600 * 1000;

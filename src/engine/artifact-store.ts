@@ -1,14 +1,14 @@
 // ENG-7, ENG-8: which compiled state is kept: pins, uses, sessions' references, the bound and the disk. All of it is a cache.
 // Pins hold within this process; other processes that have a state open keep its bytes.
 import * as fs from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
-import { artifactKey, artifactPath, missing } from './artifact-files.ts';
+import { ARTIFACT_NAME, artifactKey, artifactPath, missing } from './artifact-files.ts';
 import { RefFiles } from './artifact-refs.ts';
 import { ArtifactShelf } from './artifact-shelf.ts';
 import type { Artifact, Removed } from './artifact-shelf.ts';
 import { freeBytes, isAbandoned, leastRecentlyUsed, takeInventory } from './artifact-space.ts';
-import type { StoredArtifact } from './artifact-space.ts';
+import type { Inventory, StoredArtifact } from './artifact-space.ts';
 import type { Fingerprint, SavedFile } from './types.ts';
 
 export const DEFAULT_LIMIT_BYTES: number = 10 * 1024 ** 3;
@@ -54,12 +54,18 @@ export class ArtifactStore {
   }
 
   async sweep(): Promise<readonly Removed[]> {
-    const { temporaries } = await takeInventory(this.#kv);
+    const { temporaries } = this.#inventory();
     const removed: Removed[] = [];
     for (const file of temporaries) {
       if (!isAbandoned(file, Date.now())) continue;
       await fs.rm(file.path, { force: true });
       removed.push({ path: relative(this.directory, file.path), bytes: file.bytes, reason: 'its writer is gone' });
+    }
+    // Artifacts lay beside what are directories of them now.
+    for (const path of this.shelf.indexes().flatMap(({ others }) => others)) {
+      if (!ARTIFACT_NAME.test(basename(path))) continue;
+      await fs.rm(path, { force: true });
+      removed.push({ path: relative(this.directory, path), bytes: 0, reason: 'lies where artifacts lay before' });
     }
     return removed;
   }
@@ -113,7 +119,7 @@ export class ArtifactStore {
 
   /** Evicts until `bytes` more stay within the bound. */
   async makeRoom(bytes: number, spare: ReadonlySet<string> = new Set()): Promise<readonly Removed[]> {
-    const { artifacts, bytes: used } = await takeInventory(this.#kv);
+    const { artifacts, bytes: used } = this.#inventory();
     const over = used + bytes - this.limitBytes;
     return over <= 0 ? [] : this.#evict(artifacts, over, spare, `more than ${this.limitBytes} bytes of compiled state`);
   }
@@ -133,7 +139,7 @@ export class ArtifactStore {
 
   /** Gives back at least `bytes` of disk, the longest unused first; throws when there is not as much to give. */
   async free(bytes: number, spare: ReadonlySet<string> = new Set()): Promise<readonly Removed[]> {
-    const { artifacts } = await takeInventory(this.#kv);
+    const { artifacts } = this.#inventory();
     const evictable = artifacts.filter(({ key }) => !this.#spared(key, spare)).reduce((sum, entry) => sum + entry.bytes, 0);
     if (evictable < bytes) throw diskFull(bytes - evictable);
     return this.#evict(artifacts, bytes, spare, 'the disk is full');
@@ -145,8 +151,8 @@ export class ArtifactStore {
     const removed: Removed[] = [];
     const kept: { key: string; sessions: readonly string[] }[] = [];
     for (const { model, key } of await this.refs.of(session)) {
-      const sessions = others.get(key);
-      if (sessions !== undefined) kept.push({ key, sessions });
+      const sessions = others(key);
+      if (sessions.length > 0) kept.push({ key, sessions });
       else removed.push(...(await this.shelf.remove(model, key, 'evicted by request')));
     }
     await this.refs.forget(session);
@@ -154,7 +160,7 @@ export class ArtifactStore {
   }
 
   async usage(): Promise<{ readonly artifacts: number; readonly bytes: number }> {
-    const { artifacts, bytes } = await takeInventory(this.#kv);
+    const { artifacts, bytes } = this.#inventory();
     return { artifacts: artifacts.filter(({ whole }) => whole).length, bytes };
   }
 
@@ -167,12 +173,12 @@ export class ArtifactStore {
       if (!dryRun) await fs.rm(join(this.directory, path), { force: true });
       removed.push({ path, bytes, reason });
     };
-    for (const { session, name, ours, artifacts } of refs) {
-      if (ours && !exists(session)) await drop(`refs/${name}`, 0, `the session ${session} is gone`);
+    for (const { session, path, ours, artifacts } of refs) {
+      if (ours && !exists(session)) await drop(relative(this.directory, path), 0, `the session ${session} is gone`);
       else for (const { key } of artifacts) used.add(key);
     }
-    for (const name of damaged) await drop(`refs/${name}`, 0, 'is not a list of artifacts');
-    const { artifacts, temporaries } = await takeInventory(this.#kv);
+    for (const path of damaged) await drop(relative(this.directory, path), 0, 'is not a list of artifacts');
+    const { artifacts, temporaries } = this.#inventory();
     for (const file of temporaries)
       if (isAbandoned(file, Date.now())) await drop(relative(this.directory, file.path), file.bytes, 'its writer is gone');
     for (const { directory, key, whole, usedMs, bytes } of artifacts) {
@@ -196,6 +202,10 @@ export class ArtifactStore {
     return removed;
   }
 
+  #inventory(): Inventory {
+    return takeInventory(this.shelf, join(this.directory, 'refs'));
+  }
+
   #spared(key: string, spare: ReadonlySet<string>): boolean {
     return this.#pins.has(key) || spare.has(key);
   }
@@ -205,7 +215,7 @@ export class ArtifactStore {
     const prefixes = await this.shelf.prefixesOf(artifact);
     if (prefixes.length === 0) return;
     const others = await this.refs.others(session);
-    const dropped = prefixes.filter((key) => !others.has(key) && !this.#pins.has(key));
+    const dropped = prefixes.filter((key) => others(key).length === 0 && !this.#pins.has(key));
     for (const key of dropped) await this.shelf.remove(artifact.meta.model, key, 'begins another');
     await this.refs.remove(session, new Set(dropped));
   }

@@ -38,19 +38,19 @@ const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
  * without their tokens.
  */
 export function prefixChain(tokens: Uint32Array): readonly PrefixLink[] {
-  const bytes = tokenBytes(tokens);
   const chain: PrefixLink[] = [];
   let before = '';
   for (let at = 0; at < tokens.length; at += LINK_TOKENS) {
     const end = Math.min(at + LINK_TOKENS, tokens.length);
-    const hex = createHash('sha256')
-      .update(before)
-      .update(bytes.subarray(at * TOKEN_BYTES, end * TOKEN_BYTES))
-      .digest('hex');
-    before = `sha256-${hex}`;
+    before = linkDigest(before, tokens.subarray(at, end));
     chain.push({ tokens: end, digest: before });
   }
   return chain;
+}
+
+/** `before`: the digest of the link before; of the first: ''. */
+export function linkDigest(before: string, tokens: Uint32Array): string {
+  return `sha256-${createHash('sha256').update(before).update(tokenBytes(tokens)).digest('hex')}`;
 }
 
 /** Tokens that two chains surely share: whole links only. */

@@ -47,7 +47,7 @@ describe('finding what was put', () => {
     expect(await again.shelf.find(model, ids(2999))).toBeUndefined();
     expect(await again.shelf.find(`sha256-${'0'.repeat(64)}`, tokens)).toBeUndefined();
     expect(statSync(part(artifact, 'tok')).size).toBe(3000 * 4);
-    expect(filesBelow(join(directory.path, '.engine', 'kv')).map((name) => name.slice(17 + 64))).toEqual(['.json', '.kv', '.tok']);
+    expect(filesBelow(join(directory.path, '.engine', 'kv')).map((name) => name.slice(17 + 3 + 64))).toEqual(['.json', '.kv', '.tok']);
   });
 
   test('ENG-5 what the driver wrote is renamed, not copied, and a short file is refused', async () => {
@@ -146,7 +146,7 @@ describe('damage', () => {
     const path = join(directory.path, 'gone');
     writeFileSync(path, 'state');
     const key = artifactKey(model, ids(3));
-    const blocked = join(directory.path, '.engine', 'kv', model.slice(7, 23), `${key}.tok`);
+    const blocked = join(directory.path, '.engine', 'kv', model.slice(7, 23), key.slice(0, 2), `${key}.tok`);
     await store.shelf.temporary(model);
     // A directory stands where the token file must go.
     spawnSync('mkdir', ['-p', join(blocked, 'x')]);
@@ -248,7 +248,8 @@ describe('sessions', () => {
     const orphan = await put(store, ids(10, 3), 'gone');
     const pinned = await put(store, ids(10, 4), 'gone too');
     store.pin(pinned);
-    writeFileSync(join(directory.path, '.engine', 'refs', `${'0'.repeat(32)}.json`), 'damaged');
+    mkdirSync(join(directory.path, '.engine', 'refs', '00'), { recursive: true });
+    writeFileSync(join(directory.path, '.engine', 'refs', '00', `${'0'.repeat(32)}.json`), 'damaged');
     const alive = (session: string): boolean => session === 'living';
     const before = filesBelow(directory.path);
     const plan = await store.gc(alive, true);

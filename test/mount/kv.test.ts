@@ -2,7 +2,7 @@
 // they cost again after an append, a fork and a restart.
 import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -20,8 +20,8 @@ afterAll(() => mounted.end());
 const kv = (name: string, file: string): string => `${mounted.sessions}/${name}/context/kv/${file}`;
 const states = async (): Promise<readonly string[]> => {
   const root = join(mounted.store, '.engine/kv');
-  const models = await readdir(root).catch(() => []);
-  return (await Promise.all(models.map((model) => readdir(join(root, model))))).flat().filter((name) => name.endsWith('.kv'));
+  const names = await readdir(root, { recursive: true }).catch(() => []);
+  return names.filter((name) => name.endsWith('.kv')).map((name) => basename(name));
 };
 
 describe('a read of a pack', () => {
