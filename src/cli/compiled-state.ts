@@ -1,14 +1,18 @@
 // What is compiled of a session, as a client of the mount gets it: kv/manifest.json, kv/tokens.bin, kv/state.bin.
 import { constants } from 'node:fs';
 import { copyFile, mkdtemp, open, readFile, rm, statfs } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { artifactDirectory, artifactPath, fileOf, modelDirectory, parseMeta, readTokens } from '../engine/artifact-files.ts';
 import { binaryDigest, compare, type FieldDifference } from '../engine/fingerprint.ts';
 import type { Manifest } from '../engine/manifest.ts';
 import { tokensOf } from '../engine/prefix.ts';
 import type { ArtifactFile, ModelDescription } from '../engine/types.ts';
+import { parseStatus } from './mounted.ts';
+import { mountRoot } from './roots.ts';
 import type { Shell } from './shell.ts';
 
 const POLL_MS = 50;
@@ -22,14 +26,14 @@ export interface CompiledState {
   /** Undefined: there is none that fits, and `reason` says why. */
   readonly base: ArtifactFile | undefined;
   readonly reason: string | undefined;
-  /** Removes what was copied. */
+  /** Lets the state go, and removes what was copied. */
   readonly end: () => Promise<void>;
 }
 
 /**
- * The state of the pack as it is now; waits while it is being compiled. state.bin always speaks of the
- * newest pack, and the next line makes a newer one: so its bytes are copied first (about a second a gigabyte), and the
- * driver verifies the copy against the manifest's digest before anything loads it.
+ * The state of the pack as it is now; waits while it is being compiled. Who may read the store uses the artifact where it
+ * lies. For others there is state.bin, which always speaks of the newest pack, and the next line makes a newer one: so its
+ * bytes are copied first (about a second a gigabyte). The driver verifies either before anything loads it.
  */
 export async function takeCompiledState(shell: Shell, session: string, model: ModelDescription): Promise<CompiledState> {
   for (let tries = 1; ; tries += 1) {
@@ -53,9 +57,40 @@ async function takeOnce(shell: Shell, session: string, model: ModelDescription):
     const { binary, rebuild } = compare(fingerprint, { ...fingerprint, ...model.fingerprint });
     return nothing(`compiled for another model: ${differences([...rebuild.fields, ...binary.fields])}`);
   }
+  const there = await openInPlace(shell, manifest);
+  if (there !== undefined) return there;
   const { bavail, bsize } = await statfs(tmpdir());
   if (bavail * bsize < bytes) return nothing(`${bytes} bytes of state do not fit in ${tmpdir()}`);
   return copyState(session, bytes, digest, nothing);
+}
+
+/**
+ * RUN-8: nothing is copied: the artifact's file is opened here and named by the descriptor, which keeps its bytes whatever is
+ * evicted meanwhile. Undefined where the store is not ours to read, or holds something else by now.
+ */
+async function openInPlace(shell: Shell, { key, fingerprint, digest }: Manifest): Promise<Taken | undefined> {
+  if (key === null || fingerprint === null) return undefined;
+  const model = modelDirectory(binaryDigest(fingerprint));
+  let file: FileHandle | undefined;
+  try {
+    const store = parseStatus(await readFile(join(mountRoot(shell), 'status'), 'utf8')).get('store');
+    if (store === undefined) return undefined;
+    const directory = artifactDirectory(join(store, '.engine', 'kv', model), key);
+    file = await open(artifactPath(directory, key, 'kv'), constants.O_RDONLY | constants.O_NOFOLLOW);
+    const meta = parseMeta(await readFile(artifactPath(directory, key, 'json'), 'utf8'), key, model);
+    const tokens = meta === undefined ? undefined : await readTokens(artifactPath(directory, key, 'tok'), meta);
+    if (meta !== undefined && tokens !== undefined && meta.digest === digest && (await file.stat()).size === meta.bytes) {
+      const held = file;
+      file = undefined;
+      const base = fileOf(meta, `/proc/${process.pid}/fd/${held.fd}`, tokens);
+      return { base, reason: undefined, again: false, end: () => held.close() };
+    }
+  } catch {
+    // Another user's, evicted, or on no disk of ours: the mount has the same bytes.
+  } finally {
+    await file?.close();
+  }
+  return undefined;
 }
 
 async function copyState(

@@ -10,7 +10,7 @@ import { prefixChain, TOKEN_BYTES, tokenBytes, tokensOf } from './prefix.ts';
 import type { PrefixLink } from './prefix.ts';
 import { shardOf } from './sharded-files.ts';
 import type { Seal } from './state-seal.ts';
-import type { Fingerprint, SavedFile } from './types.ts';
+import type { ArtifactFile, Fingerprint, SavedFile } from './types.ts';
 
 export const META_VERSION = 1;
 const MAX_META_BYTES = 4 << 20;
@@ -83,6 +83,11 @@ export function parseMeta(text: string, key: string, directory: string): Artifac
     (meta.seal === undefined || isSeal(meta.seal)) &&
     typeof meta.created_at === 'string';
   return sound ? (meta as ArtifactMeta) : undefined;
+}
+
+/** What a driver is offered. */
+export function fileOf({ bytes, digest, seal }: ArtifactMeta, path: string, tokens: Uint32Array): ArtifactFile {
+  return { path, bytes, digest, tokens, ...(seal === undefined ? {} : { seal }) };
 }
 
 export function isDigest(value: unknown): value is string {

@@ -5,6 +5,7 @@ import * as fs from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import {
   artifactDirectory,
+  fileOf,
   artifactKey,
   artifactPath,
   listNames,
@@ -218,8 +219,4 @@ export class ArtifactShelf {
   #place(model: string, key: string): string {
     return artifactDirectory(join(this.root, modelDirectory(model)), key);
   }
-}
-
-function fileOf({ bytes, digest, seal }: ArtifactMeta, path: string, tokens: Uint32Array): ArtifactFile {
-  return { path, bytes, digest, tokens, ...(seal === undefined ? {} : { seal }) };
 }

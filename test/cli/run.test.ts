@@ -183,6 +183,22 @@ describe('RUN-1: one question, one answer', () => {
     expect(second.stdout).toBe(`${String((await history('coder/one')).at(-1)?.['content'])}\n`);
   });
 
+  it('RUN-8: the state is used where it lies; where the store cannot be read, the mount has its bytes', async () => {
+    await newSession('coder/inplace', 30);
+    const restored = ({ code, stdout, stderr }: Outcome): number => {
+      expect([code, stderr]).toEqual([0, '']);
+      return Number(parsed(stdout).find(({ type }) => type === 'usage')?.['restored_tokens']);
+    };
+    const ask = ['run', 'coder/inplace', '-p', 'What then?', ...greedy, '--json'];
+    // There is no place for a copy.
+    expect(restored(await mounted.ctx(ask, { env: { ...env, TMPDIR: '/proc/none' } }))).toBeGreaterThan(1000);
+    // Only root may hide a directory from one program; for others the store is theirs to read.
+    const hidden = ['-m', 'sh', '-c', 'mount -t tmpfs none "$0/.engine" && exec "$@"', mounted.store, process.execPath, CTX, ...ask];
+    const again = process.getuid?.() === 0 ? await runProgram('unshare', hidden, { env }) : await ctx(ask);
+    expect(restored(again)).toBeGreaterThan(1000);
+    expect(await readdir(temporary)).toEqual([]);
+  });
+
   it('RUN-2: the pack that was sent is recorded, and is shown again by its digest', async () => {
     const sent = (await history('coder/one', 'events.jsonl')).filter(({ type }) => type === 'context.pack');
     expect(sent.map(({ messages }) => messages)).toEqual([31, 33]);
