@@ -75,8 +75,9 @@ function sum(after: ReadonlyMap<string, number>, before: ReadonlyMap<string, num
 
 function states(): ReadonlyMap<string, number> {
   const kv = join(store, '.engine', 'kv');
-  const found = readdirSync(kv, { recursive: true, encoding: 'utf8' }).map((name) => statSync(join(kv, name)));
-  return new Map(found.filter((stats) => stats.isFile()).map(({ ino, size, ctimeMs }) => [`${ino} ${ctimeMs}`, size]));
+  const names = readdirSync(kv, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.kv'));
+  const found = names.map((name) => statSync(join(kv, name)));
+  return new Map(found.map(({ ino, size, ctimeMs }) => [`${ino} ${ctimeMs}`, size]));
 }
 
 async function measureWait(): Promise<Record<string, unknown>> {

@@ -1,5 +1,6 @@
 // docs/bench/*.json → docs/performance.md and docs/performance.svg. Figures are what the benchmarks printed, never edited.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { engineReport, restorePlot } from './engine-report.mjs';
 
 const at = (name) => new URL(`../../docs/bench/${name}`, import.meta.url);
 const text = (name) => (existsSync(at(name)) ? readFileSync(at(name), 'utf8') : undefined);
@@ -91,14 +92,12 @@ for (const [name, title, note] of [
     'Share of questions whose evidence is all in the pack: 20,000-token conversations, 4,000-token budget, half of it left to the tail. `plain` asks as a person does; `middle` as one who has forgotten the exact words; `other` shares almost no word with the evidence. The held-out set was written after the thesaurus was frozen; the fresh set after the vocabulary was, by someone who had read nothing of the search; nobody tunes on it.',
   ],
   ['extract', 'Extraction', ''],
-  [
-    'engine',
-    'Compiled state',
-    'Restore of saved state against prefill: random Llama of the shape of 0.4 billion weights, F16 K/V. `restore` opens, checks the structure, digests, loads and proves; `known`: the same process restores the file again. `read` and `load`: a plain read of the file, and llama’s own load.',
-  ],
 ]) {
   if (text(`${name}.json`) !== undefined) parts.push(`## ${title}`, '', note, '', '```json', text(`${name}.json`).trim(), '```', '');
 }
+parts.push(...engineReport({ json, lines, number, table }));
+const engine = json('engine.json');
+if (engine !== undefined) writeFileSync(new URL('../../docs/restore.svg', import.meta.url), restorePlot(engine));
 const prefix = lines('prefix.jsonl');
 if (prefix.length > 0)
   parts.push(
