@@ -14,6 +14,8 @@ export interface PostingsSink {
   block(bytes: Buffer, firstTop: number): void;
   /** Stores the rows of a hot term; the number names them. */
   run(bytes: Buffer): number;
+  /** Told of each hot term: from which row on it is hot. */
+  hot?(top: number, low: number, hotRow: number): void;
 }
 
 /** A term as the index knows it: 48 bits of its hash. */
@@ -82,7 +84,9 @@ export class PostingsWriter {
     }
     const run = Buffer.allocUnsafe(5 * count);
     const used = putRows(run, 0, rows, from, count);
-    at = putNumber(bytes, at, rows[from + HOT_ROWS] as number);
+    const hotRow = rows[from + HOT_ROWS] as number;
+    this.#sink.hot?.(top, low, hotRow);
+    at = putNumber(bytes, at, hotRow);
     at = putNumber(bytes, at, this.#sink.run(run.subarray(0, used)));
     this.#used = putNumber(bytes, at, used);
   }

@@ -1,5 +1,5 @@
 // A sealed segment: one file that never changes. A line of text with the version, then blocks and runs as they were written,
-// then the directory: where blocks end, the upper halves of their first hashes and their sums, and the rows' map to lines; at
+// then the directory: where blocks lie, the upper halves of their first hashes and their sums, the hot terms, and the rows' map to lines; at
 // the end how long all of that is, with its digest. A term is found by one step in memory and one read of about 1 KB.
 // What is read is checked: damaged bytes are an error, never an answer.
 import { createHash } from 'node:crypto';
@@ -11,8 +11,8 @@ import { RowMap } from './row-map.ts';
 import { SEARCH_VERSION, SEGMENT_LINES } from './version.ts';
 
 const HEAD: Buffer = Buffer.from(`ctxfs recall segment ${SEARCH_VERSION}\n`);
-/** Numbers at the end of the file: number, blocks, rows, last line; then the directory's digest. */
-const TAIL_NUMBERS = 4;
+/** Numbers at the end of the file: number, blocks, hot terms, rows, last line; then the directory's digest. */
+const TAIL_NUMBERS = 5;
 const DIGEST_BYTES = 32;
 const TAIL_BYTES: number = TAIL_NUMBERS * 4 + DIGEST_BYTES;
 const WRITE_BYTES = 1 << 18;
@@ -28,6 +28,7 @@ export class SealedWriter implements PostingsSink {
   readonly #starts: number[] = [];
   readonly #sizes: number[] = [];
   readonly #sums: number[] = [];
+  readonly #hot: number[] = [];
 
   constructor(path: string) {
     this.#path = path;
@@ -52,13 +53,19 @@ export class SealedWriter implements PostingsSink {
     return at;
   }
 
+  hot(top: number, low: number, hotRow: number): void {
+    this.#hot.push(top, low, hotRow);
+  }
+
   finish(path: string, number: number, rows: RowMap): void {
     const directory = Buffer.concat([
-      ...[this.#tops, this.#starts, this.#sizes, this.#sums].map((numbers) => Buffer.from(Uint32Array.from(numbers).buffer)),
+      ...[this.#tops, this.#starts, this.#sizes, this.#sums, this.#hot].map((numbers) => Buffer.from(Uint32Array.from(numbers).buffer)),
       rows.lineBytes(0),
       rows.lengthBytes(0),
     ]);
-    const tail = Buffer.from(Uint32Array.of(number, this.#tops.length, rows.rows, SEGMENT_LINES * (number + 1)).buffer);
+    const tail = Buffer.from(
+      Uint32Array.of(number, this.#tops.length, this.#hot.length / 3, rows.rows, SEGMENT_LINES * (number + 1)).buffer,
+    );
     this.#append(directory);
     this.#append(tail);
     this.#append(createHash('sha256').update(directory).update(tail).digest());
@@ -109,6 +116,8 @@ export class SealedSegment {
   readonly #starts: Uint32Array;
   readonly #sizes: Uint32Array;
   readonly #sums: Uint32Array;
+  /** By the term: from which row on it is hot. Nothing is read for those. */
+  readonly #hot = new Map<number, number>();
   #decoded: Int32Array = new Int32Array(0);
 
   /** Throws when the file is damaged, of another version or another segment's. */
@@ -120,8 +129,10 @@ export class SealedSegment {
       const head = this.#read(0, Math.min(HEAD.length, size));
       if (!head.equals(HEAD) || size < HEAD.length + TAIL_BYTES) throw this.#damaged('it is of another version');
       const tail = Buffer.from(this.#read(size - TAIL_BYTES, TAIL_BYTES));
-      const [own, blocks, rows, last] = [tail.readUInt32LE(0), tail.readUInt32LE(4), tail.readUInt32LE(8), tail.readUInt32LE(12)];
-      const directoryBytes = blocks * 16 + rows * 3;
+      const [own = 0, blocks = 0, hot = 0, rows = 0, last = 0] = Array.from({ length: TAIL_NUMBERS }, (_, i) => tail.readUInt32LE(i * 4));
+      const hotAt = blocks * 16;
+      const rowsAt = hotAt + hot * 12;
+      const directoryBytes = rowsAt + rows * 3;
       if (own !== number || HEAD.length + directoryBytes + TAIL_BYTES > size) throw this.#damaged('its end is not its own');
       const directory = this.#read(size - TAIL_BYTES - directoryBytes, directoryBytes);
       const digest = createHash('sha256')
@@ -136,7 +147,9 @@ export class SealedSegment {
       };
       [this.#tops, this.#starts, this.#sizes, this.#sums] = [numbers(0), numbers(1), numbers(2), numbers(3)];
       this.map = new RowMap(number * SEGMENT_LINES);
-      this.map.load(directory.subarray(blocks * 16, blocks * 16 + rows * 2), directory.subarray(blocks * 16 + rows * 2));
+      this.map.load(directory.subarray(rowsAt, rowsAt + rows * 2), directory.subarray(rowsAt + rows * 2));
+      for (let at = hotAt; at < rowsAt; at += 12)
+        this.#hot.set(hotKey(directory.readUInt32LE(at), directory.readUInt32LE(at + 4)), directory.readUInt32LE(at + 8));
       this.lastLine = last;
     } catch (error) {
       closeSync(this.#fd);
@@ -146,10 +159,11 @@ export class SealedSegment {
 
   /** Adds rows `1..through` of a term to the list, ascending; says how many, or HOT. Cost is bounded by HOT_ROWS. */
   find(key: TermKey, through: number, into: RowList): number {
+    const hotRow = this.#hot.get(hotKey(key.top, key.low));
+    if (hotRow !== undefined && hotRow <= through) return HOT;
     if (!this.#entry(key)) return 0;
     const { count } = reader;
     const whole = through >= this.map.rows;
-    if (count > HOT_ROWS && (whole || reader.hotRow <= through)) return HOT;
     const rows = into.ensure(count);
     if (count <= HOT_ROWS) reader.rows(rows, into.used);
     else this.#readRun(rows, into.used);
@@ -225,6 +239,10 @@ export class SealedSegment {
   #damaged(what: string): CtxError {
     return new CtxError(DAMAGED, 'EIO', `a segment of the search index is damaged: ${what}`, { where: this.path, next: 'read again' });
   }
+}
+
+function hotKey(top: number, low: number): number {
+  return top * 65_536 + low;
 }
 
 /** The code of the error that tells of a damaged segment: it is to be dropped and built again. */

@@ -1,4 +1,4 @@
 // What the index is made of. Changes whenever terms, passages, layout or scores change: an index of another version is dropped.
-export const SEARCH_VERSION = 4;
+export const SEARCH_VERSION = 5;
 /** Lines of the journal that a segment covers, whatever they hold: so segments can be built apart from each other. */
 export const SEGMENT_LINES = 32_768;
