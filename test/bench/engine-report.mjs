@@ -43,7 +43,7 @@ export function engineReport({ json, lines, number, table }) {
     parts.push(
       `A fork of a session compiled to ${number(fork.tokens)} tokens (${number(fork.state_bytes)} bytes of state): ${fork.child_evaluated_tokens} tokens evaluated, ${fork.state_bytes_written} bytes of state written; the parent’s compile evaluated ${number(fork.parent_evaluated_tokens)}.`,
       '',
-      'Waiting for the mount, in ms, alone and while a compile takes every processor, in one run:',
+      'Waiting for the mount, in ms, alone and while a compile takes every processor, in one run: what a busy machine adds is in both.',
       '',
       table(
         ['operation', 'alone p50 / p99', 'while it compiles p50 / p99', 'worst'],
