@@ -25,8 +25,10 @@ export type CountAnswer = { readonly id: number } & ({ readonly counts: Uint32Ar
 
 /** The engine's process ends when nobody asks for five minutes: before that it is known to be there. */
 const FRESH_MS = 2 * 60_000;
-/** Loading a large vocabulary takes a second; a count after that, milliseconds. */
+/** A count takes milliseconds, and this thread stands still for it. */
 const LIMIT_MS = 60_000;
+/** Loading a large vocabulary takes a second, more where others have the machine; nothing stands still for it. */
+const START_LIMIT_MS = 10 * 60_000;
 /** Changes with how prompts are rendered and counted. */
 const RULE = 'engine-tokens/1 jinja-0.5';
 
@@ -166,7 +168,7 @@ class Counting {
     const id = this.#next++;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(this.#late()), LIMIT_MS);
+      timer = setTimeout(() => reject(this.#late(START_LIMIT_MS)), START_LIMIT_MS);
     });
     const answer = new Promise<CountAnswer>((resolve) => this.#waiting.set(id, resolve));
     port.postMessage({ id, question: { texts: [''] } } satisfies CountRequest);
@@ -211,9 +213,9 @@ class Counting {
   }
 
   /** What comes later is the answer to a question that nobody waits for: the next one is asked of another worker. */
-  #late(): CtxError {
+  #late(limitMs = LIMIT_MS): CtxError {
     void this.close();
-    return new CtxError('tokens.engine', 'ETIMEDOUT', `the engine's tokenizer does not answer within ${LIMIT_MS / 1000} s`, {
+    return new CtxError('tokens.engine', 'ETIMEDOUT', `the engine's tokenizer does not answer within ${limitMs / 1000} s`, {
       where: modelId(this.#config),
       next: 'read it again',
     });

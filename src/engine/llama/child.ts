@@ -10,7 +10,6 @@ const running = new Map<number, AbortController>();
 let host: ModelHost | undefined;
 let queue: Promise<void> = Promise.resolve();
 
-setPriority(NICE);
 // The driver is gone: native work cannot be waited for, and nobody would take its result.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 process.on('message', (message: ToChild) => {
@@ -25,6 +24,8 @@ process.on('message', (message: ToChild) => {
 
 async function take(message: Exclude<ToChild, { kind: 'cancel' }>, signal: AbortSignal): Promise<void> {
   if (message.kind === 'setup') {
+    // Compiling gives way to everybody; for a count a reader waits.
+    if (message.setup.vocabularyOnly !== true) setPriority(NICE);
     setup = () => new ModelHost(message.setup);
     return;
   }
