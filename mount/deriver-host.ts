@@ -286,9 +286,11 @@ export class DeriverHost {
     return watcher;
   }
 
-  /** What packs are counted by may be another tokenizer now: what was read before is looked at again. */
+  /** What the engine's tokenizer counted may be another pack now: it is looked at again. */
   modelChanged(): void {
-    for (const session of this.#directories.keys()) this.#options.send({ op: 'changed', session, path: 'engine' });
+    for (const [session, { deriver }] of this.#sessions) {
+      if (deriver.countedByEngine) this.#options.send({ op: 'changed', session, path: 'engine' });
+    }
   }
 
   #sync(work: SyncWork): Promise<void> {

@@ -90,6 +90,10 @@ export class InputWatch {
     return this.#engineTokenizer() || changed;
   }
 
+  get countedByEngine(): boolean {
+    return this.#asks.engine;
+  }
+
   /** After the policy that asks for it. An engine that is off leaves no record: whoever has something counted is told. */
   #engineTokenizer(): boolean {
     const policy = this.#log.inputsAsOf().get('context/policy.yaml');

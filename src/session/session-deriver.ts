@@ -265,6 +265,10 @@ class Deriver implements InspectableDeriver {
     this.#parts.engine.drop(name);
   }
 
+  get countedByEngine(): boolean {
+    return this.#parts.inputs.countedByEngine;
+  }
+
   status(): PackStatus {
     return { building: this.#building !== '', progress: this.#parts.history.progress, note: this.#building };
   }

@@ -20,12 +20,14 @@ export interface SessionDeriver {
   committed(notes: readonly CommitNote[]): void;
   /** A pinned, control, tool-schema or child file may have changed (path below the session directory; '' = look at all). */
   inputChanged(path: string): void;
+  /** Whether its policy has packs counted by the engine's tokenizer: another model makes them stale (TOK-9). */
+  readonly countedByEngine: boolean;
+  /** Everything up to the revision is in the order log. */
+  settle(revision: Revision): Promise<void>;
   /**
    * The current content of a derived file, by path below `context/` (`pack.json`, `swap/index.jsonl`,
    * `swap/chunk/sha256-…`, `dedup/blob/sha256-…`). Single flight per file; ENOENT for unknown ids.
    */
-  /** Everything up to the revision is in the order log. */
-  settle(revision: Revision): Promise<void>;
   fetch(name: string, revision: Revision): Promise<Content>;
   /** Names in `swap/chunk` or `dedup/blob`. */
   list(directory: 'swap/chunk' | 'dedup/blob', revision: Revision): Promise<readonly string[]>;
