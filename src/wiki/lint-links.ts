@@ -1,0 +1,83 @@
+// Findings about the links of one page.
+import { RULES, type Finding, type Rule } from './finding.ts';
+import type { LinkKind } from './markdown.ts';
+import { isPagePath, nameOf } from './paths.ts';
+import { hasAnchor } from './resolve.ts';
+import type { IndexedPage, ResolvedLink, WikiIndex } from './wiki-index.ts';
+
+const KIND_WORDS: Readonly<Record<LinkKind, string>> = {
+  link: 'link',
+  image: 'image',
+  wikilink: 'wikilink',
+  embed: 'embed',
+  definition: 'link definition',
+  html: 'HTML link',
+};
+
+export function linkFindings(page: IndexedPage, index: WikiIndex, exists: ((path: string) => boolean) | undefined): readonly Finding[] {
+  const found: Finding[] = [];
+  for (const resolved of page.links) {
+    const finding = linkFinding(page, resolved, index, exists);
+    if (finding !== undefined) found.push(finding);
+  }
+  for (const { label, line } of page.facts.markdown.undefinedReferences)
+    found.push({
+      rule: 'undefined-reference',
+      file: page.path,
+      line,
+      target: label,
+      message: `[${label}] is defined nowhere in this page`,
+    });
+  return found;
+}
+
+function linkFinding(
+  page: IndexedPage,
+  { link, to }: ResolvedLink,
+  index: WikiIndex,
+  exists: ((path: string) => boolean) | undefined,
+): Finding | undefined {
+  const say = (rule: Rule, message: string): Finding => ({ rule, file: page.path, line: link.line, target: link.target, message });
+  const what = KIND_WORDS[link.kind];
+  switch (to.kind) {
+    case 'external':
+    case 'directory':
+      return undefined;
+    case 'empty':
+      return say('empty-link', `${what} without a target`);
+    case 'missing': {
+      const [candidate, ...more] = index.names.named(to.path);
+      const hint = candidate !== undefined && more.length === 0 ? `; there is ${candidate}` : '';
+      return say('broken-link', `${what} to ${to.path}, which is not there${hint}`);
+    }
+    case 'outside': {
+      if (exists !== undefined && !exists(joined(page.path, to.path)))
+        return say('broken-link', `${what} to ${to.path}, which is not there`);
+      return say('outside-link', `${what} leads out of the wiki: ${RULES['outside-link'].about.split(': ')[1] ?? ''}`);
+    }
+    case 'ambiguous':
+      return say('ambiguous-link', `${what} may mean ${to.candidates.slice(0, 4).join(', ')}${to.candidates.length > 4 ? ', …' : ''}`);
+    case 'file': {
+      const target = index.get(to.path);
+      if (to.anchor !== undefined && target !== undefined && isPagePath(to.path) && target.facts.problem === undefined) {
+        if (!hasAnchor(to.anchor, target.facts.markdown.anchors))
+          return say('broken-link', `${what} to #${to.anchor}, which ${to.path === page.path ? 'this page' : to.path} does not have`);
+      }
+      return to.spelling ? say('link-spelling', `${what} is spelt otherwise than its file, ${nameOf(to.path)}`) : undefined;
+    }
+    default:
+      to satisfies never;
+      return undefined;
+  }
+}
+
+/** From the root of the wiki, with the `..` that lead above it. */
+function joined(from: string, path: string): string {
+  const parts = from.split('/').slice(0, -1);
+  for (const part of path.split('/')) {
+    if (part === '' || part === '.') continue;
+    if (part === '..' && parts.length > 0 && parts.at(-1) !== '..') parts.pop();
+    else parts.push(part);
+  }
+  return parts.join('/');
+}

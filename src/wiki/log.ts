@@ -1,0 +1,106 @@
+// log.md: dated entries, newest first or last, and their `Judgment:` lines.
+
+export interface LogEntry {
+  /** `2026-04-20` */
+  readonly day: string;
+  readonly title: string;
+  /** Path of the log that has it, and its 1-based line there. */
+  readonly file: string;
+  readonly line: number;
+  readonly text: string;
+  readonly judgments: readonly { readonly line: number; readonly text: string }[];
+}
+
+const DATED = /^(?:#{1,6}\s+|[-*]\s+)?[*_]*\[?(\d{4}-\d{2}-\d{2})\]?(?:[T ][0-9:.+Z-]+)?[*_]*[\s:|,—–-]*(.*)$/;
+const JUDGMENT = /^\s*(?:[-*+]\s+)?[*_]*judge?ment[*_]*\s*:[*_]*\s*(.*)$/i;
+
+/** The entries in file order. An entry goes on until the next dated heading (or dated item, in a log of items). */
+export function parseLog(text: string, file: string): readonly LogEntry[] {
+  const lines = text.split('\n');
+  const headed = lines.some((line) => line.startsWith('#') && DATED.test(line));
+  const starts: { readonly index: number; readonly day: string; readonly title: string }[] = [];
+  lines.forEach((line, index) => {
+    if (headed && !line.startsWith('#')) return;
+    const [, day, title = ''] = DATED.exec(line.trimEnd()) ?? [];
+    if (day !== undefined && !Number.isNaN(Date.parse(`${day}T00:00:00Z`))) starts.push({ index, day, title: title.trim() });
+  });
+  return starts.map(({ index, day, title }, i) => {
+    const end = starts[i + 1]?.index ?? lines.length;
+    return { day, title, file, line: index + 1, text: lines.slice(index, end).join('\n'), judgments: judgments(lines, index, end) };
+  });
+}
+
+function judgments(lines: readonly string[], start: number, end: number): readonly { readonly line: number; readonly text: string }[] {
+  const found: { line: number; text: string }[] = [];
+  for (let i = start; i < end; i += 1) {
+    const [, first] = JUDGMENT.exec(lines[i] ?? '') ?? [];
+    if (first === undefined) continue;
+    const line = i + 1;
+    let text = first.trim();
+    // It goes on over the indented or plain lines below, as a paragraph does.
+    while (i + 1 < end && /^\s*[^\s#>*+-]/.test(lines[i + 1] ?? '') && !JUDGMENT.test(lines[i + 1] ?? ''))
+      text = `${text} ${lines[++i]?.trim() ?? ''}`;
+    if (text !== '') found.push({ line, text });
+  }
+  return found;
+}
+
+/** One entry as it is appended. */
+export function logEntry(day: string, title: string, changes: readonly string[], judgment: string): string {
+  return `\n## ${day} ${title}\n\n${changes.map((change) => `- ${change}\n`).join('')}- Judgment: ${judgment.replace(/\s*\n\s*/g, ' ')}\n`;
+}
+
+/** Words and paths as entries write them. */
+const NAMES = /[\p{L}\p{N}_][\p{L}\p{N}_./'-]*/gu;
+/** Names in brackets and quotes, which may have spaces. */
+const SPELT = /\[\[?([^[\]|#]{1,200})(?:[|#][^[\]]*)?\]|"([^"\n]{1,200})"/g;
+/** How many entries are searched for a title that they write without any mark. */
+const TITLE_ENTRIES = 200;
+
+/** What the log speaks of, and when last: built once, in proportion to the log; a look-up costs a few names. */
+export class LogMentions {
+  readonly #latest = new Map<string, string>();
+  readonly #entries: readonly { readonly day: string; readonly text: string; readonly named: boolean }[];
+
+  /** `names`: base names of all pages; an entry that names none of them speaks of every page. */
+  constructor(log: readonly LogEntry[], names: ReadonlySet<string>) {
+    this.#entries = log
+      .map((entry) => {
+        const text = entry.text.toLowerCase();
+        let named = text.includes('.md') || text.includes('[[');
+        const note = (name: string): void => {
+          const key = plainName(name);
+          if (names.has(key.slice(key.lastIndexOf('/') + 1)) && key.length > 3) named = true;
+          if ((this.#latest.get(key) ?? '') < entry.day) this.#latest.set(key, entry.day);
+        };
+        for (const [name] of text.matchAll(NAMES)) note(name);
+        for (const [, bracketed, quoted] of text.matchAll(SPELT)) note(bracketed ?? quoted ?? '');
+        return { day: entry.day, text, named };
+      })
+      .sort((a, b) => (a.day < b.day ? 1 : -1));
+  }
+
+  get oldest(): string | undefined {
+    return this.#entries.at(-1)?.day;
+  }
+
+  /** Whether an entry of that day or later speaks of it: by path, name or title, or by naming no page at all. */
+  since(day: string, path: string, title: string | undefined): boolean {
+    const whole = plainName(path.toLowerCase());
+    for (const name of [whole, whole.slice(whole.lastIndexOf('/') + 1), ...(title === undefined ? [] : [title.toLowerCase()])])
+      if ((this.#latest.get(name) ?? '') >= day) return true;
+    let looked = 0;
+    for (const entry of this.#entries) {
+      if (entry.day < day || (looked += 1) > TITLE_ENTRIES) return false;
+      if (!entry.named || (title !== undefined && title.length > 3 && entry.text.includes(title.toLowerCase()))) return true;
+    }
+    return false;
+  }
+}
+
+function plainName(name: string): string {
+  return name
+    .replace(/[.'/-]+$/, '')
+    .replace(/\.(?:md|markdown)$/, '')
+    .normalize('NFC');
+}

@@ -1,0 +1,71 @@
+// `.update-queue`: changes that no log entry mentions yet, one JSON object a line, appended by whoever sees the write.
+
+export const QUEUE_PATH = '.update-queue';
+
+export interface QueuedChange {
+  /** Chosen by the writer; a change is in the queue once, however often it is reported. */
+  readonly id: string;
+  /** RFC 3339, UTC. */
+  readonly time: string;
+  readonly path: string;
+  readonly op: 'write' | 'create' | 'remove' | 'rename' | 'event';
+  /** Path that a rename came from. */
+  readonly from?: string;
+  readonly session?: string;
+  readonly uid?: number;
+  readonly pid?: number;
+  /** Name of the program that wrote. */
+  readonly program?: string;
+  /** For `event`: what happened (deploy, debugging, correction, decision). */
+  readonly what?: string;
+}
+
+const OPS: ReadonlySet<string> = new Set(['write', 'create', 'remove', 'rename', 'event']);
+
+export function formatChange(change: QueuedChange): string {
+  return `${JSON.stringify(change)}\n`;
+}
+
+export interface ParsedQueue {
+  readonly changes: readonly QueuedChange[];
+  /** 1-based lines that are none; kept when the queue is rewritten. */
+  readonly bad: readonly { readonly line: number; readonly text: string }[];
+}
+
+/** A torn last line is no change yet. */
+export function parseQueue(text: string): ParsedQueue {
+  const changes = new Map<string, QueuedChange>();
+  const bad: { line: number; text: string }[] = [];
+  const lines = text.split('\n');
+  lines.forEach((line, index) => {
+    if (line.trim() === '' || (index === lines.length - 1 && !text.endsWith('\n'))) return;
+    const change = parseChange(line);
+    if (change === undefined) bad.push({ line: index + 1, text: line });
+    else if (!changes.has(change.id)) changes.set(change.id, change);
+  });
+  return { changes: [...changes.values()], bad };
+}
+
+function parseChange(line: string): QueuedChange | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { id, time, path, op } = value as Record<string, unknown>;
+  const fits = typeof id === 'string' && typeof time === 'string' && typeof path === 'string' && typeof op === 'string' && OPS.has(op);
+  return fits && !Number.isNaN(Date.parse(time)) ? (value as QueuedChange) : undefined;
+}
+
+/** The queue without the changes that are dealt with; what nobody understood stays. */
+export function withoutChanges(text: string, done: ReadonlySet<string>): string {
+  return text
+    .split('\n')
+    .filter((line) => {
+      const change = line === '' ? undefined : parseChange(line);
+      return change === undefined || !done.has(change.id);
+    })
+    .join('\n');
+}
