@@ -29,6 +29,7 @@ import { registerSearch } from './search.ts';
 import { examples, type RegisterVerb, type Shell } from './shell.ts';
 import { registerStatus } from './status.ts';
 import { registerUmount } from './umount.ts';
+import { registerWiki } from './wiki.ts';
 
 const VERBS: readonly RegisterVerb[] = [
   registerMount,
@@ -47,6 +48,7 @@ const VERBS: readonly RegisterVerb[] = [
   registerCompact,
   registerModel,
   registerEngine,
+  registerWiki,
   registerImport,
   registerFollow,
   registerExport,

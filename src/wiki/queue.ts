@@ -32,21 +32,29 @@ export interface ParsedQueue {
   readonly bad: readonly { readonly line: number; readonly text: string }[];
 }
 
+/** Takes a change out of the queue: a line as well, so that no appender is ever overtaken by a rewrite. */
+export function formatDone(id: string, time: string): string {
+  return `${JSON.stringify({ done: id, time })}\n`;
+}
+
 /** A torn last line is no change yet. */
 export function parseQueue(text: string): ParsedQueue {
   const changes = new Map<string, QueuedChange>();
   const bad: { line: number; text: string }[] = [];
+  const done = new Set<string>();
   const lines = text.split('\n');
   lines.forEach((line, index) => {
     if (line.trim() === '' || (index === lines.length - 1 && !text.endsWith('\n'))) return;
     const change = parseChange(line);
-    if (change === undefined) bad.push({ line: index + 1, text: line });
+    if (typeof change === 'string') done.add(change);
+    else if (change === undefined) bad.push({ line: index + 1, text: line });
     else if (!changes.has(change.id)) changes.set(change.id, change);
   });
-  return { changes: [...changes.values()], bad };
+  return { changes: [...changes.values()].filter(({ id }) => !done.has(id)), bad };
 }
 
-function parseChange(line: string): QueuedChange | undefined {
+/** A change, or the id of one that is done. */
+function parseChange(line: string): QueuedChange | string | undefined {
   let value: unknown;
   try {
     value = JSON.parse(line);
@@ -54,18 +62,21 @@ function parseChange(line: string): QueuedChange | undefined {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
+  const { done } = value as { done?: unknown };
+  if (typeof done === 'string') return done;
   const { id, time, path, op } = value as Record<string, unknown>;
   const fits = typeof id === 'string' && typeof time === 'string' && typeof path === 'string' && typeof op === 'string' && OPS.has(op);
   return fits && !Number.isNaN(Date.parse(time)) ? (value as QueuedChange) : undefined;
 }
 
-/** The queue without the changes that are dealt with; what nobody understood stays. */
-export function withoutChanges(text: string, done: ReadonlySet<string>): string {
+/** The queue without what is dealt with, for its only writer; what nobody understood stays. */
+export function compactQueue(text: string): string {
+  const waiting = new Set(parseQueue(text).changes.map(({ id }) => id));
   return text
     .split('\n')
     .filter((line) => {
       const change = line === '' ? undefined : parseChange(line);
-      return change === undefined || !done.has(change.id);
+      return change === undefined || (typeof change !== 'string' && waiting.has(change.id));
     })
     .join('\n');
 }

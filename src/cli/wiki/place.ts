@@ -1,0 +1,84 @@
+// Which wiki a verb is about, and what it finds there.
+import { existsSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import type { Command } from 'commander';
+
+import { CtxError } from '../../abi/errors.ts';
+import type { Finding } from '../../wiki/finding.ts';
+import { FIRINGS_PATH, parseFirings, parseTriage, triage, TRIAGE_PATH, type TriagedFinding } from '../../wiki/triage.ts';
+import { outsideFindings } from '../../wiki/lint-outside.ts';
+import { WikiDirectory } from '../../wiki/wiki-directory.ts';
+import type { Shell } from '../shell.ts';
+
+const MARKS = ['.wiki/config.yaml', 'INDEX.md', 'index.md'];
+
+/** The directory named, else the nearest one above that is a wiki, else `wiki/` here, else here. */
+export function wikiRoot(given: string | undefined): string {
+  if (given !== undefined) {
+    if (statSync(given, { throwIfNoEntry: false })?.isDirectory() === true) return resolve(given);
+    throw new CtxError('wiki.root', existsSync(given) ? 'ENOTDIR' : 'ENOENT', existsSync(given) ? 'is not a directory' : 'does not exist', {
+      where: given,
+      next: 'name the directory of the wiki',
+    });
+  }
+  for (let place = process.cwd(); ; place = dirname(place)) {
+    if (MARKS.some((mark) => existsSync(join(place, mark)))) return place;
+    if (place === dirname(place)) break;
+  }
+  return existsSync(resolve('wiki', 'INDEX.md')) ? resolve('wiki') : process.cwd();
+}
+
+/** As {@link wikiRoot}, and it must be a wiki: somebody is about to write to it. */
+export function requireWiki(given: string | undefined): WikiDirectory {
+  const root = wikiRoot(given);
+  if (!MARKS.some((mark) => existsSync(join(root, mark))))
+    throw new CtxError('wiki.none', 'ENOENT', 'is no wiki', { where: root, next: 'run: ctx wiki init, or ctx wiki adopt' });
+  return WikiDirectory.open(root);
+}
+
+/** `2026-04-20`, in UTC; `CTX_TODAY` holds it still. */
+export function today(shell: Shell): string {
+  const given = shell.env['CTX_TODAY'];
+  return given !== undefined && /^\d{4}-\d{2}-\d{2}$/.test(given) ? given : new Date().toISOString().slice(0, 10);
+}
+
+/** Under `CTX_TODAY` the day is that one. */
+export function now(shell: Shell): string {
+  return `${today(shell)}T${new Date().toISOString().slice(11)}`;
+}
+
+export function home(shell: Shell): string {
+  return shell.env['HOME'] ?? '/';
+}
+
+export interface Linted {
+  readonly findings: readonly Finding[];
+  readonly open: readonly TriagedFinding[];
+  readonly settled: readonly TriagedFinding[];
+}
+
+export function lintWiki(shell: Shell, wiki: WikiDirectory): Linted {
+  const day = today(shell);
+  const outside = outsideFindings(wiki, { home: home(shell), nowMs: Date.parse(now(shell)), today: day });
+  const findings = wiki.lint({ today: day, outside: true, outsideFindings: outside });
+  const answers = parseTriage(wiki.text(TRIAGE_PATH) ?? '');
+  const firings = parseFirings(wiki.text(FIRINGS_PATH) ?? '');
+  const page = (path: string): { readonly digest: string; readonly lines: readonly string[] } | undefined => {
+    const known = wiki.index.get(path);
+    return known === undefined ? undefined : { digest: known.facts.digest, lines: (wiki.text(path) ?? '').split('\n') };
+  };
+  return { findings, ...triage(findings, { answers, firings, today: day, page }) };
+}
+
+/** Who answers and files, as records name them. */
+export function author(shell: Shell): string {
+  return shell.env['USER'] ?? shell.env['LOGNAME'] ?? `uid ${shell.uid}`;
+}
+
+/** Text of others on a terminal: no control characters but the ones we write. */
+export function plain(text: string): string {
+  // oxlint-disable-next-line no-control-regex
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (sign) => `\\x${sign.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
+export type RegisterWikiVerb = (wiki: Command, shell: Shell) => void;

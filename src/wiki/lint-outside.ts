@@ -1,0 +1,181 @@
+// What lies outside the wiki and is declared in it: copies of knowledge, files of scheduled jobs, buckets. Reads only what is declared.
+import { lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+import type { Buckets, DeclaredCopy, ExpectedOutput } from './config.ts';
+import { CanonicalFacts, driftOf, type Drift } from './drift.ts';
+import type { Finding } from './finding.ts';
+import { daysBetween } from './lint-time.ts';
+import { MAX_PAGE_BYTES } from './page.ts';
+import type { WikiDirectory } from './wiki-directory.ts';
+
+export interface Surroundings {
+  readonly home: string;
+  readonly nowMs: number;
+  readonly today: string;
+}
+
+export interface CopyReport {
+  readonly copy: DeclaredCopy;
+  readonly path: string;
+  readonly drifts: readonly Drift[];
+}
+
+const MAX_COPIES = 500;
+/** A copy that nobody has confirmed for this long is asked about. */
+const CONFIRM_DAYS = 90;
+
+export function outsideFindings(wiki: WikiDirectory, surroundings: Surroundings): readonly Finding[] {
+  const { config } = wiki;
+  return [
+    ...config.outputs.flatMap((output) => outputFinding(output, wiki.root, surroundings)),
+    ...(config.buckets === undefined ? [] : bucketFindings(config.buckets, surroundings.home)),
+    ...copyFindings(wiki, surroundings),
+  ];
+}
+
+/** Every declared copy that exists, compared with the curated pages. */
+export function compareCopies(wiki: WikiDirectory, copies: readonly DeclaredCopy[], home: string): readonly CopyReport[] {
+  if (copies.length === 0) return [];
+  const pages = wiki.index.curated().map(({ path }) => ({ path, text: wiki.text(path)?.slice(0, MAX_PAGE_BYTES) ?? '' }));
+  const canonical = new CanonicalFacts(pages);
+  return copies.flatMap((copy) =>
+    expand(absolute(copy.path, wiki.root, home))
+      .flatMap(markdownFiles)
+      .slice(0, MAX_COPIES)
+      .map((path) => ({ copy, path, drifts: driftOf(textOf(path) ?? '', canonical) })),
+  );
+}
+
+function copyFindings(wiki: WikiDirectory, { home, today }: Surroundings): readonly Finding[] {
+  const found: Finding[] = [];
+  for (const { copy, path, drifts } of compareCopies(wiki, wiki.config.copies, home)) {
+    const claim = copy.kind === 'forwarded' ? 'claims' : 'says';
+    for (const { kind, line, said, page, pageLine, says } of drifts) {
+      if (kind === 'differs')
+        found.push({
+          rule: 'memory-drift',
+          file: path,
+          line,
+          target: `${page}:${pageLine}`,
+          message: `${claim} "${brief(said)}", but ${page}:${pageLine} says "${brief(says)}"; the wiki wins`,
+          about: `${said}\0${says}`,
+        });
+    }
+  }
+  for (const copy of wiki.config.copies) {
+    const age = copy.confirmed === undefined ? undefined : daysBetween(copy.confirmed, today);
+    if (age === undefined || age > CONFIRM_DAYS)
+      found.push({
+        rule: 'memory-drift',
+        file: '.wiki/config.yaml',
+        line: 1,
+        target: copy.path,
+        message: `${copy.name} holds a copy that ${age === undefined ? 'nobody has confirmed' : `was last confirmed ${copy.confirmed}`}`,
+        about: `${copy.path} ${copy.confirmed ?? ''}`,
+      });
+  }
+  return found;
+}
+
+/** A job is as good as its file: whether anything runs cannot be seen from here, whether it wrote can. */
+function outputFinding({ job, path, everyHours }: ExpectedOutput, root: string, { home, nowMs, today }: Surroundings): readonly Finding[] {
+  const say = (message: string): readonly Finding[] => [
+    { rule: 'expected-output', file: '.wiki/config.yaml', line: 1, target: path, message: `${job} ${message}`, about: `${job} ${today}` },
+  ];
+  const dated = path.includes('{date}');
+  const days = dated ? Math.max(1, Math.ceil(everyHours / 24)) : 1;
+  let newestMs: number | undefined;
+  for (let back = 0; back <= days; back += 1) {
+    const day = new Date(Date.parse(`${today}T00:00:00Z`) - back * 86_400_000).toISOString().slice(0, 10);
+    const stat = statSync(absolute(path.replaceAll('{date}', day), root, home), { throwIfNoEntry: false });
+    if (stat !== undefined && stat.size > 0) newestMs = Math.max(newestMs ?? 0, dated ? Date.parse(`${day}T00:00:00Z`) : stat.mtimeMs);
+    if (!dated) break;
+  }
+  if (newestMs === undefined) return say(`did not produce ${path}`);
+  const hours = Math.floor((nowMs - newestMs) / 3_600_000);
+  // The file of a day may come at any hour of it.
+  const late = dated ? hours >= (days + 1) * 24 || (everyHours <= 24 && hours >= 48) : hours > everyHours + 1;
+  return late ? say(`last produced ${path} ${hours} hours ago (every ${everyHours})`) : [];
+}
+
+function bucketFindings({ root, allowed, unsearched, scopes, runtime }: Buckets, home: string): readonly Finding[] {
+  const base = absolute(root, '/', home);
+  const found: Finding[] = [];
+  const say = (file: string, message: string): void => void found.push({ rule: 'bucket', file, line: 1, target: root, message });
+  let names: readonly { readonly name: string; readonly directory: boolean }[];
+  try {
+    names = readdirSync(base, { withFileTypes: true }).map((entry) => ({ name: entry.name, directory: entry.isDirectory() }));
+  } catch {
+    say(root, 'is the root of all buckets, and cannot be read');
+    return found;
+  }
+  for (const { name, directory } of [...names].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    if (name.startsWith('.')) continue;
+    if (!directory) say(join(root, name), 'is a loose file; every file lives in a bucket');
+    else if (allowed.length > 0 && !allowed.includes(name) && lstatSync(join(base, name, '.git'), { throwIfNoEntry: false }) === undefined)
+      say(join(root, name), `is no bucket (${allowed.join(', ')}) and no repository`);
+  }
+  const within = (inner: string, outer: string): boolean => `${absolute(inner, '/', home)}/`.startsWith(`${absolute(outer, '/', home)}/`);
+  for (const place of unsearched)
+    for (const scope of scopes) if (within(place, scope)) say(place, `lies within ${scope}, and would be found by every search there`);
+  for (const place of runtime) if (within(place, root)) say(place, `is runtime within ${root}; knowledge and runtime live apart`);
+  return found;
+}
+
+export function absolute(path: string, root: string, home: string): string {
+  return path === '~' || path.startsWith('~/') ? join(home, path.slice(1)) : resolve(root, path);
+}
+
+/** `*` stands for one name. */
+function expand(pattern: string): readonly string[] {
+  let places = ['/'];
+  for (const part of pattern.split('/').filter((name) => name !== '')) {
+    if (!part.includes('*')) places = places.map((place) => join(place, part));
+    else {
+      const matcher = new RegExp(
+        `^${part
+          .split('*')
+          .map((piece) => piece.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+          .join('.*')}$`,
+      );
+      places = places.flatMap((place) =>
+        namesIn(place)
+          .filter((name) => matcher.test(name))
+          .map((name) => join(place, name)),
+      );
+    }
+    if (places.length > MAX_COPIES) places = places.slice(0, MAX_COPIES);
+  }
+  return places;
+}
+
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory).sort();
+  } catch {
+    return [];
+  }
+}
+
+function markdownFiles(path: string): readonly string[] {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat?.isFile() === true) return [path];
+  if (stat?.isDirectory() !== true) return [];
+  return namesIn(path)
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join(path, name))
+    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true);
+}
+
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path).subarray(0, MAX_PAGE_BYTES).toString('utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+function brief(text: string): string {
+  return text.length > 120 ? `${text.slice(0, 117)}…` : text;
+}

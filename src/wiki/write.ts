@@ -1,0 +1,53 @@
+// Writes of files in a wiki that others write too: whole, for exactly the text that was read, or not at all.
+import { appendFileSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+import { digestOf, type Digest } from '../abi/digest.ts';
+
+let counter = 0;
+
+/**
+ * Replaces a file by a rename, when it still has the text of `base` (undefined: when there is none).
+ * Returns false, and writes nothing, when somebody else was first.
+ */
+export function replaceFile(root: string, path: string, text: string, base: Digest | undefined): boolean {
+  const place = join(root, path);
+  if (currentDigest(place) !== base) return false;
+  mkdirSync(dirname(place), { recursive: true });
+  const temporary = join(dirname(place), `.${process.pid}-${(counter += 1)}.tmp`);
+  const mode = base === undefined ? 0o644 : statSync(place).mode & 0o7777;
+  try {
+    const file = openSync(temporary, 'wx', mode);
+    try {
+      writeAll(file, Buffer.from(text));
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    // Looked at again as late as can be: an edit since the fix was made wins.
+    if (currentDigest(place) !== base) return false;
+    renameSync(temporary, place);
+    return true;
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+}
+
+function writeAll(file: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done);
+}
+
+export function appendToFile(root: string, path: string, text: string): void {
+  const place = join(root, path);
+  mkdirSync(dirname(place), { recursive: true });
+  appendFileSync(place, text);
+}
+
+function currentDigest(place: string): Digest | undefined {
+  try {
+    return digestOf(readFileSync(place));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
