@@ -67,7 +67,7 @@ export const RULES: Readonly<Record<Rule, RuleAbout>> = {
   'unknown-frontmatter': { level: 'advice', about: 'a key of frontmatter that nothing knows' },
   'bad-date': { level: 'warning', about: 'a date that is none' },
   tasks: { level: 'info', about: 'an open task' },
-  'log-gap': { level: 'error', about: 'a change that the log does not mention' },
+  'log-gap': { level: 'warning', about: 'a change that the log does not mention' },
   judgment: { level: 'advice', about: 'a log entry without a Judgment: line' },
   'log-rotation': { level: 'advice', about: 'a log that has grown long', fix: true },
   queue: { level: 'warning', about: 'a change that waits in the update queue', fix: true },

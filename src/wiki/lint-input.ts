@@ -12,6 +12,12 @@ export interface ProvenanceRecord {
   readonly time: string;
 }
 
+/** What git says: pages that differ from the last commit, and the log entries that were written since. */
+export interface Uncommitted {
+  readonly paths: readonly string[];
+  readonly mentions: LogMentions;
+}
+
 export interface LintInput {
   readonly index: WikiIndex;
   /** Day of the run, `2026-04-20`. */
@@ -29,6 +35,7 @@ export interface LintInput {
   readonly walk: readonly Finding[];
   /** Findings about what lies outside the wiki: outputs, copies, buckets. */
   readonly outside: readonly Finding[];
+  readonly uncommitted?: Uncommitted;
   /** Whether a target above the root exists; absent where nothing outside may be looked at. */
   readonly exists?: (path: string) => boolean;
 }

@@ -1,6 +1,6 @@
 // Findings about what has aged: pages, plans, the log, the queue, the last lint.
 import type { Finding } from './finding.ts';
-import { isWiki, type LintInput } from './lint-input.ts';
+import type { LintInput } from './lint-input.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -55,24 +55,34 @@ export function reconcileFindings({ index }: LintInput): readonly Finding[] {
   return found;
 }
 
-/** A page changed on a day, and no entry of that day or later speaks of it. */
-export function logGapFindings({ index, mentions }: LintInput): readonly Finding[] {
-  if (!isWiki(index)) return [];
-  const found: Finding[] = [];
+/** A page changed, and no entry since names it: by its own date, and by what git has as changed. */
+export function logGapFindings({ index, mentions, uncommitted }: LintInput): readonly Finding[] {
+  const found = new Map<string, Finding>();
   for (const { path, facts } of index.curated()) {
     const changed = facts.lastUpdated;
     // What is older than the log was never to be in it.
     if (changed === undefined || (mentions.oldest !== undefined && changed < mentions.oldest)) continue;
     if (!mentions.since(changed, path, facts.title))
-      found.push({
+      found.set(path, {
         rule: 'log-gap',
         file: path,
         line: facts.frontmatter?.lines.get('last_updated') ?? 1,
         target: changed,
-        message: `changed ${changed}, and no log entry since mentions it`,
+        message: `changed ${changed}, and no log entry since names it`,
       });
   }
-  return found;
+  for (const path of uncommitted?.paths ?? []) {
+    const page = index.get(path);
+    if (page?.place !== 'page' || found.has(path) || uncommitted?.mentions.since('', path, page.facts.title) === true) continue;
+    found.set(path, {
+      rule: 'log-gap',
+      file: path,
+      line: 1,
+      target: 'uncommitted',
+      message: 'changed since the last commit, and no log entry since names it',
+    });
+  }
+  return [...found.values()];
 }
 
 export function judgmentFindings({ log }: LintInput): readonly Finding[] {

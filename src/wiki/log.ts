@@ -60,22 +60,19 @@ const TITLE_ENTRIES = 200;
 /** What the log speaks of, and when last: built once, in proportion to the log; a look-up costs a few names. */
 export class LogMentions {
   readonly #latest = new Map<string, string>();
-  readonly #entries: readonly { readonly day: string; readonly text: string; readonly named: boolean }[];
+  readonly #entries: readonly { readonly day: string; readonly text: string }[];
 
-  /** `names`: base names of all pages; an entry that names none of them speaks of every page. */
-  constructor(log: readonly LogEntry[], names: ReadonlySet<string>) {
+  constructor(log: readonly LogEntry[]) {
     this.#entries = log
-      .map((entry) => {
-        const text = entry.text.toLowerCase();
-        let named = text.includes('.md') || text.includes('[[');
+      .map(({ day, text }) => {
+        const lower = text.toLowerCase();
         const note = (name: string): void => {
           const key = plainName(name);
-          if (names.has(key.slice(key.lastIndexOf('/') + 1)) && key.length > 3) named = true;
-          if ((this.#latest.get(key) ?? '') < entry.day) this.#latest.set(key, entry.day);
+          if ((this.#latest.get(key) ?? '') < day) this.#latest.set(key, day);
         };
-        for (const [name] of text.matchAll(NAMES)) note(name);
-        for (const [, bracketed, quoted] of text.matchAll(SPELT)) note(bracketed ?? quoted ?? '');
-        return { day: entry.day, text, named };
+        for (const [name] of lower.matchAll(NAMES)) note(name);
+        for (const [, bracketed, quoted] of lower.matchAll(SPELT)) note(bracketed ?? quoted ?? '');
+        return { day, text: lower };
       })
       .sort((a, b) => (a.day < b.day ? 1 : -1));
   }
@@ -84,15 +81,17 @@ export class LogMentions {
     return this.#entries.at(-1)?.day;
   }
 
-  /** Whether an entry of that day or later speaks of it: by path, name or title, or by naming no page at all. */
+  /** Whether an entry of that day or later names it: by path, name or title. */
   since(day: string, path: string, title: string | undefined): boolean {
     const whole = plainName(path.toLowerCase());
-    for (const name of [whole, whole.slice(whole.lastIndexOf('/') + 1), ...(title === undefined ? [] : [title.toLowerCase()])])
+    const called = title?.toLowerCase();
+    for (const name of [whole, whole.slice(whole.lastIndexOf('/') + 1), ...(called === undefined ? [] : [called])])
       if ((this.#latest.get(name) ?? '') >= day) return true;
+    if (called === undefined || called.length < 4) return false;
     let looked = 0;
     for (const entry of this.#entries) {
       if (entry.day < day || (looked += 1) > TITLE_ENTRIES) return false;
-      if (!entry.named || (title !== undefined && title.length > 3 && entry.text.includes(title.toLowerCase()))) return true;
+      if (entry.text.includes(called)) return true;
     }
     return false;
   }

@@ -6,10 +6,10 @@ import { digestOf } from '../abi/digest.ts';
 import { CONFIG_PATH, DEFAULT_CONFIG, parseConfig, type WikiConfig } from './config.ts';
 import type { Finding } from './finding.ts';
 import { lint, LintMemo } from './lint.ts';
-import type { LintInput, ProvenanceRecord } from './lint-input.ts';
+import type { LintInput, ProvenanceRecord, Uncommitted } from './lint-input.ts';
 import { LogMentions, parseLog, type LogEntry } from './log.ts';
 import { MAX_PAGE_BYTES, readPage } from './page.ts';
-import { baseKey, isPagePath } from './paths.ts';
+import { isPagePath } from './paths.ts';
 import { parseQueue, QUEUE_PATH } from './queue.ts';
 import { codeOf, walk, type WalkedFile } from './walk.ts';
 import { WikiIndex, type FileChange } from './wiki-index.ts';
@@ -24,6 +24,7 @@ export interface LintOptions {
   readonly outside?: boolean;
   /** Findings about what lies elsewhere (`lint-outside.ts`). */
   readonly outsideFindings?: readonly Finding[];
+  readonly uncommitted?: Uncommitted;
 }
 
 export class WikiDirectory {
@@ -99,6 +100,7 @@ export class WikiDirectory {
       sourceDigests: new Map(provenance.flatMap(({ path }) => this.#digest(path))),
       walk: [...this.#walked, ...this.#unreadable.values()],
       outside: options.outsideFindings ?? [],
+      ...(options.uncommitted === undefined ? {} : { uncommitted: options.uncommitted }),
       ...(options.outside === true ? { exists: (path: string): boolean => existsSync(join(this.root, undone(path))) } : {}),
     };
   }
@@ -180,11 +182,10 @@ export class WikiDirectory {
 
   #readLog(): { readonly entries: readonly LogEntry[]; readonly mentions: LogMentions } {
     const logs = this.index.special('log');
-    const key = `${this.index.namesVersion} ${logs.map(({ facts }) => facts.digest).join(' ')}`;
+    const key = logs.map(({ path, facts }) => `${path} ${facts.digest}`).join('\n');
     if (this.#log?.key !== key) {
-      const names = new Set(this.index.curated().map(({ path }) => baseKey(path)));
       const entries = logs.flatMap(({ path }) => parseLog((this.text(path) ?? '').slice(0, MAX_PAGE_BYTES), path));
-      this.#log = { key, entries, mentions: new LogMentions(entries, names) };
+      this.#log = { key, entries, mentions: new LogMentions(entries) };
     }
     return this.#log;
   }

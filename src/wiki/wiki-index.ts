@@ -43,7 +43,6 @@ export class WikiIndex {
   #sorted: readonly IndexedPage[] | undefined;
   #curated: readonly IndexedPage[] | undefined;
   #special: readonly IndexedPage[] | undefined;
-  #namesVersion = 0;
 
   constructor(config: WikiConfig) {
     this.config = config;
@@ -66,11 +65,6 @@ export class WikiIndex {
   /** Pages with a part of their own: index, log, schema. */
   special(place: Place): readonly IndexedPage[] {
     return (this.#special ??= this.pages().filter((page) => page.place !== 'page')).filter((page) => page.place === place);
-  }
-
-  /** Changes whenever a page comes or goes. */
-  get namesVersion(): number {
-    return this.#namesVersion;
   }
 
   /** Files that are no pages. */
@@ -103,7 +97,6 @@ export class WikiIndex {
       if (existed) this.names.removeFile(path);
       else this.names.addFile(path);
       keys.add(baseKey(path));
-      this.#namesVersion += 1;
       // A link may lead to a directory.
       for (const part of path.split('/').slice(0, -1)) keys.add(baseKey(part));
     }

@@ -1,7 +1,20 @@
 // Writes of files in a wiki that others write too: whole, for exactly the text that was read, or not at all.
-import { appendFileSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 
+import { CtxError } from '../abi/errors.ts';
 import { digestOf, type Digest } from '../abi/digest.ts';
 
 let counter = 0;
@@ -10,8 +23,8 @@ let counter = 0;
  * Replaces a file by a rename, when it still has the text of `base` (undefined: when there is none).
  * Returns false, and writes nothing, when somebody else was first.
  */
-export function replaceFile(root: string, path: string, text: string, base: Digest | undefined): boolean {
-  const place = join(root, path);
+export function replaceFile(root: string, path: string, text: string | Uint8Array, base: Digest | undefined): boolean {
+  const place = placeInside(root, path);
   if (currentDigest(place) !== base) return false;
   mkdirSync(dirname(place), { recursive: true });
   const temporary = join(dirname(place), `.${process.pid}-${(counter += 1)}.tmp`);
@@ -19,7 +32,7 @@ export function replaceFile(root: string, path: string, text: string, base: Dige
   try {
     const file = openSync(temporary, 'wx', mode);
     try {
-      writeAll(file, Buffer.from(text));
+      writeAll(file, typeof text === 'string' ? Buffer.from(text) : text);
       fsyncSync(file);
     } finally {
       closeSync(file);
@@ -38,9 +51,23 @@ function writeAll(file: number, bytes: Uint8Array): void {
 }
 
 export function appendToFile(root: string, path: string, text: string): void {
-  const place = join(root, path);
+  const place = placeInside(root, path);
   mkdirSync(dirname(place), { recursive: true });
   appendFileSync(place, text);
+}
+
+/** WIK-6: a link in a wiki that came from elsewhere never leads a write out of it. */
+function placeInside(root: string, path: string): string {
+  let place = root;
+  for (const part of path.split('/')) {
+    place = join(place, part);
+    if (part === '..' || lstatSync(place, { throwIfNoEntry: false })?.isSymbolicLink() === true)
+      throw new CtxError('wiki.symlink', 'ELOOP', 'leads through a symbolic link, and was not written', {
+        where: path,
+        next: 'replace the link by a file',
+      });
+  }
+  return place;
 }
 
 function currentDigest(place: string): Digest | undefined {

@@ -43,7 +43,7 @@ export function registerLint(wiki: Command, shell: Shell): void {
         ['ctx wiki lint --answer 3f2a90c1=kill', 'this finding is fine, until its content changes'],
       ),
     )
-    .action((directory: string | undefined, options: LintArguments) => {
+    .action(async (directory: string | undefined, options: LintArguments) => {
       const { terminal } = shell;
       if (options.rules === true) {
         for (const [rule, { level, about, fix }] of Object.entries(RULES))
@@ -52,15 +52,15 @@ export function registerLint(wiki: Command, shell: Shell): void {
       }
       const root = wikiRoot(directory);
       const place = WikiDirectory.open(root);
-      let linted = lintWiki(shell, place);
+      let linted = await lintWiki(shell, place);
       if (options.answer !== undefined) {
         answer(shell, place, linted, options.answer);
-        linted = lintWiki(shell, place);
+        linted = await lintWiki(shell, place);
       }
       if (options.fix === true) {
         fix(shell, place, linted);
         place.refresh();
-        linted = lintWiki(shell, place);
+        linted = await lintWiki(shell, place);
         record(shell, place, linted);
       }
       const shown = options.all === true ? [...linted.open, ...linted.settled] : linted.open;

@@ -6,9 +6,12 @@ import type { Command } from 'commander';
 import { CtxError } from '../../abi/errors.ts';
 import type { Finding } from '../../wiki/finding.ts';
 import { FIRINGS_PATH, parseFirings, parseTriage, triage, TRIAGE_PATH, type TriagedFinding } from '../../wiki/triage.ts';
+import type { Uncommitted } from '../../wiki/lint-input.ts';
+import { LogMentions, parseLog } from '../../wiki/log.ts';
 import { outsideFindings } from '../../wiki/lint-outside.ts';
 import { WikiDirectory } from '../../wiki/wiki-directory.ts';
 import type { Shell } from '../shell.ts';
+import { gitState, gitText } from './git.ts';
 
 const MARKS = ['.wiki/config.yaml', 'INDEX.md', 'index.md'];
 
@@ -57,10 +60,22 @@ export interface Linted {
   readonly settled: readonly TriagedFinding[];
 }
 
-export function lintWiki(shell: Shell, wiki: WikiDirectory): Linted {
+/** What changed since the last commit, and what the log says since; undefined without git, and in what is no wiki. */
+async function uncommitted(wiki: WikiDirectory): Promise<Uncommitted | undefined> {
+  const [log] = wiki.index.special('log');
+  const state = log === undefined ? undefined : await gitState(wiki.root);
+  if (log === undefined || state?.head === undefined) return undefined;
+  const committed = new Set(parseLog((await gitText(wiki.root, log.path)) ?? '', log.path).map(({ text }) => text.trim()));
+  const since = parseLog(wiki.text(log.path) ?? '', log.path).filter(({ text }) => !committed.has(text.trim()));
+  return { paths: state.changed, mentions: new LogMentions(since) };
+}
+
+export async function lintWiki(shell: Shell, wiki: WikiDirectory): Promise<Linted> {
   const day = today(shell);
   const outside = outsideFindings(wiki, { home: home(shell), nowMs: Date.parse(now(shell)), today: day });
-  const findings = wiki.lint({ today: day, outside: true, outsideFindings: outside });
+  const changes = await uncommitted(wiki);
+  const options = { today: day, outside: true, outsideFindings: outside, ...(changes === undefined ? {} : { uncommitted: changes }) };
+  const findings = wiki.lint(options);
   const answers = parseTriage(wiki.text(TRIAGE_PATH) ?? '');
   const firings = parseFirings(wiki.text(FIRINGS_PATH) ?? '');
   const page = (path: string): { readonly digest: string; readonly lines: readonly string[] } | undefined => {

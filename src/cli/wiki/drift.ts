@@ -1,0 +1,74 @@
+// ctx wiki drift: copies of knowledge against the wiki, fact by fact.
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+
+import type { DeclaredCopy } from '../../wiki/config.ts';
+import { compareCopies } from '../../wiki/lint-outside.ts';
+import { CtxError } from '../../abi/errors.ts';
+import { EXIT } from '../exit-codes.ts';
+import { examples, type Shell } from '../shell.ts';
+import { home, plain, requireWiki } from './place.ts';
+
+export function registerDrift(wiki: Command, shell: Shell): void {
+  wiki
+    .command('drift')
+    .description('compare copies (an agent’s memory, pasted instructions) with the wiki; the wiki wins')
+    .argument('[copy...]', 'files or directories (default: the copies declared in .wiki/config.yaml, and the memory of Claude Code)')
+    .option('-d, --dir <dir>', 'the wiki (default: the one here)')
+    .option('--forwarded', 'what is named is forwarded instructions: claims')
+    .option('--json', 'print an array')
+    .addHelpText(
+      'after',
+      examples(['ctx wiki drift', 'declared copies; exit 5 when one says something else'], ['ctx wiki drift ../app/CLAUDE.md', 'one file']),
+    )
+    .action((given: readonly string[], options: { dir?: string; forwarded?: boolean; json?: boolean }) => {
+      const { terminal } = shell;
+      const place = requireWiki(options.dir);
+      const kind = options.forwarded === true ? 'forwarded' : 'copy';
+      const named = given.map((path): DeclaredCopy => {
+        if (statSync(path, { throwIfNoEntry: false }) === undefined)
+          throw new CtxError('wiki.copy', 'ENOENT', 'does not exist', { where: path });
+        return { path: resolve(path), name: path, kind, confirmed: undefined };
+      });
+      const memory: DeclaredCopy = {
+        path: '~/.claude/projects/*/memory',
+        name: 'memory of Claude Code',
+        kind: 'copy',
+        confirmed: undefined,
+      };
+      const declared = place.config.copies.some(({ path }) => path === memory.path)
+        ? place.config.copies
+        : [...place.config.copies, memory];
+      const reports = compareCopies(place, named.length > 0 ? named : declared, home(shell));
+      const facts = reports.flatMap(({ copy, path, drifts }) =>
+        drifts.map((drift) => ({
+          copy: path,
+          kind: copy.kind,
+          line: drift.line,
+          says: drift.said,
+          page: drift.page,
+          page_line: drift.pageLine,
+          page_says: drift.says,
+          verdict: drift.kind,
+          wins: drift.kind === 'differs' ? 'wiki' : null,
+          advice: `replace by a link to ${drift.page}`,
+        })),
+      );
+      if (options.json === true) terminal.json(facts);
+      else {
+        for (const fact of facts) {
+          const label = fact.kind === 'forwarded' ? 'claims' : 'says';
+          if (fact.verdict === 'differs')
+            terminal.line(
+              `${terminal.style('red', 'differs')} ${plain(fact.copy)}:${fact.line} ${label} "${plain(fact.says)}"\n  wiki wins: ${plain(fact.page)}:${fact.page_line} "${plain(fact.page_says)}"; ${plain(fact.advice)}`,
+            );
+          else terminal.line(`${terminal.style('yellow', 'copied')} ${plain(fact.copy)}:${fact.line}: ${plain(fact.advice)}`);
+        }
+        terminal.note(
+          `${reports.length} copies, ${facts.filter(({ verdict }) => verdict === 'differs').length} facts differ, ${facts.filter(({ verdict }) => verdict === 'copied').length} are copied`,
+        );
+      }
+      if (facts.some(({ verdict }) => verdict === 'differs')) shell.exit(EXIT.findings);
+    });
+}

@@ -1,0 +1,59 @@
+// git, as a program of its own: what it says about a wiki, and commits that say who made them.
+import { runCommand, type CommandResult } from '../../../mount/command.ts';
+import { CtxError } from '../../abi/errors.ts';
+
+const LIMIT_MS = 30_000;
+
+export interface GitState {
+  readonly head: string | undefined;
+  readonly branch: string;
+  /** Paths from the root of the wiki that differ from the last commit. */
+  readonly changed: readonly string[];
+}
+
+/** Undefined when there is no git, or the directory is in no repository. */
+export async function gitState(root: string): Promise<GitState | undefined> {
+  const status = await git(root, ['status', '--porcelain=v1', '-z', '--untracked-files=all', '--', '.']);
+  if (status === undefined || status.status !== 0) return undefined;
+  const prefix = (await git(root, ['rev-parse', '--show-prefix']))?.stdout.trim() ?? '';
+  const head = await git(root, ['rev-parse', '--short', 'HEAD']);
+  const branch = await git(root, ['symbolic-ref', '--short', '-q', 'HEAD']);
+  const changed: string[] = [];
+  const parts = status.stdout.split('\0');
+  for (let i = 0; i < parts.length; i += 1) {
+    const part = parts[i] ?? '';
+    if (part.length < 4) continue;
+    changed.push(part.slice(3).startsWith(prefix) ? part.slice(3 + prefix.length) : part.slice(3));
+    // A rename has the old path behind it.
+    if (part.startsWith('R')) i += 1;
+  }
+  return { head: head?.status === 0 ? head.stdout.trim() : undefined, branch: branch?.stdout.trim() ?? '', changed };
+}
+
+/** A file as the last commit has it; undefined when it has none. */
+export async function gitText(root: string, path: string): Promise<string | undefined> {
+  const shown = await git(root, ['show', `HEAD:./${path}`]);
+  return shown?.status === 0 ? shown.stdout : undefined;
+}
+
+/** A repository with one commit; undefined when git is not installed. */
+export async function gitInit(root: string): Promise<boolean> {
+  const made = await git(root, ['init', '-q']);
+  if (made === undefined) return false;
+  if (made.status !== 0) throw new CtxError('wiki.git', 'EIO', `git init failed: ${made.stderr.trim()}`, { where: root });
+  return true;
+}
+
+export async function gitCommit(root: string, paths: readonly string[], message: string): Promise<boolean> {
+  const added = await git(root, ['add', '--', ...paths]);
+  if (added === undefined || added.status !== 0) return false;
+  const known = (await git(root, ['config', 'user.email']))?.stdout.trim() ?? '';
+  const identity = known === '' ? ['-c', 'user.name=ctx', '-c', 'user.email=ctx@localhost'] : [];
+  const made = await git(root, [...identity, 'commit', '-q', '-m', message, '--', ...paths]);
+  return made?.status === 0;
+}
+
+async function git(root: string, args: readonly string[]): Promise<CommandResult | undefined> {
+  const result = await runCommand('git', ['-C', root, ...args], { timeoutMs: LIMIT_MS });
+  return result.missing ? undefined : result;
+}

@@ -1,0 +1,108 @@
+// ctx wiki hooks: for agents outside the mount: hooks and a skill for Claude Code, which call the same code as every other verb.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import type { Command } from 'commander';
+
+import { CtxError } from '../../abi/errors.ts';
+import { HOOK_EVENTS, hookAnswer, skill, withHooks, type HookEvent } from '../../wiki/agent-hooks.ts';
+import { heartbeatOf, queueState } from '../../wiki/lint-time.ts';
+import { usageError } from '../errors.ts';
+import { examples, type Shell } from '../shell.ts';
+import { home, lintWiki, plain, requireWiki, today } from './place.ts';
+
+export function registerHooks(wiki: Command, shell: Shell): void {
+  const hooks = wiki.command('hooks').description('hooks for agents outside the mount: install, run');
+  hooks.addHelpText(
+    'after',
+    examples(
+      ['ctx wiki hooks install claude-code', 'in the project here'],
+      ['ctx wiki hooks install claude-code --user', 'for every project'],
+    ),
+  );
+  hooks
+    .command('install')
+    .description('write SessionStart, Stop and PreCompact hooks and a skill')
+    .argument('<agent>', 'claude-code')
+    .option('-d, --dir <dir>', 'the wiki (default: the one here)')
+    .option('--project <dir>', 'where the project is', '.')
+    .option('--user', 'in the home directory instead')
+    .addHelpText('after', examples(['ctx wiki hooks install claude-code -d ~/AI/wiki', 'a project that uses a wiki elsewhere']))
+    .action((agent: string, options: { dir?: string; project: string; user?: boolean }) => {
+      if (agent !== 'claude-code') throw usageError(`${agent} has no hooks that are known`, 'use claude-code');
+      const { root } = requireWiki(options.dir);
+      const directory = join(options.user === true ? home(shell) : resolve(options.project), '.claude');
+      const path = join(directory, 'settings.json');
+      const settings = withHooks(readSettings(path), (event) => `ctx wiki hooks run ${event} -d ${quoted(root)}`);
+      const skillPath = join(directory, 'skills/ctx-wiki/SKILL.md');
+      for (const [place, text] of [
+        [path, `${JSON.stringify(settings, null, 2)}\n`],
+        [skillPath, skill(root)],
+      ] as const) {
+        mkdirSync(dirname(place), { recursive: true });
+        writeFileSync(place, text);
+        shell.terminal.line(plain(place));
+      }
+    });
+  hooks
+    .command('run')
+    .description('answer a hook: its input on stdin, the answer on stdout')
+    .argument('<event>', HOOK_EVENTS.join(', '))
+    .option('-d, --dir <dir>', 'the wiki (default: the one here)')
+    .addHelpText('after', examples(['ctx wiki hooks run SessionStart -d ~/AI/wiki </dev/null', 'what a session is told']))
+    .action(async (event: string, options: { dir?: string }) => {
+      if (!(HOOK_EVENTS as readonly string[]).includes(event)) throw usageError(`${event} is no event`, `use ${HOOK_EVENTS.join(', ')}`);
+      const given = await standardInput();
+      const place = requireWiki(options.dir);
+      const input = place.lintInput({ today: today(shell) });
+      const [schema] = place.index.special('schema').filter(({ facts }) => facts.sketch.words > 30);
+      const answer = hookAnswer(
+        event as HookEvent,
+        {
+          root: place.root,
+          schema: schema === undefined ? '' : (place.text(schema.path) ?? ''),
+          index: input.indexText ?? '',
+          lastLint: heartbeatOf(input.indexText ?? ''),
+          gaps: (await lintWiki(shell, place)).open.filter(({ rule }) => rule === 'log-gap'),
+          unlogged: queueState(input).waiting.map(({ path }) => path),
+        },
+        (given as { stop_hook_active?: unknown }).stop_hook_active === true,
+      );
+      shell.terminal.line(JSON.stringify(answer));
+    });
+}
+
+function readSettings(path: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    return {};
+  }
+  try {
+    const value = JSON.parse(text) as unknown;
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch {
+    // Said below.
+  }
+  throw new CtxError('wiki.settings', 'EINVAL', 'is not a JSON object, and was left as it is', {
+    where: path,
+    next: 'mend it, and run this again',
+  });
+}
+
+/** An agent always sends an object; whatever else stands there says nothing. */
+async function standardInput(): Promise<object> {
+  if (process.stdin.isTTY === true) return {};
+  const parts: Buffer[] = [];
+  for await (const part of process.stdin) parts.push(part as Buffer);
+  try {
+    const value = JSON.parse(Buffer.concat(parts).toString('utf8')) as unknown;
+    return typeof value === 'object' && value !== null ? value : {};
+  } catch {
+    return {};
+  }
+}
+
+function quoted(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,91 @@
+// What an agent outside the mount is told at the start of a session, before it ends, and before it compacts. Pure texts.
+import type { Finding } from './finding.ts';
+
+export const HOOK_EVENTS = ['SessionStart', 'Stop', 'PreCompact'] as const;
+export type HookEvent = (typeof HOOK_EVENTS)[number];
+
+export interface HookState {
+  readonly root: string;
+  readonly schema: string;
+  readonly index: string;
+  readonly lastLint: string | undefined;
+  readonly gaps: readonly Finding[];
+  /** Changes of the queue, and pages that git has as changed, which the log does not mention. */
+  readonly unlogged: readonly string[];
+}
+
+/** The first lines every reader sees. */
+export function heartbeatLines({ lastLint, gaps, unlogged }: Pick<HookState, 'lastLint' | 'gaps' | 'unlogged'>): readonly string[] {
+  const changed = [...new Set([...gaps.map(({ file }) => file), ...unlogged])];
+  return [
+    `Last lint: ${lastLint ?? 'never'}`,
+    ...(changed.length === 0 ? [] : [`LOG GAP: ${changed.slice(0, 10).join(', ')}${changed.length > 10 ? ', …' : ''}`]),
+  ];
+}
+
+/** What Claude Code reads on stdout. `stopHookActive`: this stop comes from our own answer, and is let through. */
+export function hookAnswer(event: HookEvent, state: HookState, stopHookActive: boolean): object {
+  const beat = heartbeatLines(state);
+  const [, gap] = beat;
+  switch (event) {
+    case 'SessionStart':
+      return {
+        hookSpecificOutput: {
+          hookEventName: event,
+          additionalContext: `${beat.join('\n')}\nWiki: ${state.root}\n\n${state.schema.trimEnd()}\n\n${state.index.trimEnd()}\n`,
+        },
+      };
+    case 'Stop':
+      if (gap === undefined || stopHookActive) return {};
+      return {
+        decision: 'block',
+        reason: `${gap}. Append an entry to log.md in ${state.root}: what changed, and a "Judgment:" line that says why.`,
+      };
+    case 'PreCompact':
+      return gap === undefined ? {} : { systemMessage: `${gap}. What is not in ${state.root} yet may not survive compaction.` };
+    default:
+      event satisfies never;
+      return {};
+  }
+}
+
+/** The hooks of a settings file with ours in them, each once; what others put there stays. */
+export function withHooks(settings: Readonly<Record<string, unknown>>, command: (event: HookEvent) => string): Record<string, unknown> {
+  const hooks = { ...(isRecord(settings['hooks']) ? settings['hooks'] : {}) };
+  for (const event of HOOK_EVENTS) {
+    const others = (Array.isArray(hooks[event]) ? (hooks[event] as readonly unknown[]) : []).filter((entry) => !isOurs(entry));
+    hooks[event] = [...others, { hooks: [{ type: 'command', command: command(event) }] }];
+  }
+  return { ...settings, hooks };
+}
+
+const OURS = 'wiki hooks run ';
+
+function isOurs(entry: unknown): boolean {
+  const inner = isRecord(entry) ? entry['hooks'] : undefined;
+  return (
+    Array.isArray(inner) && inner.some((hook) => isRecord(hook) && typeof hook['command'] === 'string' && hook['command'].includes(OURS))
+  );
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export function skill(root: string): string {
+  return `---
+name: ctx-wiki
+description: Durable knowledge of this person or team. Use it before answering about their projects, people, conventions or decisions, and after every deploy, debugging, correction or decision.
+---
+
+# The wiki in ${root}
+
+- Ask: \`ctx wiki query -d ${root} WORDS…\` names the two to four pages to read, with the reason; \`--text\` prints them.
+- Why things are as they are: \`ctx wiki judgments -d ${root} WORDS…\`.
+- After a change: edit the pages it touches (and their \`last_updated\`), then append to \`log.md\`:
+  a heading \`## YYYY-MM-DD what happened\`, what changed, and a line \`- Judgment: why\`.
+- Raw material: \`ctx wiki ingest -d ${root} FILE\`, then \`ctx wiki review -d ${root}\`. A person accepts.
+- Before calling something done: \`ctx wiki lint ${root}\`.
+- Carrying out a plan: \`ctx wiki query -d ${root} --plan PAGE\` gives the plan with the pages it cites.
+`;
+}
