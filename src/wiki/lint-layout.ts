@@ -33,7 +33,7 @@ function pageCount(index: WikiIndex): readonly Finding[] {
     count < pagesMin
       ? `${count} pages; ${pagesMin} to ${pagesMax} are read best`
       : `${count} pages; more than ${pagesMax} are hard to keep true`;
-  return [{ rule: 'page-count', file, line: 1, target: String(count), message }];
+  return [{ rule: 'page-count', file, line: 1, target: String(count), message, about: '' }];
 }
 
 function schemaFindings({ index }: LintInput): readonly Finding[] {

@@ -19,6 +19,7 @@ export function pageFindings(page: IndexedPage, wiki: boolean, extraKeys: readon
   const say = (rule: Rule, line: number, target: string, message: string): void =>
     void found.push({ rule, file: path, line, target, message });
   if (facts.problem !== undefined) say(facts.problem.kind === 'binary' ? 'binary-page' : 'large-page', 1, '', facts.problem.message);
+  for (const line of facts.markdown.unreadLines) say('large-page', line, '', 'a line with thousands of brackets was not read');
   if (facts.frontmatterFault !== undefined) say('frontmatter', facts.frontmatterFault.line, '', facts.frontmatterFault.message);
   if (place === 'source' || place === 'ignored') return found;
   for (const task of facts.markdown.tasks)

@@ -86,7 +86,7 @@ export class LogMentions {
     const whole = plainName(path.toLowerCase());
     const called = title?.toLowerCase();
     for (const name of [whole, whole.slice(whole.lastIndexOf('/') + 1), ...(called === undefined ? [] : [called])])
-      if ((this.#latest.get(name) ?? '') >= day) return true;
+      if ((this.#latest.get(name) ?? '!') >= (day === '' ? '0' : day)) return true;
     if (called === undefined || called.length < 4) return false;
     let looked = 0;
     for (const entry of this.#entries) {

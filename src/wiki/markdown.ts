@@ -35,9 +35,14 @@ export interface MarkdownFacts {
   readonly tasks: readonly Task[];
   /** `[text][label]` where no label is defined: text, by CommonMark; most likely a slip. */
   readonly undefinedReferences: readonly { readonly label: string; readonly line: number }[];
+  /** Lines with so many brackets that they were not read. */
+  readonly unreadLines: readonly number[];
 }
 
-export const EMPTY_MARKDOWN: MarkdownFacts = { headings: [], anchors: new Set(), links: [], tasks: [], undefinedReferences: [] };
+/** Brackets in one piece of text. The parser's time grows with their square; people write a few dozen. */
+const MAX_BRACKETS = 2_000;
+
+export const EMPTY_MARKDOWN: MarkdownFacts = { headings: [], anchors: new Set(), links: [], tasks: [], undefinedReferences: [], unreadLines: [] };
 
 const parser: Parser = openParser();
 /** Without any of these a text is only text. */
@@ -67,6 +72,7 @@ class Reader {
   readonly #links: Link[] = [];
   readonly #tasks: Task[] = [];
   readonly #undefined: { label: string; line: number }[] = [];
+  readonly #unread: number[] = [];
 
   constructor(env: PageEnv, before: number) {
     this.#env = env;
@@ -85,6 +91,7 @@ class Reader {
       links: this.#links,
       tasks: this.#tasks,
       undefinedReferences: this.#undefined,
+      unreadLines: this.#unread,
     };
   }
 
@@ -130,8 +137,31 @@ class Reader {
     for (const { target, offset } of links) this.#links.push({ kind: 'html', target, line: line + newlines(content, 0, offset) });
   }
 
-  /** Its links become known; returns the text without markup. */
+  /** Its links become known; returns the text without markup. A text of very many brackets is read in pieces of whole lines. */
   #inline(content: string, line: number): string {
+    if (content.length <= MAX_BRACKETS || brackets(content) <= MAX_BRACKETS) return this.#piece(content, line);
+    let piece = '';
+    let inPiece = 0;
+    let start = line;
+    content.split('\n').forEach((row, index) => {
+      const inRow = brackets(row);
+      if (inPiece + inRow > MAX_BRACKETS) {
+        this.#piece(piece, start);
+        [piece, inPiece, start] = ['', 0, line + index];
+      }
+      if (inRow > MAX_BRACKETS) {
+        this.#unread.push(line + index);
+        start = line + index + 1;
+      } else {
+        piece += `${piece === '' && start === line + index ? '' : '\n'}${row}`;
+        inPiece += inRow;
+      }
+    });
+    this.#piece(piece, start);
+    return content;
+  }
+
+  #piece(content: string, line: number): string {
     const block = BLOCK_ID.exec(content);
     if (block?.[1] !== undefined) this.#anchors.add(block[1].toLowerCase());
     const children: Token[] = [];
@@ -173,9 +203,12 @@ class Reader {
           text += token.content;
           break;
         case 'softbreak':
-        case 'hardbreak':
+        case 'hardbreak': {
           text += ' ';
+          const newline = content.indexOf('\n', at);
+          if (newline >= 0) [at, lineHere] = [newline + 1, lineHere + 1];
           break;
+        }
         default:
           text += token.content;
       }
@@ -191,6 +224,12 @@ class Reader {
       if (!/^[\d\s,.^-]/.test(label) && !/^[xX ]$/.test(shown)) this.#undefined.push({ label, line });
     }
   }
+}
+
+function brackets(text: string): number {
+  let count = 0;
+  for (let at = text.indexOf('['); at >= 0; at = text.indexOf('[', at + 1)) count += 1;
+  return count;
 }
 
 function newlines(text: string, from: number, to: number): number {
