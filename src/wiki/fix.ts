@@ -46,14 +46,24 @@ function linkFixes(findings: readonly Finding[], { index, text }: FixInput): rea
       const link = page.links.find((each) => each.link.line === line && each.link.target === target);
       const better = link === undefined ? undefined : betterTarget(path, link, index);
       const here = lines[line - 1];
-      // Only where the line has it once, as it was read.
-      if (better === undefined || here === undefined || here.split(target).length !== 2) continue;
-      lines[line - 1] = here.replace(target, () => better);
+      // Only where the line has it once as a destination, as it was read.
+      const places = here === undefined ? [] : destinations(here, target);
+      const [at] = places;
+      if (better === undefined || here === undefined || at === undefined || places.length > 1) continue;
+      lines[line - 1] = here.slice(0, at) + better + here.slice(at + target.length);
       what.push(`line ${line}: ${target} → ${better}`);
     }
     if (what.length > 0) fixed.push({ path, base: page.facts.digest, text: lines.join('\n'), what });
   }
   return fixed;
+}
+
+/** Where a line has a text between the signs that bound a destination. */
+function destinations(line: string, target: string): readonly number[] {
+  const found: number[] = [];
+  for (let at = line.indexOf(target); at >= 0; at = line.indexOf(target, at + 1))
+    if (/[(<\s]/.test(line[at - 1] ?? '') && /[)>\s]/.test(line[at + target.length] ?? ' ')) found.push(at);
+  return found;
 }
 
 /** The file as it is spelt, or the only page of that name, where a missing one can only mean that. */

@@ -42,7 +42,14 @@ export interface MarkdownFacts {
 /** Brackets in one piece of text. The parser's time grows with their square; people write a few dozen. */
 const MAX_BRACKETS = 2_000;
 
-export const EMPTY_MARKDOWN: MarkdownFacts = { headings: [], anchors: new Set(), links: [], tasks: [], undefinedReferences: [], unreadLines: [] };
+export const EMPTY_MARKDOWN: MarkdownFacts = {
+  headings: [],
+  anchors: new Set(),
+  links: [],
+  tasks: [],
+  undefinedReferences: [],
+  unreadLines: [],
+};
 
 const parser: Parser = openParser();
 /** Without any of these a text is only text. */

@@ -46,6 +46,7 @@ export function parseProposal(text: string): Proposal | undefined {
   const fits = changes.every(
     (change: Partial<ProposedChange> | null) =>
       typeof change?.path === 'string' &&
+      change.path !== '' &&
       joinInside('', change.path) === change.path &&
       !change.path.split('/').some((name) => name.startsWith('.')) &&
       typeof change.text === 'string' &&

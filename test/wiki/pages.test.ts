@@ -23,14 +23,28 @@ describe('frontmatter', () => {
     expect(splitPage('\ufeff---\r\na: b\r\n---\r\nx')).toMatchObject({ body: 'x', bodyLine: 3 });
     expect(splitPage('---\n---\nx')).toMatchObject({ body: 'x', bodyLine: 2, fault: undefined });
     expect(splitPage('---\nno end')).toMatchObject({ frontmatter: undefined, body: '---\nno end' });
-    expect(valuesOf('a: !!js/function "function(){}"\nn: 0x10\nd: 2026-04-20\nyes: yes')).toEqual({ a: 'function(){}', n: '0x10', d: '2026-04-20', yes: 'yes' });
+    expect(valuesOf('a: !!js/function "function(){}"\nn: 0x10\nd: 2026-04-20\nyes: yes')).toEqual({
+      a: 'function(){}',
+      n: '0x10',
+      d: '2026-04-20',
+      yes: 'yes',
+    });
     expect(valuesOf('__proto__: {polluted: yes}\nx: y')).toBeTypeOf('object');
     expect(({} as { polluted?: string }).polluted).toBeUndefined();
   });
 
   it('WIK-3 bombs, depth, size and nonsense are faults with a line, and the body is read all the same', () => {
     const bomb = `a: &a [x,x,x,x,x,x,x,x,x]\n${Array.from({ length: 9 }, (_, i) => `${'bcdefghij'[i]}: &${'bcdefghij'[i]} [${Array(9).fill(`*${'abcdefghi'[i]}`).join(',')}]`).join('\n')}`;
-    const faulty = [bomb, `a: ${'['.repeat(5_000)}`, `a: ${'{a: '.repeat(200)}`, `a: ${'x'.repeat(FRONTMATTER_LIMITS.sizeUnits)}`, 'a: [b', 'a: 1\na: 2', '- a list', '\ttab: x'];
+    const faulty = [
+      bomb,
+      `a: ${'['.repeat(5_000)}`,
+      `a: ${'{a: '.repeat(200)}`,
+      `a: ${'x'.repeat(FRONTMATTER_LIMITS.sizeUnits)}`,
+      'a: [b',
+      'a: 1\na: 2',
+      '- a list',
+      '\ttab: x',
+    ];
     for (const yaml of faulty) {
       const { fault, frontmatter, body } = splitPage(`---\n${yaml}\n---\n[x](y.md)\n`);
       expect([fault?.message, frontmatter]).toEqual([expect.any(String), undefined]);
@@ -63,7 +77,8 @@ describe('frontmatter', () => {
 });
 
 describe('Markdown', () => {
-  const linksOf = (text: string): readonly string[] => readMarkdown(text, 0).links.map(({ kind, target, line }) => `${line} ${kind} ${target}`);
+  const linksOf = (text: string): readonly string[] =>
+    readMarkdown(text, 0).links.map(({ kind, target, line }) => `${line} ${kind} ${target}`);
 
   it('each kind of link is known by its kind, target and line', () => {
     expect(linksOf('[a](b.md "t\nu")\n[[c#d|e]] ![[f]]\n\n[g]: h.md\n\n![i](j.png)\n<kk:l>\n<a href=m>n</a>\n')).toEqual([
@@ -101,17 +116,38 @@ describe('hostile input', () => {
   });
 
   // Quadratic time would be minutes here; what there is takes a second or two.
-  it.each(['[', '[[', '![[a', '`', '*a[', '<a "', '<!--', '> ', '[a][b]', '[^a]: x\n', '[a]: x\n', '- ', '[a](', '|[a', '&[', 'a^b', '[a\n'])(
-    'WIK-4 a page of %j, over and over, is read in bounded time',
-    (piece) => {
-      const facts = readPage(Buffer.from(piece.repeat(Math.floor((300 << 10) / piece.length))));
-      expect(facts.problem).toBeUndefined();
-    },
-  );
+  it.each([
+    '[',
+    '[[',
+    '![[a',
+    '`',
+    '*a[',
+    '<a "',
+    '<!--',
+    '> ',
+    '[a][b]',
+    '[^a]: x\n',
+    '[a]: x\n',
+    '- ',
+    '[a](',
+    '|[a',
+    '&[',
+    'a^b',
+    '[a\n',
+  ])('WIK-4 a page of %j, over and over, is read in bounded time', (piece) => {
+    const facts = readPage(Buffer.from(piece.repeat(Math.floor((300 << 10) / piece.length))));
+    expect(facts.problem).toBeUndefined();
+  });
 
   it('a line of thousands of brackets is named, and the lines around it are read', () => {
     const { links, unreadLines } = readMarkdown(`[a](b)\n${'['.repeat(9_000)}\n[c](d)\n`, 0);
-    expect([links.map(({ target, line }) => [target, line]), unreadLines]).toEqual([[['b', 1], ['d', 3]], [2]]);
+    expect([links.map(({ target, line }) => [target, line]), unreadLines]).toEqual([
+      [
+        ['b', 1],
+        ['d', 3],
+      ],
+      [2],
+    ]);
   });
 
   it('WIK-5 binary files, bad names, links in circles and what cannot be read are findings', () => {

@@ -7,7 +7,15 @@ import type { Finding } from '../../src/wiki/finding.ts';
 import { WikiDirectory } from '../../src/wiki/wiki-directory.ts';
 
 const FIXTURES = fileURLToPath(new URL('../fixtures/wiki/', import.meta.url));
-const LINK_RULES = new Set(['broken-link', 'ambiguous-link', 'link-spelling', 'outside-link', 'empty-link', 'undefined-reference', 'embed-cycle']);
+const LINK_RULES = new Set([
+  'broken-link',
+  'ambiguous-link',
+  'link-spelling',
+  'outside-link',
+  'empty-link',
+  'undefined-reference',
+  'embed-cycle',
+]);
 
 type Label = Pick<Finding, 'rule' | 'file' | 'line' | 'target'>;
 const keyOf = ({ rule, file, line, target }: Label): string => `${rule} ${file}:${line} ${target}`;

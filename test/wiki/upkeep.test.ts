@@ -1,0 +1,214 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { hookAnswer, withHooks } from '../../src/wiki/agent-hooks.ts';
+import { unifiedDiff } from '../../src/wiki/diff.ts';
+import { CanonicalFacts, driftOf } from '../../src/wiki/drift.ts';
+import { evaluateGate, gateText, type GateState } from '../../src/wiki/gate.ts';
+import { propose, sourceName, withSource } from '../../src/wiki/ingest.ts';
+import { logEntry, parseLog } from '../../src/wiki/log.ts';
+import { outsideFindings } from '../../src/wiki/lint-outside.ts';
+import { memoryPages } from '../../src/wiki/memory-pages.ts';
+import { readPage } from '../../src/wiki/page.ts';
+import { parseProposal, proposalDiff } from '../../src/wiki/proposal.ts';
+import { WikiDirectory } from '../../src/wiki/wiki-directory.ts';
+import { digestOf } from '../../src/abi/digest.ts';
+import { page, scratch, TODAY } from './scratch.ts';
+
+describe('the log', () => {
+  it('WIK-30 judgments are found in entries with headings or items, over several lines', () => {
+    const text = '# Log\n\n## [2026-04-20] b\n\n- x\n- **Judgment:** because\n  of that\n\n## 2026-04-19 | a\nJudgment: so\n### detail\n';
+    expect(parseLog(text, 'log.md').map(({ day, title, line, judgments }) => [day, title, line, judgments])).toEqual([
+      ['2026-04-20', 'b', 3, [{ line: 6, text: 'because of that' }]],
+      ['2026-04-19', 'a', 9, [{ line: 10, text: 'so' }]],
+    ]);
+    expect(parseLog('- 2026-04-20: moved\n  Judgment: cheap\n- 2026-13-40 none\n', 'log.md')).toMatchObject([
+      { day: '2026-04-20', title: 'moved', judgments: [{ text: 'cheap' }] },
+    ]);
+    expect(parseLog(logEntry('2026-04-20', 't', ['a.md'], 'why\nnot'), 'log.md')).toMatchObject([
+      { day: '2026-04-20', judgments: [{ text: 'why not' }] },
+    ]);
+  });
+});
+
+describe('drift', () => {
+  it('WIK-24 a copy that gives another value differs, one that gives the same is a copy, other facts are left alone', () => {
+    const canonical = new CanonicalFacts([
+      { path: 'gateway.md', text: '# G\n\nThe gateway listens on port 8443.\nDeploys go out every Tuesday at 14:00.\n' },
+      { path: 'x.md', text: 'The archive is kept for 7 years.\n```\nThe archive is kept for 9 years.\n```\n' },
+    ]);
+    const copy =
+      '- The gateway listens on port 443.\n- The archive is kept for 7 years.\n- Ada likes tea at 16:00.\n- Deploys never go out every Tuesday at 14:00.\n';
+    expect(driftOf(copy, canonical).map(({ kind, line, page: path, pageLine }) => [kind, line, path, pageLine])).toEqual([
+      ['differs', 1, 'gateway.md', 3],
+      ['copied', 2, 'x.md', 1],
+      ['differs', 4, 'gateway.md', 4],
+    ]);
+  });
+
+  it('WIK-24 declared copies stay in triage until they are confirmed, and the wiki wins', () => {
+    const root = scratch({
+      'INDEX.md': '# i\n',
+      'a.md': page('type: x', 'The gateway listens on port 8443.\n'),
+      'home/.claude/projects/p1/memory/m.md': 'The gateway listens on port 443.\n',
+      '.wiki/config.yaml': 'copies:\n  - path: ~/.claude/projects/*/memory\n    name: agent\n',
+    });
+    const findings = outsideFindings(WikiDirectory.open(root), { home: join(root, 'home'), nowMs: Date.now(), today: TODAY });
+    expect(findings.map(({ rule, message }) => `${rule} ${message}`)).toEqual([
+      expect.stringContaining('the wiki wins'),
+      'memory-drift agent holds a copy that nobody has confirmed',
+    ]);
+  });
+});
+
+describe('outputs and buckets', () => {
+  it('WIK-23 a scheduled job whose file is missing, empty or old is told', () => {
+    const root = scratch({
+      'INDEX.md': '# i\n',
+      'out/2026-04-19.md': 'x',
+      'fresh.txt': 'x',
+      'old.txt': 'x',
+      'empty.txt': '',
+      '.wiki/config.yaml':
+        'expected_outputs:\n' +
+        ['out/{date}.md daily', 'fresh.txt hourly', 'old.txt every 6h', 'empty.txt daily', 'none.txt weekly', 'late/{date}.md daily']
+          .map(
+            (text) =>
+              `  - job: ${text.split('.')[0]}\n    path: "${text.split(' ')[0]}"\n    schedule: ${text.slice(text.indexOf(' ') + 1)}\n`,
+          )
+          .join(''),
+      'late/2026-04-17.md': 'x',
+    });
+    const nowMs = Date.parse(`${TODAY}T12:00:00Z`);
+    utimesSync(join(root, 'fresh.txt'), nowMs / 1000 - 600, nowMs / 1000 - 600);
+    utimesSync(join(root, 'old.txt'), nowMs / 1000 - 9 * 3600, nowMs / 1000 - 9 * 3600);
+    const findings = outsideFindings(WikiDirectory.open(root), { home: root, nowMs, today: TODAY });
+    expect(findings.map(({ target }) => target)).toEqual(['old.txt', 'empty.txt', 'none.txt', 'late/{date}.md']);
+  });
+
+  it('buckets: loose files, unknown directories, runtime and archives within what is searched', () => {
+    const root = scratch({
+      'AI/wiki/INDEX.md': '# i\n',
+      'AI/wiki/.wiki/config.yaml':
+        'buckets:\n  root: ~/AI\n  allowed: [wiki, inbox]\n  runtime: [~/AI/.claude]\n  unsearched: [~/AI/old, ~/Archive]\n  scopes: [~/AI]\n',
+      'AI/loose.txt': 'x',
+      'AI/inbox/x': 'x',
+      'AI/junk/x': 'x',
+      'AI/project/.git/HEAD': 'x',
+    });
+    const findings = outsideFindings(WikiDirectory.open(join(root, 'AI/wiki')), { home: root, nowMs: Date.now(), today: TODAY });
+    expect(findings.map(({ file }) => file)).toEqual(['~/AI/junk', '~/AI/loose.txt', '~/AI/old', '~/AI/.claude']);
+  });
+});
+
+describe('ingest', () => {
+  it('WIK-28 the source joins the frontmatter, and the rest of the page stays byte for byte', () => {
+    const facts = (text: string): readonly string[] => readPage(Buffer.from(withSource(text, { path: 'sources/a b.txt' }, TODAY))).sources;
+    expect(facts('# x\n')).toEqual(['sources/a b.txt']);
+    expect(facts(page('type: x\nlast_updated: 2020-01-01'))).toEqual(['sources/a b.txt']);
+    expect(facts(page('sources: []'))).toEqual(['sources/a b.txt']);
+    expect(facts(page('sources: [u]\ntype: x'))).toEqual(['u', 'sources/a b.txt']);
+    expect(facts(page('sources:\n  - u\ntype: x'))).toEqual(['u', 'sources/a b.txt']);
+    expect(facts(page('sources:\n- u\ntype: x'))).toEqual(['u', 'sources/a b.txt']);
+    expect(facts(page('sources:\n  - id: 1\n    resource: u\ntype: x'))).toEqual(['u', 'sources/a b.txt']);
+    expect(withSource(page('a: "x"   # kept\nsources: [u]', '# B\n\n  body \n'), { path: 's' }, TODAY)).toBe(
+      page('a: "x"   # kept\nsources: [u, s]', '# B\n\n  body \n'),
+    );
+  });
+
+  it('names of sources keep letters of any script, and lead nowhere', () => {
+    expect(sourceName('2026-04-20', '/tmp/../Größe der Welt.pdf', '.pdf')).toBe('2026-04-20-Größe-der-Welt.pdf');
+    expect(sourceName('2026-04-20', '../../..', '')).toBe('2026-04-20-source');
+  });
+
+  it('WIK-29 a proposal is a diff that git applies, and one that leads out of the wiki is none', () => {
+    const root = scratch({ 'gateway.md': page('type: x', '# Gateway\n\nport timeouts network\n'), 'tea.md': '# Tea\n' });
+    const wiki = WikiDirectory.open(root);
+    const source = { path: 'sources/n.txt', digest: digestOf(''), origin: '/n.txt', time: '', by: '' };
+    const proposal = propose({
+      source,
+      text: 'gateway gateway network timeouts',
+      title: 'notes',
+      pages: memoryPages(wiki).pages,
+      pageText: (path) => wiki.text(path),
+      day: TODAY,
+      by: 'me',
+      at: '',
+    });
+    expect(proposal?.changes.map(({ path }) => path)).toEqual(['gateway.md']);
+    if (proposal === undefined) throw new Error('no proposal');
+    execFileSync('git', ['-C', root, 'apply', '-'], { input: proposalDiff(proposal, (path) => wiki.text(path)) });
+    expect(wiki.text('gateway.md')).toBe(proposal.changes[0]?.text);
+    expect(parseProposal(JSON.stringify(proposal))).toEqual(proposal);
+    for (const path of ['../x', '/etc/x', '.git/config', 'a/../../x', 'a//b', ''])
+      expect(parseProposal(JSON.stringify({ ...proposal, changes: [{ path, base: null, text: '' }] }))).toBeUndefined();
+  });
+
+  it('a diff turns the one text into the other, as patch reads it', () => {
+    const lines = fc.array(fc.constantFrom('a', 'b', 'c', ''), { maxLength: 14 }).map((all) => all.map((line) => `${line}\n`).join(''));
+    const root = scratch({});
+    mkdirSync(join(root, 'd'));
+    fc.assert(
+      fc.property(lines, lines, (before, after) => {
+        const diff = unifiedDiff('f', before, after);
+        if (before === after) return diff === '';
+        writeFileSync(join(root, 'd/f'), before);
+        execFileSync('git', ['apply', '--unidiff-zero', '--whitespace=nowarn', '-'], {
+          cwd: join(root, 'd'),
+          input: diff,
+          env: { ...process.env, GIT_CEILING_DIRECTORIES: root },
+        });
+        return execFileSync('cat', ['f'], { cwd: join(root, 'd'), encoding: 'utf8' }) === after;
+      }),
+      { numRuns: 25 },
+    );
+  });
+});
+
+describe('the gate', () => {
+  const state: GateState = {
+    waiting: [],
+    results: [{ check: 'smoke', passed: true, atMs: 900, revision: 'r' }],
+    revision: 'r',
+    openTasks: [],
+    checklistFound: true,
+    nowMs: 1_000,
+  };
+  const policy = { checks: ['smoke'], maxAgeMs: 500, checklist: 'deploy.md', requireLog: true };
+
+  it('WIK-34 it is open only when log, checks and checklist all are', () => {
+    const closed = (change: Partial<GateState>): number => evaluateGate(policy, { ...state, ...change }).reasons.length;
+    expect(evaluateGate(policy, state)).toEqual({ open: true, reasons: [] });
+    expect(closed({ waiting: [{ id: '1', time: '', path: 'a.md', op: 'write' }] })).toBe(1);
+    expect(closed({ results: [] })).toBe(1);
+    expect(closed({ results: [...state.results, { check: 'smoke', passed: false, atMs: 950, revision: 'r' }] })).toBe(1);
+    expect(closed({ revision: 'later' })).toBe(1);
+    expect(closed({ nowMs: 5_000 })).toBe(1);
+    expect(closed({ openTasks: [{ line: 3, text: 'tag' }] })).toBe(1);
+    expect(closed({ checklistFound: false })).toBe(1);
+    expect(gateText(evaluateGate(policy, { ...state, results: [] }))).toContain('- the check smoke was never run');
+  });
+});
+
+describe('hooks', () => {
+  const state = { root: '/w', schema: 'RULES', index: 'INDEX', lastLint: undefined, gaps: [], unlogged: ['a.md'] };
+
+  it('WIK-33 a session is told rules, index and gap; it may not end with a gap, but is never kept for ever', () => {
+    expect(JSON.stringify(hookAnswer('SessionStart', state, false))).toMatch(/LOG GAP: a\.md.*RULES.*INDEX/);
+    expect(hookAnswer('Stop', state, false)).toMatchObject({ decision: 'block' });
+    expect(hookAnswer('Stop', state, true)).toEqual({});
+    expect(hookAnswer('Stop', { ...state, unlogged: [] }, false)).toEqual({});
+  });
+
+  it('WIK-33 installing twice leaves each hook once, and the hooks of others', () => {
+    const before = { model: 'x', hooks: { Stop: [{ hooks: [{ type: 'command', command: 'mine' }] }], Other: [1] } };
+    const once = withHooks(before, (event) => `ctx wiki hooks run ${event}`);
+    const twice = withHooks(once, (event) => `ctx wiki hooks run ${event}`);
+    expect(twice).toEqual(once);
+    expect(JSON.stringify(twice)).toContain('mine');
+    expect(twice).toMatchObject({ model: 'x', hooks: { Other: [1] } });
+  });
+});
