@@ -133,7 +133,7 @@ function plain(value: unknown): FrontmatterValue {
     for (const [key, inner] of value) record[String(key)] = plain(inner);
     return record;
   }
-  return value === null || value === undefined ? '' : String(value);
+  return typeof value === 'string' ? value : '';
 }
 
 function firstLine(text: string): string {

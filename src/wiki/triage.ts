@@ -103,7 +103,10 @@ export function recordFirings(before: Firings, findings: readonly Finding[]): Fi
     present.add(key);
     if (!there.has(key)) counts.set(patternOf(finding), (counts.get(patternOf(finding)) ?? 0) + 1);
   }
-  return { counts: Object.fromEntries([...counts].sort().slice(0, MAX_RECORDED)), present: [...present].sort() };
+  return {
+    counts: Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)).slice(0, MAX_RECORDED)),
+    present: [...present].sort(),
+  };
 }
 
 export interface TriageInput {

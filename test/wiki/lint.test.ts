@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { createServer } from 'node:net';
 import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -170,10 +170,12 @@ describe('layout', () => {
     }
   });
 
-  it('what is no regular file is told, and never waited for', () => {
+  it('what is no regular file is told, and never waited for', async () => {
     const root = scratch({ 'a.md': '[b](b.md)\n' });
-    execFileSync('mkfifo', [join(root, 'b.md')]);
+    const server = createServer();
+    await new Promise<void>((ready) => server.listen(join(root, 'b.md'), ready));
     expect(said(root)).toEqual(['a.md:1 b.md', 'b.md:1 ']);
+    await new Promise((closed) => server.close(closed));
   });
 });
 

@@ -37,7 +37,7 @@ export function registerJudgments(wiki: Command, shell: Shell): void {
           return [...asked].every((term) => has.has(term));
         })
         .sort((a, b) => (a.day === b.day ? b.line - a.line : a.day < b.day ? 1 : -1))
-        .map(({ entry: _, ...rest }) => rest);
+        .map(({ day, title, file, line, judgment }) => ({ day, title, file, line, judgment }));
       if (options.json === true) terminal.json(found);
       else
         for (const { day, title, file, line, judgment } of found)
