@@ -7,6 +7,7 @@ import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { createProgram } from './program.ts';
 import type { Shell } from './shell.ts';
 import { openTerminal } from './terminal.ts';
+import { loadWikiVerbs } from './wiki.ts';
 
 export async function run(args: readonly string[]): Promise<void> {
   let exitCode: number = EXIT.ok;
@@ -19,6 +20,7 @@ export async function run(args: readonly string[]): Promise<void> {
     },
   };
   const program = createProgram(shell, packageVersion());
+  await loadWikiVerbs(program, shell, args[0]);
   settings(program);
   try {
     if (args.length === 0) {

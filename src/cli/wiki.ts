@@ -2,40 +2,28 @@
 import type { Command } from 'commander';
 
 import { examples, type Shell } from './shell.ts';
-import { registerAdopt } from './wiki/adopt.ts';
-import { registerDrift } from './wiki/drift.ts';
-import { registerHooks } from './wiki/hooks.ts';
-import { registerIngest } from './wiki/ingest.ts';
-import { registerInit } from './wiki/init.ts';
-import { registerJudgments } from './wiki/judgments.ts';
-import { registerLint } from './wiki/lint.ts';
-import type { RegisterWikiVerb } from './wiki/place.ts';
-import { registerQuery } from './wiki/query.ts';
-import { registerReview } from './wiki/review.ts';
-import { registerStatus } from './wiki/status.ts';
 
-const VERBS: readonly RegisterWikiVerb[] = [
-  registerInit,
-  registerAdopt,
-  registerStatus,
-  registerLint,
-  registerQuery,
-  registerIngest,
-  registerReview,
-  registerJudgments,
-  registerDrift,
-  registerHooks,
-];
+const NAME = 'wiki';
 
-export function registerWiki(program: Command, shell: Shell): void {
-  const wiki = program.command('wiki').description('knowledge that survives sessions: init, lint, query, ingest, review, …');
-  wiki.addHelpText(
-    'after',
-    examples(
-      ['ctx wiki init notes', 'a wiki with its schema, index and log, in git'],
-      ['ctx wiki lint', 'what is wrong with the one here'],
-      ['ctx wiki query which port does the gateway use', 'the pages that answer'],
-    ),
-  );
-  for (const register of VERBS) register(wiki, shell);
+export function registerWiki(program: Command): void {
+  program
+    .command(NAME)
+    .description('knowledge that survives sessions: init, lint, query, ingest, review, …')
+    .addHelpText(
+      'after',
+      examples(
+        ['ctx wiki init notes', 'a wiki with its schema, index and log, in git'],
+        ['ctx wiki lint', 'what is wrong with the one here'],
+        ['ctx wiki query which port does the gateway use', 'the pages that answer'],
+      ),
+    );
+}
+
+/** Before the command line is parsed, when it is about the wiki, or about all verbs. */
+export async function loadWikiVerbs(program: Command, shell: Shell, verb: string | undefined): Promise<void> {
+  if (verb !== NAME && verb !== 'completion') return;
+  const wiki = program.commands.find((command) => command.name() === NAME);
+  if (wiki === undefined) return;
+  const { WIKI_VERBS } = await import('./wiki/verbs.ts');
+  for (const register of WIKI_VERBS) register(wiki, shell);
 }
