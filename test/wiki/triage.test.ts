@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 
 import { digestOf } from '../../src/abi/digest.ts';
@@ -139,5 +141,56 @@ describe('the update queue', () => {
     expect(parseQueue(text).changes[0]?.path).toBe('a\nb.md');
     expect(compactQueue(text)).toBe(`${change('2')}junk\n${change('3')}`);
     expect(parseQueue(text.slice(0, -1)).changes.map(({ id }) => id)).toEqual(['2']);
+  });
+});
+
+describe('many writers', () => {
+  it('WIK-19 ten processes append while the queue is read and emptied: each change is there exactly once, and no page is torn', async () => {
+    const root = scratch({ 'INDEX.md': '# I\n', 'log.md': '# Log\n\n## 2026-04-20 x\n\n- page-0.md\n- Judgment: y\n' });
+    const script = `
+      const { appendFileSync, renameSync, writeFileSync } = require('node:fs');
+      const [root, writer] = process.argv.slice(1);
+      for (let i = 0; i < 40; i += 1) {
+        const text = '# Page ' + writer + '\\n\\n' + ('line ' + i + '\\n').repeat(200);
+        writeFileSync(root + '/.new-' + writer, text);
+        renameSync(root + '/.new-' + writer, root + '/page-' + writer + '.md');
+        const change = { id: writer + '-' + i, time: '2026-04-20T10:00:00Z', path: 'page-' + writer + '.md', op: 'write' };
+        for (const times of [1, 2]) appendFileSync(root + '/.update-queue', JSON.stringify(change) + '\\n');
+      }`;
+    let running = 10;
+    const ended = Promise.all(
+      Array.from({ length: 10 }, (_, writer) =>
+        promisify(execFile)(process.execPath, ['-e', script, root, String(writer)]).finally(() => (running -= 1)),
+      ),
+    );
+    const wiki = WikiDirectory.open(root);
+    const done = new Set<string>();
+    const look = (): void => {
+      wiki.refresh();
+      for (const { path, facts } of wiki.index.curated()) expect([path, facts.lineCount]).toEqual([path, 202]);
+      const input = wiki.lintInput({ today: TODAY });
+      for (const fix of fixes(wiki.lint({ today: TODAY }), { ...input, text: (path) => wiki.text(path), now: `${TODAY}T00:00:00Z` }))
+        if (fix.append === true) {
+          for (const { done: id } of fix.text
+            .trimEnd()
+            .split('\n')
+            .map((line) => JSON.parse(line) as { done: string })) {
+            expect(done.has(id)).toBe(false);
+            done.add(id);
+          }
+          appendToFile(root, fix.path, fix.text);
+        }
+    };
+    while (running > 0) {
+      look();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await ended;
+    look();
+    const queue = parseQueue(wiki.text('.update-queue') ?? '');
+    expect(queue.bad).toEqual([]);
+    const waiting = queue.changes.map(({ id }) => id);
+    expect([...done].sort()).toEqual(Array.from({ length: 40 }, (_, i) => `0-${i}`).sort());
+    expect([...waiting].sort()).toEqual(Array.from({ length: 9 * 40 }, (_, i) => `${1 + Math.floor(i / 40)}-${i % 40}`).sort());
   });
 });
