@@ -218,7 +218,7 @@ describe('keeping up', () => {
         }
         expect(wiki.lint({ today: TODAY })).toEqual(WikiDirectory.open(root).lint({ today: TODAY }));
       }),
-      { numRuns: 120 },
+      { numRuns: 60 },
     );
   });
 

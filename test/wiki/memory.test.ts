@@ -60,7 +60,7 @@ describe('query', () => {
           expect(chosen.tokens).toBe(chosen.items.reduce((sum, { text }) => sum + count(text), 0));
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 

@@ -163,7 +163,7 @@ describe('ingest', () => {
         });
         return execFileSync('cat', ['f'], { cwd: join(root, 'd'), encoding: 'utf8' }) === after;
       }),
-      { numRuns: 25 },
+      { numRuns: 15 },
     );
   });
 });
