@@ -11,7 +11,7 @@ let env: Record<string, string>;
 
 beforeAll(() => {
   home = mkdtempSync(join(tmpdir(), 'ctx-wiki-'));
-  env = { HOME: home, CTX_TODAY: '2026-04-20', USER: 'dana', GIT_CONFIG_NOSYSTEM: '1' };
+  env = { HOME: home, CTX_TODAY: '2026-04-20', USER: 'dana', GIT_CONFIG_NOSYSTEM: '1', GIT_CEILING_DIRECTORIES: home };
 });
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
@@ -25,7 +25,8 @@ const tree = (root: string): Record<string, string> =>
       .map((entry) => [join(entry.parentPath, entry.name), readFileSync(join(entry.parentPath, entry.name), 'utf8')]),
   );
 
-describe('ctx wiki', () => {
+// A dozen processes one after the other: on a loaded machine a minute is not enough.
+describe('ctx wiki', { timeout: 240_000 }, () => {
   it('WIK-31 the daily flow: init, write, see the gap, log it, lint, commit, ask', async () => {
     expect((await wiki(home, 'init', 'notes', '--domain', 'acme')).code).toBe(0);
     const root = join(home, 'notes');
