@@ -92,6 +92,11 @@ for (const [name, title, note] of [
     'Share of questions whose evidence is all in the pack: 20,000-token conversations, 4,000-token budget, half of it left to the tail. `plain` asks as a person does; `middle` as one who has forgotten the exact words; `other` shares almost no word with the evidence. The held-out set was written after the thesaurus was frozen; the fresh set after the vocabulary was, by someone who had read nothing of the search; nobody tunes on it.',
   ],
   ['extract', 'Extraction', ''],
+  [
+    'wiki',
+    'Lint of a wiki',
+    'A generated vault: from nothing, and after one edit (`seen`: whoever wrote says which page; `searched`: the directory is walked), beside remark-validate-links on the same vault. Milliseconds, and milliseconds of processor time.',
+  ],
 ]) {
   if (text(`${name}.json`) !== undefined) parts.push(`## ${title}`, '', note, '', '```json', text(`${name}.json`).trim(), '```', '');
 }
