@@ -167,15 +167,18 @@ export async function formerName(
   known: ImportState,
 ): Promise<{ readonly name: string; readonly start: ResumePoint } | undefined> {
   if (!name.startsWith('path:') || known.count(name) > 0) return undefined;
+  // Of several that it begins with, the one that holds most of it: a copy that ended earlier would have the rest said again.
+  let former: { readonly name: string; readonly start: ResumePoint } | undefined;
   for (const before of known.sources) {
     const mark = before.startsWith('path:') ? known.mark(before) : undefined;
     if (mark === undefined || mark.bytes < TELLING_BYTES || !mark.path.startsWith('/')) continue;
+    if (former !== undefined && former.start.bytes >= mark.bytes) continue;
     // Read here before, under its former name; or gone from where it was read.
     if (mark.path !== source.path && (await exists(mark.path))) continue;
     const start = await resume(source, mark);
-    if (start !== undefined) return { name: before, start };
+    if (start !== undefined) former = { name: before, start };
   }
-  return undefined;
+  return former;
 }
 
 /** Less may be how two conversations begin. */

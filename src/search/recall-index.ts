@@ -234,7 +234,8 @@ function openSealed(path: string, number: number): SealedSegment | undefined {
   try {
     return new SealedSegment(path, number);
   } catch {
-    rmSync(path, { force: true });
+    // Whatever has its name: a directory too.
+    rmSync(path, { force: true, recursive: true });
     return undefined;
   }
 }

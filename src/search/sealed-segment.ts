@@ -29,6 +29,7 @@ export class SealedWriter implements PostingsSink {
   readonly #sizes: number[] = [];
   readonly #sums: number[] = [];
   readonly #hot: number[] = [];
+  #closed = false;
 
   constructor(path: string) {
     this.#path = path;
@@ -72,14 +73,21 @@ export class SealedWriter implements PostingsSink {
     this.#flush();
     // Durable before it has its name: a crash leaves a file that is built again, never one with holes.
     fsyncSync(this.#fd);
-    closeSync(this.#fd);
+    this.#close();
     renameSync(this.#path, path);
   }
 
-  /** Leaves nothing. */
+  /** Leaves nothing; also after `finish` failed. */
   abandon(): void {
-    closeSync(this.#fd);
+    this.#close();
     rmSync(this.#path, { force: true });
+  }
+
+  /** Once: by then another thread's file may have the number. */
+  #close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    closeSync(this.#fd);
   }
 
   #append(bytes: Buffer): void {

@@ -127,7 +127,12 @@ export class SessionHistory implements SectionHistory {
       }
       // Many lines at once: no one is idle soon.
       if (this.index.unsealed < MOST_UNSEALED) continue;
-      for (const steps = this.index.seal(); steps.next().done !== true;) await nextTurn();
+      try {
+        for (const steps = this.index.seal(); steps.next().done !== true;) await nextTurn();
+      } catch (error) {
+        // It only saves time: a segment that is not sealed answers as well.
+        this.#services.log(`derive.seal: ${String(error)}`);
+      }
     }
     this.#progress = 1;
   }

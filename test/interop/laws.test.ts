@@ -212,3 +212,26 @@ test('a file without a conversation id that was renamed while nobody followed it
   await session.import(copy, more);
   expect(session.messages.length).toBe(2 * messages);
 });
+
+test('INT-5 of two renamed sources that a file begins with, it is the one that holds most of it', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'ctx-renamed-'));
+  onTestFinished(() => rmSync(root, { recursive: true }));
+  const [short, long] = ['short.jsonl', 'long.jsonl'].map((name) => join(root, name)) as [string, string];
+  const bytes = fixture('openai-lines.jsonl');
+  const more = Buffer.concat([bytes, Buffer.from('\n{"role":"user","content":"And in the copy?"}\n')]);
+  for (const order of [
+    [short, long],
+    [long, short],
+  ]) {
+    const session = new SessionLines();
+    for (const path of order) {
+      const content = path === short ? bytes : more;
+      writeFileSync(path, content);
+      await session.import(path, content);
+    }
+    for (const path of order) renameSync(path, `${path}.moved`);
+    session.forget();
+    // Both in any order: nothing of either is said again.
+    for (const path of [long, short]) expect(await session.import(`${path}.moved`, path === short ? bytes : more)).toBe(0);
+  }
+});

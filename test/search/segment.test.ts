@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -134,6 +134,24 @@ describe('a segment', () => {
     expect(answers(sealed)).toEqual(before);
     expect(sealed.map.lineOf(2999)).toBe(2999);
     sealed.close();
+    open.close();
+  });
+
+  test('IDX-11 a segment that cannot get its name says why, leaves nothing, and answers as before', () => {
+    const open = new Segment(join(directory, 'open-0.db'), 0, 'open');
+    open.add(
+      Array.from({ length: 300 }, (_, i) => docOf(i + 1)),
+      300,
+    );
+    const before = found(open, 'loan', 300);
+    const path = join(directory, 'segment-0');
+    mkdirSync(path);
+    // The error of the rename, not that of closing a file twice.
+    expect(() => finish(open.seal(path))).toThrow(expect.objectContaining({ code: 'EISDIR' }));
+    expect(readdirSync(directory).filter((name) => name.startsWith('segment'))).toEqual(['segment-0']);
+    expect(found(open, 'loan', 300)).toEqual(before);
+    rmSync(path, { recursive: true });
+    expect(finish(open.seal(path))).toBe(true);
     open.close();
   });
 });

@@ -1,7 +1,8 @@
 // A segment of the search index that becomes complete is sealed beside the readers; one that is damaged is built again.
-import { closeSync, existsSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
+import { openRecallIndex } from '../../src/search/recall-index.ts';
 import { SEGMENT_LINES } from '../../src/search/version.ts';
 import { mapHistory } from '../../src/session/map-history.ts';
 import type { Pool } from '../../src/session/pool.ts';
@@ -65,6 +66,37 @@ test('IDX-11 IDX-5 a segment is sealed while nobody asks, and packs are those of
     await deriver.close();
   } finally {
     session.deriver = session.open();
+    await session.end();
+  }
+});
+
+test('IDX-11 a segment that cannot be sealed fails no read', async () => {
+  const session = new TestSession({ 'context/budget': '2000\n' });
+  try {
+    await session.deriver.close();
+    const lines = Array.from({ length: 2 * SEGMENT_LINES + 64 }, (_, i) => lineOf(i + 1)).join('');
+    expect(session.journals.messages.write('bulk:1', Buffer.from(lines))).toBe(Buffer.byteLength(lines));
+    const logged: string[] = [];
+    // Without a pool all lines are indexed here, and sealed on the way; something is in the way of the first segment.
+    const deriver = openSessionDeriver(session.directory, {
+      counter: services.counter,
+      now: services.now,
+      close: async () => Promise.resolve(),
+      log: (line) => void logged.push(line),
+      openRecall: (directory) => {
+        const index = openRecallIndex(directory);
+        mkdirSync(join(directory, 'segment-0'), { recursive: true });
+        return index;
+      },
+    });
+    const pack = readContent(await deriver.fetch('pack.json', session.revision)).toString();
+    expect((JSON.parse(pack) as { items: unknown[] }).items.length).toBeGreaterThan(2);
+    expect(logged.filter((line) => line.startsWith('derive.seal')).length).toBe(1);
+    await deriver.close();
+    // What is in the way is a damaged segment to the next one who opens the index.
+    session.deriver = session.open();
+    expect((await session.deriver.search('Lisbon7', 1, session.revision)).length).toBe(1);
+  } finally {
     await session.end();
   }
 });
