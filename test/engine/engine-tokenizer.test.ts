@@ -44,7 +44,7 @@ describe('TOK-7: the engine counts', () => {
     expect(counter.count('one two three')).toBeGreaterThan(0);
     expect(counter.name).toBe(`engine:${tokenizer.digest()}`);
     expect(tokenizer.fault).toBeUndefined();
-  }, 180_000);
+  });
 
   it('its digest is of tokenizer and template, not of the file and its weights', async () => {
     const before = tokenizer.digest();

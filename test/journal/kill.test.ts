@@ -75,7 +75,7 @@ test(`kill -9 of ${PROCESSES} appending processes with ${SESSIONS} journals each
   }
   expect(lines).toBeGreaterThan(PROCESSES * SESSIONS);
   for (const directory of directories) expect(fsckSession(directory).filter((finding) => finding.severity === 'error')).toEqual([]);
-}, 240_000);
+}, 600_000);
 
 test('a write that the file size limit cuts short is cut back to a line end; the next one reports the errno and stores nothing', () => {
   const directory = temporaryDirectory();

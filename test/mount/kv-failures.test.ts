@@ -16,6 +16,8 @@ afterEach(() => mounted.end());
 async function failed(name: string): Promise<string> {
   await mounted.read(name);
   const { reason } = await mounted.until(name, ({ state }) => state === 'failed');
+  // The status is told soon after.
+  await mounted.must('until grep -q ^engine_error= status; do sleep 0.05; done');
   // The pack is what it would be without an engine.
   expect(await mounted.read(name)).toContain(`request 1 of ${name}`);
   return reason ?? '';

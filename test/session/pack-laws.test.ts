@@ -325,5 +325,5 @@ describe('laws of derivation', () => {
         ...(process.env['LAWS_SEED'] === undefined ? {} : { seed: Number(process.env['LAWS_SEED']) }),
       },
     );
-  }, 120_000);
+  }, 600_000);
 });
