@@ -2,7 +2,7 @@
 // `segment-<n>` (sealed, n from 0, no gaps), then `open-<n>.db`: those that are complete and not sealed yet, and the one that
 // grows. All of it is derived and may be deleted.
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
 import { rank, type RankOptions, type Ranking, type WeightedTerm } from './rank.ts';
 import type { Steps } from '../abi/steps.ts';
@@ -200,9 +200,12 @@ class SegmentedIndex implements TermIndex {
   /** The next segment: the one that is complete is sealed by and by. */
   #begin(): void {
     this.#open.flush();
+    // The cache was deleted meanwhile: it is made again, but nothing that it lay in (DRV-7).
+    for (const path of [dirname(this.#directory), this.#directory]) if (!existsSync(path)) mkdirSync(path, { mode: 0o700 });
+    const number = this.#sealed.length + this.#full.length + 1;
+    const next = new Segment(openPath(this.#directory, number), number, 'open');
     this.#full.push(this.#open);
-    const number = this.#sealed.length + this.#full.length;
-    this.#open = new Segment(openPath(this.#directory, number), number, 'open');
+    this.#open = next;
   }
 }
 

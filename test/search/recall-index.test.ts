@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -198,6 +198,30 @@ describe('recall index', () => {
     expect(index.query('river 77', 20)).toEqual(before);
     index.close();
     expect(readdirSync(directory)).toEqual(['open-1.db', 'segment-0']);
+  });
+
+  test('IDX-5 an index whose cache was deleted while it is open goes on at the end of a segment, and makes no session again', () => {
+    const docs = Array.from({ length: SEGMENT_LINES }, (_, i) => doc(i + 1, `${sentence(i, 2)} ${i}`));
+    const context = join(directory, 'context');
+    const recall = join(context, '.cache/recall');
+    let index = openRecallIndex(recall);
+    index.add(docs.slice(0, 100), 100);
+    rmSync(join(context, '.cache'), { recursive: true });
+    index.add(docs.slice(100), SEGMENT_LINES);
+    index.add([doc(SEGMENT_LINES + 1, 'river 77')], SEGMENT_LINES + 1);
+    const answers = index.query('river 77', 20);
+    expect(answers[0]?.line).toBe(SEGMENT_LINES + 1);
+    finish(index.seal());
+    expect(index.query('river 77', 20)).toEqual(answers);
+    index.close();
+    // What was made anew is an index like any other.
+    index = openRecallIndex(recall);
+    expect(index.lastLine).toBe(SEGMENT_LINES + 1);
+    expect(index.query('river 77', 20)).toEqual(answers);
+    rmSync(context, { recursive: true });
+    expect(() => index.add([], 2 * SEGMENT_LINES)).toThrow(/ENOENT/);
+    expect(existsSync(context)).toBe(false);
+    index.close();
   });
 
   test('IDX-6 lines out of order are refused', () => {
