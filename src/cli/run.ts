@@ -1,6 +1,7 @@
 // ctx run, ctx resume: a live chat with a session, on what is compiled of it. Both sides go to messages.jsonl.
 import type { Command } from 'commander';
 
+import type { CtxError } from '../abi/errors.ts';
 import type { GenerateOutcome } from '../engine/types.ts';
 import { jsonOutput, textOutput } from './chat-output.ts';
 import { ChatSession } from './chat-session.ts';
@@ -57,6 +58,7 @@ export async function runSession(shell: Shell, reference: string, options: RunOp
   };
   const watching = options.watch === true;
   if (watching && options.prompt !== undefined) throw usageError('--watch and -p exclude each other');
+  if (options.prompt?.trim() === '') throw nothingToSay();
   const { directory, mounted } = await requireSession(shell, reference);
   const model = await chosenModel(mounted, options.model);
   const output = options.json === true ? jsonOutput(shell.terminal) : textOutput(shell.terminal, process.stdout.isTTY === true);
@@ -97,8 +99,12 @@ async function wholeStdin(): Promise<string> {
   const pieces: Buffer[] = [];
   for await (const piece of process.stdin as AsyncIterable<Buffer>) pieces.push(piece);
   const text = Buffer.concat(pieces).toString('utf8').replace(/\n$/, '');
-  if (text.trim() === '') throw usageError('nothing to say', 'give a message with -p, or pipe it in');
+  if (text.trim() === '') throw nothingToSay();
   return text;
+}
+
+function nothingToSay(): CtxError {
+  return usageError('nothing to say', 'give a message with -p, or pipe it in');
 }
 
 function numberOf(name: string, text: string, least: number, most: number, whole: boolean): number {

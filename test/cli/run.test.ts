@@ -210,8 +210,9 @@ describe('RUN-1: one question, one answer', () => {
     await newSession('coder/stdin');
     await must(['run', 'coder/stdin', ...greedy], 'from stdin\n');
     expect((await history('coder/stdin'))[0]).toEqual({ role: 'user', content: 'from stdin' });
-    for (const args of [['--max-tokens', '0'], ['--temperature', 'hot'], ['--watch', '-p', 'x'], []])
+    for (const args of [['--max-tokens', '0'], ['--temperature', 'hot'], ['--watch', '-p', 'x'], ['-p', ' '], []])
       expect([args, (await ctx(['run', 'coder/stdin', ...args], '')).code]).toEqual([args, 2]);
+    expect(await history('coder/stdin')).toHaveLength(2);
     expect((await ctx(['run', 'coder/nobody', '-p', 'x'])).code).toBe(4);
     expect((await ctx(['run', 'coder/stdin', '--model', 'nobody', '-p', 'x'])).code).toBe(4);
   });
