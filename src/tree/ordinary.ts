@@ -10,6 +10,8 @@ import type { Attr, AttrChange, Caller, Created, DirectoryEntry } from './types.
 
 const S_ISGID = 0o2000;
 const UNKNOWN_INO = 0xffff_ffff;
+/** open(2): a descriptor that holds the file and reads nothing. */
+const O_PATH = 0o10000000;
 
 type FileSync = Pick<DeriverClient, 'fsync'>;
 
@@ -68,6 +70,8 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   readonly open_: Set<OrdinaryHandle> = new Set();
   /** Attributes at its removal: of a directory that is still open. */
   #orphan: Attr | undefined;
+  /** Of a file that was replaced while somebody was about to open it: without it that open would be ESTALE. Until the kernel forgets it. */
+  #replaced: number | undefined;
   #path = '';
   #pathEpoch = -1;
 
@@ -232,12 +236,14 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     const source = lstatBytes(from);
     if (source === undefined) throw fail('ENOENT', 'no such file');
     const target = lstatBytes(to);
+    // rename(2) of two names of one file changes nothing.
+    const same = target !== undefined && target.ino === source.ino && target.dev === source.dev && flags === 0;
+    const replaced = target === undefined || same ? undefined : this.area.nodes.get(`${target.dev}:${target.ino}`);
+    if (replaced !== undefined && flags === 0) replaced.#keep(to);
     if (flags === 0) fs.renameSync(native(from), native(to));
     else rename2(utf8Path(from), utf8Path(to), flags);
-    // rename(2) of two names of one file changes nothing.
-    if (target !== undefined && target.ino === source.ino && target.dev === source.dev && flags === 0) return;
+    if (same) return;
     const moved = this.area.nodes.get(`${source.dev}:${source.ino}`);
-    const replaced = target === undefined ? undefined : this.area.nodes.get(`${target.dev}:${target.ino}`);
     moved?.dropAlias(this, name);
     if (target !== undefined && replaced !== undefined) {
       if ((flags & 2) !== 0) {
@@ -251,6 +257,16 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     this.area.renames += 1;
     this.changed(name);
     parent.changed(newName);
+  }
+
+  /** The kernel looks a name up, then opens what it found. Between the two, once and again, another file may take the name. */
+  #keep(path: string): void {
+    if (this.type !== S_IFREG || this.lookups === 0 || this.#replaced !== undefined) return;
+    try {
+      this.#replaced = fs.openSync(native(path), O_PATH | constants.O_NOFOLLOW);
+    } catch {
+      // Without a descriptor to spare an open that was overtaken fails, and nothing else.
+    }
   }
 
   override setattr(change: AttrChange, _caller: Caller, handle?: Handle): Attr {
@@ -308,8 +324,8 @@ export class OrdinaryNode extends TreeNode implements PathParent {
 
   override open(flags: number): Handle {
     if (this.type === S_IFDIR) throw fail('EISDIR', 'is a directory');
-    const first = this.#anyFd();
-    // An unlinked file that is still open can be opened again only through its descriptor.
+    const first = this.#anyFd() ?? this.#replaced;
+    // A file without a name can be opened only through a descriptor.
     const path = this.aliases.length === 0 && first !== undefined ? `/proc/self/fd/${first}` : native(this.path());
     const follow = this.aliases.length === 0 ? 0 : constants.O_NOFOLLOW;
     const fd = fs.openSync(path, accessFlags(flags) | (flags & constants.O_TRUNC) | follow | constants.O_NONBLOCK);
@@ -354,6 +370,8 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   }
 
   override forget(): void {
+    if (this.#replaced !== undefined) fs.closeSync(this.#replaced);
+    this.#replaced = undefined;
     if (this.open_.size === 0 && this.area.nodes.get(this.key) === this) this.area.nodes.delete(this.key);
   }
 }
