@@ -164,10 +164,10 @@ export class ChosenEngine {
   #changed(session: string, { state, reason, model }: Manifest): void {
     const waited = this.#waiting.delete(session);
     if (state === 'queued' || state === 'compiling') this.#waiting.add(session);
-    // It did not come to its end: another read of the same pack may.
-    if (state === 'failed' || (state === 'absent' && waited)) this.again();
     if (model !== null && (state === 'ready' || state === 'failed'))
       this.#models.fared(model, state === 'failed' ? (reason ?? 'failed') : undefined);
+    // It did not come to its end: another read of the same pack may. This publishes the status too.
+    if (state === 'failed' || (state === 'absent' && waited)) this.again();
     this.showSoon();
     this.#options.onBusy();
   }
