@@ -29,6 +29,8 @@ export interface HostOptions extends Replies {
 
 /** Commits settle for this long before the order log is written: many appends become one record write. */
 const COALESCE_MS = 3;
+/** Sessions that are to be closed and still build are looked at again so much later. */
+const BUSY_MS = 100;
 const PROGRESS_MS = 250;
 /** Longest run of order-log writing before requests get their turn. */
 const SLICE_MS = 20;
@@ -112,9 +114,13 @@ export class DeriverHost {
       this.#commit(session);
     }
     let due = Math.min(Math.ceil(this.#idle.size / IDLE_FOR_EACH_CLOSE), MAX_CLOSING - this.#closing);
+    let closed = 0;
     for (const close of this.#idle.values()) {
       if (due <= 0) break;
+      // It would build on beside the deriver that the next reader opens on the same files.
+      if (this.#sessions.get(close.session)?.deriver.status().building === true) continue;
       due -= 1;
+      closed += 1;
       this.#idle.delete(close.session);
       this.#commit(close.session);
       this.#closing += 1;
@@ -124,7 +130,8 @@ export class DeriverHost {
       });
     }
     // Requests come in between.
-    if (this.#notes.size > 0 || (this.#idle.size > 0 && this.#closing < MAX_CLOSING)) this.#drainSoon(0);
+    if (this.#notes.size > 0 || (closed > 0 && this.#idle.size > 0 && this.#closing < MAX_CLOSING)) this.#drainSoon(0);
+    else if (this.#idle.size > 0) this.#drainSoon(BUSY_MS);
   }
 
   #drainSoon(delayMs: number): void {
@@ -267,8 +274,8 @@ export class DeriverHost {
         return planFork(open.directory, what.parts, what.at, (work) => this.#sync(work));
       case 'close':
         this.#sessions.delete(id);
-        await open.watcher?.close();
-        await deriver.close();
+        // The deriver first: it ends before anybody can open another one on its files.
+        await Promise.all([deriver.close(), open.watcher?.close()]);
         return null;
     }
   }

@@ -116,3 +116,33 @@ test('an idle session whose close waits for its rebuild holds up no other close'
   while (!settled.includes(100)) await nextTurn();
   await host.close();
 });
+
+test('an idle session is closed after its rebuild, and one that is read again meanwhile keeps its deriver', async () => {
+  const directories = sessions(2);
+  const opened: string[] = [];
+  let building = true;
+  const { host, settled } = openHost(new CommitRing(), (directory) => {
+    opened.push(directory);
+    const deriver = openSessionDeriver(directory, services);
+    const status = deriver.status.bind(deriver);
+    return Object.assign(deriver, { status: () => ({ ...status(), building: building || status().building }) });
+  });
+  const until = async (id: number): Promise<void> => {
+    while (!settled.includes(id)) await nextTurn();
+  };
+  for (const [n, directory] of directories.entries()) {
+    host.handle({ op: 'open', session: n, directory });
+    host.handle({ op: 'request', session: n, id: n, request: { kind: 'fetch', name: 'pack.json', revision } });
+    await until(n);
+    host.handle({ op: 'request', session: n, id: 100 + n, request: { kind: 'close' } });
+  }
+  await sleep(300);
+  expect(settled).toEqual([0, 1]);
+  host.handle({ op: 'open', session: 0, directory: directories[0] as string });
+  host.handle({ op: 'request', session: 0, id: 200, request: { kind: 'fetch', name: 'pack.json', revision } });
+  await until(200);
+  building = false;
+  await until(101);
+  expect(opened).toEqual(directories);
+  await host.close();
+});
