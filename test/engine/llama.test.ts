@@ -54,6 +54,19 @@ describe('compiling', () => {
     expect(readdirSync(place).filter((name) => name.endsWith('.part'))).toEqual([]);
   });
 
+  test('gives way to everybody else with every thread that it has', async () => {
+    const driver = await cleared();
+    await compile(driver, long(600), { name: 'nice' });
+    const threads = readdirSync(`/proc/${driver.pid}/task`);
+    const nice = threads.flatMap((thread) => {
+      const stat = `/proc/${driver.pid}/task/${thread}/stat`;
+      // One may end between the two looks.
+      return existsSync(stat) ? [Number(readFileSync(stat, 'utf8').split(') ')[1]?.split(' ')[16])] : [];
+    });
+    expect(nice.length).toBeGreaterThan(4);
+    expect(Math.min(...nice)).toBeGreaterThanOrEqual(10);
+  });
+
   test('evaluates only what follows a saved prefix, and the state is that of a fresh prefill', async () => {
     const [start, whole] = [
       prompt('the file and '.repeat(90)),

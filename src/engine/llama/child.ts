@@ -1,5 +1,6 @@
 // The engine's own process: a native crash ends this and nothing else. Calls are answered one after the other.
-import { setPriority } from 'node:os';
+import { readdirSync } from 'node:fs';
+import { getPriority, setPriority } from 'node:os';
 import { CtxError } from '../../abi/errors.ts';
 import { ModelHost } from './model-host.ts';
 import { toWire } from './wire.ts';
@@ -22,10 +23,22 @@ process.on('message', (message: ToChild) => {
   queue = queue.then(() => take(message, abort.signal));
 });
 
+/** Linux has a priority for each thread, and new ones take that of the thread that makes them: the pool's threads, which evaluate, are there already. */
+function giveWay(): void {
+  const nice = Math.max(NICE, getPriority());
+  for (const thread of readdirSync('/proc/self/task')) {
+    try {
+      setPriority(Number(thread), nice);
+    } catch {
+      // It has ended.
+    }
+  }
+}
+
 async function take(message: Exclude<ToChild, { kind: 'cancel' }>, signal: AbortSignal): Promise<void> {
   if (message.kind === 'setup') {
     // Compiling gives way to everybody; for a count a reader waits.
-    if (message.setup.vocabularyOnly !== true) setPriority(NICE);
+    if (message.setup.vocabularyOnly !== true) giveWay();
     setup = () => new ModelHost(message.setup);
     return;
   }
