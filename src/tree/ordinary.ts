@@ -12,12 +12,16 @@ const S_ISGID = 0o2000;
 const UNKNOWN_INO = 0xffff_ffff;
 /** open(2): a descriptor that holds the file and reads nothing. */
 const O_PATH = 0o10000000;
+/** Forgotten as soon as they are replaced, nearly always; were they not, the daemon would be short of descriptors. */
+const MOST_REPLACED = 1024;
 
 type FileSync = Pick<DeriverClient, 'fsync'>;
 
 /** What an ordinary area shares: its inode table and who hears of changes. */
 export class OrdinaryArea {
   readonly nodes: Map<string, OrdinaryNode> = new Map();
+  /** Descriptors of files that were replaced and that the kernel has not forgotten. */
+  replaced = 0;
   /** Moves with every rename: cached paths of older epochs are stale. */
   renames = 0;
   readonly isRoot: boolean = process.getuid?.() === 0;
@@ -239,7 +243,8 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     // rename(2) of two names of one file changes nothing.
     const same = target !== undefined && target.ino === source.ino && target.dev === source.dev && flags === 0;
     const replaced = target === undefined || same ? undefined : this.area.nodes.get(`${target.dev}:${target.ino}`);
-    if (replaced !== undefined && flags === 0) replaced.#keep(to);
+    // Of a file with another name the kernel may keep the inode for long, and its descriptor with it.
+    if (replaced !== undefined && flags === 0 && target?.nlink === 1n) replaced.#keep(to);
     if (flags === 0) fs.renameSync(native(from), native(to));
     else rename2(utf8Path(from), utf8Path(to), flags);
     if (same) return;
@@ -261,9 +266,10 @@ export class OrdinaryNode extends TreeNode implements PathParent {
 
   /** The kernel looks a name up, then opens what it found. Between the two, once and again, another file may take the name. */
   #keep(path: string): void {
-    if (this.type !== S_IFREG || this.lookups === 0 || this.#replaced !== undefined) return;
+    if (this.type !== S_IFREG || this.lookups === 0 || this.#replaced !== undefined || this.area.replaced >= MOST_REPLACED) return;
     try {
       this.#replaced = fs.openSync(native(path), O_PATH | constants.O_NOFOLLOW);
+      this.area.replaced += 1;
     } catch {
       // Without a descriptor to spare an open that was overtaken fails, and nothing else.
     }
@@ -370,8 +376,11 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   }
 
   override forget(): void {
-    if (this.#replaced !== undefined) fs.closeSync(this.#replaced);
-    this.#replaced = undefined;
+    if (this.#replaced !== undefined) {
+      fs.closeSync(this.#replaced);
+      this.#replaced = undefined;
+      this.area.replaced -= 1;
+    }
     if (this.open_.size === 0 && this.area.nodes.get(this.key) === this) this.area.nodes.delete(this.key);
   }
 }

@@ -62,4 +62,8 @@ test('what nobody looked up, and what is renamed onto its own other name, is not
   expect(held()).toEqual([]);
   renameSync(join(place, 'other'), join(place, 'f'));
   expect(contentOf(found)).toBe('new');
+  // Of a file with another name the kernel keeps the inode, maybe for as long as it stands.
+  writeFileSync(join(place, 'third'), 'third');
+  root.rename('third', root, 'f', 0);
+  expect(held()).toEqual([]);
 });
