@@ -2,7 +2,6 @@
 // Nothing here is synced but the state itself (the driver does that): what a power cut leaves is a miss, because the key
 // covers model and tokens, and the meta covers the state.
 import { createHash } from 'node:crypto';
-import { readdirSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { parsedObject } from './json-fields.ts';
@@ -163,17 +162,6 @@ export async function replaceWhole(path: string, temporary: string, content: str
 export async function listNames(directory: string): Promise<readonly string[]> {
   try {
     return (await fs.readdir(directory)).sort();
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
-    throw error;
-  }
-}
-
-/** The same at once: a short list is not worth a turn. */
-export function listNamesNow(directory: string): readonly string[] {
-  try {
-    return readdirSync(directory);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return [];

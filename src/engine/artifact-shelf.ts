@@ -9,7 +9,6 @@ import {
   artifactKey,
   artifactPath,
   listNames,
-  listNamesNow,
   makeMeta,
   missing,
   modelDirectory,
@@ -23,6 +22,7 @@ import type { ArtifactMeta } from './artifact-files.ts';
 import { ArtifactIndexes } from './artifact-index.ts';
 import type { ArtifactIndex } from './artifact-index.ts';
 import { bestBase, prefixChain, tokenBytes } from './prefix.ts';
+import { listNamesNow } from './sharded-files.ts';
 import { digestFile } from './state-file.ts';
 import { holdsSeal, sealIdentity, sealWritten } from './state-seal.ts';
 import type { ArtifactFile, Fingerprint, SavedFile } from './types.ts';

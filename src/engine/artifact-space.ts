@@ -2,7 +2,8 @@
 import { statSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { artifactPath, listNamesNow, TEMPORARY_NAME } from './artifact-files.ts';
+import { artifactPath, TEMPORARY_NAME } from './artifact-files.ts';
+import { listNamesNow } from './sharded-files.ts';
 import type { ArtifactShelf } from './artifact-shelf.ts';
 
 export interface StoredArtifact {

@@ -55,7 +55,7 @@ export class ShardedFiles {
   refresh(): ShardChanges {
     const added: ShardFile[] = [];
     const removed: ShardFile[] = [];
-    const names = listed(this.root);
+    const names = listNamesNow(this.root);
     this.#others = names.filter((name) => !SHARD.test(name));
     const present = new Set(names.filter((name) => SHARD.test(name)));
     for (const name of present) this.#look(join(this.root, name), name, added, removed);
@@ -74,7 +74,7 @@ export class ShardedFiles {
     // The time is taken before the names: a change in between is seen at the next look.
     const settled = Date.now() - modifiedMs > TICK_MS;
     const files = new Map<string, ShardFile>();
-    for (const each of listed(directory)) {
+    for (const each of listNamesNow(directory)) {
       if (!this.#name.test(each)) continue;
       const file = fileAt(directory, each);
       if (file === undefined) continue;
@@ -93,7 +93,8 @@ function fileAt(directory: string, name: string): ShardFile | undefined {
   return { directory, name, bytes: stats.size, modifiedMs: stats.mtimeMs, identity: `${stats.ino}:${stats.size}:${stats.mtimeMs}` };
 }
 
-function listed(directory: string): readonly string[] {
+/** Names, at once: a short list is not worth a turn. None where there is no directory. */
+export function listNamesNow(directory: string): readonly string[] {
   try {
     return readdirSync(directory);
   } catch (error) {
