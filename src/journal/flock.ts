@@ -42,11 +42,16 @@ export function lockJournal(directory: string, waitMs = 0): Lock {
   }
 }
 
+/** Undefined when another open file description holds it in a way that excludes this one. */
+export function tryLockFile(path: string, mode: 'shared' | 'exclusive'): Lock | undefined {
+  return tryLock(path, undefined, mode === 'shared' ? LOCK_SH : LOCK_EX);
+}
+
 /** Undefined when another open file description holds it. `note` becomes the file's text. */
-function tryLock(path: string, note?: string): Lock | undefined {
+function tryLock(path: string, note?: string, operation: number = LOCK_EX): Lock | undefined {
   const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
   const { flock, errno, again } = libc();
-  if (flock(fd, LOCK_EX | LOCK_NB) !== 0) {
+  if (flock(fd, operation | LOCK_NB) !== 0) {
     const code = errno();
     fs.closeSync(fd);
     if (code === again) return undefined;
@@ -76,6 +81,7 @@ export function endOfFile(fd: number): number {
 }
 
 const SEEK_END = 2;
+const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
