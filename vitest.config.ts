@@ -1,7 +1,13 @@
 import { defineConfig } from 'vitest/config';
 
 // Two projects: what runs the built program (and mounts) needs dist and leaves nothing mounted; the rest needs neither.
-const BUILT = ['test/mount/**/*.test.ts', 'test/cli/**/*.test.ts', 'test/conformance/**/*.test.ts', 'test/engine/**/*.test.ts'];
+const BUILT = [
+  'test/mount/**/*.test.ts',
+  'test/cli/**/*.test.ts',
+  'test/conformance/**/*.test.ts',
+  'test/engine/**/*.test.ts',
+  'test/image/**/*.test.ts',
+];
 // Against hangs, never a measure: a machine under load may be many times slower than an idle one.
 const common = { pool: 'forks', setupFiles: 'test/seed.ts', testTimeout: 300_000, hookTimeout: 300_000 } as const;
 

@@ -41,7 +41,3 @@ export function parseImageReference(text: string): ImageReference {
 export function tagKey(reference: ImageReference): string {
   return `${reference.name}:${reference.tag ?? DEFAULT_TAG}`;
 }
-
-export function isTag(text: string): boolean {
-  return TAG.test(text);
-}
