@@ -1,7 +1,5 @@
 // The manifest of the specification (000, section 2): the config blob of an image, checked against its published schema.
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
-import schema from '../../abi-spec/schema/image-config.json' with { type: 'json' };
-import { CtxError } from '../abi/errors.ts';
+import { checkAgainst } from './checked.ts';
 import { canonicalBytes, MAX_CONFIG_BYTES, ociDigest, parseBounded } from './oci.ts';
 import type { OciDigest } from './oci.ts';
 
@@ -54,9 +52,8 @@ export interface ImagePolicy {
   readonly allow_compiled_state_export: boolean;
   readonly allow_source_export: boolean;
   readonly redact_on_export: readonly ('secrets' | 'credentials' | 'private_documents')[];
-  readonly redact_patterns?: readonly string[];
+  readonly redact_patterns?: readonly { readonly name: string; readonly pattern: string }[];
   readonly private_documents?: readonly string[];
-  readonly require_signatures?: { readonly keys: readonly string[]; readonly threshold?: number };
   readonly safety?: string;
 }
 
@@ -142,26 +139,14 @@ export interface ImageConfig {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-let compiled: ValidateFunction | undefined;
-
 /** Throws `image.config` naming the field, and the file or blob it is in. */
 export function checkConfig(value: unknown, where: string): ImageConfig {
-  compiled ??= new Ajv({ allErrors: false, allowUnionTypes: true }).compile(schema);
-  if (!compiled(value)) throw refuse(where, compiled.errors?.[0]);
+  checkAgainst('image-config', value, where);
   return value as ImageConfig;
 }
 
 export function parseConfig(bytes: Uint8Array, where: string): ImageConfig {
   return checkConfig(parseBounded(bytes, where, MAX_CONFIG_BYTES), where);
-}
-
-function refuse(where: string, error: ErrorObject | undefined): CtxError {
-  const field = (error?.instancePath ?? '').slice(1).replaceAll('/', '.') || 'the manifest';
-  const extra = (error?.params as { readonly additionalProperty?: string } | undefined)?.additionalProperty;
-  return new CtxError('image.config', 'EINVAL', `${field} ${error?.message ?? 'is not valid'}${extra === undefined ? '' : ` (${extra})`}`, {
-    where,
-    next: 'see abi-spec/image.md and schema/image-config.json',
-  });
 }
 
 /** Of the sources alone: what the layers hold, without names of layers and whatever is declared. */

@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { isObjectName, isReservedSession, isUidName } from '../abi/names.ts';
 import { bytePath, isDirectory, lstat, lstatOrFail, restoreDirectory } from './backing.ts';
-import { FixedDirectory } from './bytes-node.ts';
+import { ImagesDirectory } from './image-dir.ts';
 import { OrdinaryNode } from './ordinary.ts';
 import type { PathParent } from './ordinary.ts';
 import { SessionIndex } from './session-index.ts';
@@ -61,13 +61,13 @@ export function makeHome(store: Store, uid: number, gid: number): void {
 /** `home/<uid>`: agent/, wiki/, image/; mode 0700. */
 class UserDirectory extends PlaceNode implements PathParent {
   readonly #agents: AgentsDirectory;
-  readonly #images: FixedDirectory;
+  readonly #images: ImagesDirectory;
 
   constructor(store: Store, backing: string) {
     super(store, backing);
     for (const name of HOME_DIRECTORIES) restoreDirectory(`${backing}/${name}`);
     this.#agents = new AgentsDirectory(store, `${backing}/agent`);
-    this.#images = new FixedDirectory(super.attr(), Date.now(), () => new Map());
+    this.#images = new ImagesDirectory(store, `${backing}/image`);
   }
   path(): string {
     return bytePath(this.backing);

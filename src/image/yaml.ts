@@ -1,0 +1,51 @@
+// YAML of a source bundle, read as plain values under bounds: no aliases, no tags, no merge keys (IMG-2).
+import { parseDocument, visit } from 'yaml';
+import { CtxError } from '../abi/errors.ts';
+
+const MAX_BYTES = 1024 * 1024;
+const MAX_DEPTH = 32;
+
+/** Throws `image.yaml` naming the file. An empty file is an empty map. */
+export function parseYaml(bytes: Uint8Array, where: string): unknown {
+  if (bytes.length > MAX_BYTES) throw refuse(where, `is ${bytes.length} bytes; at most ${MAX_BYTES} are read`);
+  const text = decode(bytes, where);
+  if (depthOf(text) > MAX_DEPTH * 8) throw refuse(where, 'is nested too deep');
+  const document = parseDocument(text, { uniqueKeys: true, schema: 'core', prettyErrors: false, strict: true });
+  const [fault] = document.errors;
+  if (fault !== undefined) throw refuse(where, `is not YAML: ${fault.message}`);
+  visit(document, {
+    Alias: () => {
+      throw refuse(where, 'has an alias; write the value out');
+    },
+    Node: (_key, _node, path) => {
+      if (path.length > MAX_DEPTH * 2) throw refuse(where, `is nested deeper than ${MAX_DEPTH}`);
+    },
+  });
+  return (document.toJS({ maxAliasCount: 0 }) as unknown) ?? {};
+}
+
+/** The parser recurses: what would end it is refused by counting first. */
+function depthOf(text: string): number {
+  let [depth, most] = [0, 0];
+  for (const character of text) {
+    if (character === '[' || character === '{') most = Math.max(most, ++depth);
+    else if (character === ']' || character === '}') depth = Math.max(0, depth - 1);
+  }
+  for (const line of text.split('\n')) {
+    const indent = /^(?:[ ]|- )*/.exec(line)?.[0].length ?? 0;
+    most = Math.max(most, Math.ceil(indent / 2));
+  }
+  return most;
+}
+
+function decode(bytes: Uint8Array, where: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw refuse(where, 'is not UTF-8', cause);
+  }
+}
+
+function refuse(where: string, what: string, cause?: unknown): CtxError {
+  return new CtxError('image.yaml', 'EINVAL', what, { where, next: 'mend the file, then build again', cause });
+}
