@@ -3,6 +3,7 @@ import { Command } from 'commander';
 
 import { registerAppend } from './append.ts';
 import { registerArchive } from './archive.ts';
+import { registerBuild } from './build.ts';
 import { registerCat } from './cat.ts';
 import { registerCompact } from './compact.ts';
 import { registerCompletion } from './completion.ts';
@@ -15,6 +16,7 @@ import { registerFollow } from './follow.ts';
 import { registerFork } from './fork.ts';
 import { registerFsck } from './fsck.ts';
 import { registerGc } from './gc.ts';
+import { registerImages } from './images.ts';
 import { registerImport } from './import.ts';
 import { registerInspect } from './inspect.ts';
 import { registerLs } from './ls.ts';
@@ -49,6 +51,8 @@ const VERBS: readonly RegisterVerb[] = [
   registerModel,
   registerEngine,
   registerWiki,
+  registerBuild,
+  registerImages,
   registerImport,
   registerFollow,
   registerExport,

@@ -52,8 +52,9 @@ export interface ImagePolicy {
   readonly allow_compiled_state_export: boolean;
   readonly allow_source_export: boolean;
   readonly redact_on_export: readonly ('secrets' | 'credentials' | 'private_documents')[];
-  readonly redact_patterns?: readonly { readonly name: string; readonly pattern: string }[];
+  readonly redact_patterns?: readonly string[];
   readonly private_documents?: readonly string[];
+  readonly require_signatures?: { readonly keys: readonly string[]; readonly threshold?: number };
   readonly safety?: string;
 }
 

@@ -50,9 +50,14 @@ export function whiteoutOf(path: string): string {
   return path.slice(0, slash) + WHITEOUT + path.slice(slash);
 }
 
-export type Stretches = 'messages' | 'events' | 'order';
+export type Stretches = 'messages' | 'events' | 'order' | 'inputs';
 
-export const JOURNAL_MEDIA: Readonly<Record<Stretches, string>> = { messages: MEDIA.messages, events: MEDIA.events, order: MEDIA.order };
+export const JOURNAL_MEDIA: Readonly<Record<Stretches, string>> = {
+  messages: MEDIA.messages,
+  events: MEDIA.events,
+  order: MEDIA.order,
+  inputs: MEDIA.inputs,
+};
 
 /** The stretches of one journal, bottom-up. */
 export function stretchesOf(layers: readonly ContextLayer[], of: Stretches): readonly LayerPart[] {
@@ -80,7 +85,7 @@ export function layerDescriptors(layers: readonly ContextLayer[]): readonly Desc
  * that was forked at an earlier line shares only what lies before that line.
  */
 export function sharedLayers(below: readonly ContextLayer[], history: Readonly<Record<Stretches, readonly LayerPart[]>>): number {
-  const at: Record<Stretches, number> = { messages: 0, events: 0, order: 0 };
+  const at: Record<Stretches, number> = { messages: 0, events: 0, order: 0, inputs: 0 };
   for (const [index, { parts }] of below.entries()) {
     for (const part of parts) {
       const of = (Object.keys(JOURNAL_MEDIA) as Stretches[]).find((name) => JOURNAL_MEDIA[name] === part.mediaType);

@@ -13,6 +13,9 @@ export const MEDIA = {
   messages: 'application/vnd.ctxfs.layer.messages.v1+jsonl',
   events: 'application/vnd.ctxfs.layer.events.v1+jsonl',
   order: 'application/vnd.ctxfs.layer.order.v1',
+  inputs: 'application/vnd.ctxfs.layer.inputs.v1+jsonl',
+  /** Bytes of one recorded input, named by their digest as in a session. */
+  input: 'application/vnd.ctxfs.input.v1',
   /** artifactType of compiled state; its subject is the image. */
   compiled: 'application/vnd.ctxfs.compiled.v1',
   compiledConfig: 'application/vnd.ctxfs.compiled.config.v1+json',

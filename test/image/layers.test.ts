@@ -64,6 +64,7 @@ test('a journal is its stretches in order, and a fork at an earlier line shares 
     messages: messages.map((text) => part('messages', text)),
     events: events.map((text) => part('events', text)),
     order: [],
+    inputs: [],
   });
   expect(sharedLayers([base, next], history(['m1', 'm2', 'm3'], ['e1']))).toBe(2);
   expect(sharedLayers([base, next], history(['m1', 'other'], ['e1']))).toBe(1);

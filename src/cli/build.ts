@@ -1,0 +1,90 @@
+// ctx build: an image from a directory with a context.yaml, or from a session.
+import type { Command } from 'commander';
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+
+import { tagImage } from '../image/image.ts';
+import { parseImageReference } from '../image/reference.ts';
+import { buildDirectory, type Built } from '../image/build-directory.ts';
+import { usageError } from './errors.ts';
+import { requireImages } from './image-store.ts';
+import { parseReference } from './reference.ts';
+import { examples, type Shell } from './shell.ts';
+
+interface BuildOptions {
+  readonly tag?: string;
+  readonly json?: boolean;
+}
+
+export function registerBuild(program: Command, shell: Shell): void {
+  program
+    .command('build')
+    .description('make an image of a session, or of a directory with a context.yaml')
+    .argument('[source]', 'a session, or a directory', '.')
+    .option('-t, --tag <name>', 'NAME[:TAG] of the image')
+    .option('--json', 'print an object')
+    .addHelpText(
+      'after',
+      examples(
+        ['ctx build .', 'in a directory with context.yaml, or in a session on the mount'],
+        ['ctx build coder/default --tag quilt/review:2026.05', 'what a session knows, as an image'],
+      ),
+    )
+    .action(async (source: string, options: BuildOptions) => {
+      const images = await requireImages(shell);
+      const as = options.tag === undefined ? undefined : parseImageReference(options.tag);
+      if (as?.digest !== undefined) throw usageError('--tag takes a name, not a digest');
+      const hold = await images.store.hold();
+      const started = performance.now();
+      try {
+        const session = await sessionOf(source, images.mounted);
+        const built: Built =
+          session === undefined
+            ? await buildDirectory(images.store, { directory: resolve(source), as, epochSeconds: epochOf(shell.env) })
+            : await Promise.reject(usageError(`${source} is a session; only directories with a context.yaml are built`));
+        await tagImage(images.store, built.image, built.key);
+        report(shell, built, performance.now() - started, options.json === true);
+      } finally {
+        await hold.release();
+      }
+    });
+}
+
+/** Undefined when the source is a directory outside the mount. */
+async function sessionOf(
+  source: string,
+  mounted: Parameters<typeof parseReference>[1],
+): Promise<ReturnType<typeof parseReference> | undefined> {
+  try {
+    return parseReference(source, mounted);
+  } catch (error) {
+    if ((await stat(resolve(source)).catch(() => undefined))?.isDirectory() === true) return undefined;
+    throw error;
+  }
+}
+
+export function report(shell: Shell, { image, key, warnings }: Built, elapsedMs: number, json: boolean): void {
+  const { terminal } = shell;
+  for (const warning of warnings) terminal.note(`ctx: ${warning}`);
+  const { config, descriptor } = image;
+  if (json)
+    return terminal.json({
+      image: key,
+      digest: descriptor.digest,
+      source_hash: config.source.source_hash,
+      parent: config.parent,
+      layers: config.layers.length,
+      messages: config.continuation.messages,
+      elapsed_ms: Math.round(elapsedMs * 100) / 100,
+    });
+  terminal.line(`${key}@${descriptor.digest}`);
+}
+
+/** SOURCE_DATE_EPOCH (reproducible-builds.org). */
+export function epochOf(env: NodeJS.ProcessEnv): number | undefined {
+  const text = env['SOURCE_DATE_EPOCH'];
+  if (text === undefined || text === '') return undefined;
+  const seconds = Number(text);
+  if (!Number.isSafeInteger(seconds) || seconds < 0) throw usageError(`SOURCE_DATE_EPOCH=${text} is not a number of seconds`);
+  return seconds;
+}
