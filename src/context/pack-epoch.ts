@@ -5,6 +5,7 @@ import type { LineLimits } from './pack-line.ts';
 import { isSilent, renderLine } from './pack-line.ts';
 import { findCut } from './pack-cut.ts';
 import { leadingItems } from './pack-lead.ts';
+import { memoryItems } from './pack-memory.ts';
 import { PackText } from './pack-text.ts';
 import type { Addition, Plan } from './pack-text.ts';
 import { recallAdditions } from './pack-recall.ts';
@@ -135,13 +136,15 @@ function* tryStep(source: PackSource, position: StreamPosition, reason: string, 
   const headRoom = budget === Infinity ? Infinity : Math.floor(policy.pinnedTokens * Math.min(1, step.pinned));
   const head = systemHead(source, probe, position.line, headRoom, limits);
   const pinnedTokens = sum(pinned) + sum(head.additions);
+  const memory = memoryItems(source, probe, position, step.sections);
+  const memoryTokens = sum(memory.additions);
   const want = step.tail === 0 ? 1 : (tokens: number): number => Math.floor(tokens * step.tail);
   const wanted = (sectionTokens: number): number =>
     budget === Infinity
       ? Infinity
       : typeof want === 'number'
         ? want
-        : want(Math.max(policy.tailTokens, policy.lowWaterTokens - pinnedTokens - sectionTokens));
+        : want(Math.max(policy.tailTokens, policy.lowWaterTokens - pinnedTokens - memoryTokens - sectionTokens));
   // The sections' size is not known before the cut, nor the cut before it: with no sections counted first, then with those.
   let cut = findCut(source, position.line, wanted(0), limits);
   yield;
@@ -160,16 +163,16 @@ function* tryStep(source: PackSource, position: StreamPosition, reason: string, 
 
   const text = probe;
   // One system message of ours, unless history's own stand between the two.
-  if (head.additions.length === 0) text.lead([...pinned, ...sections]);
+  if (head.additions.length === 0) text.lead([...pinned, ...memory.additions, ...sections]);
   else {
     text.lead(pinned);
     text.commit(text.plan(head.additions));
-    text.lead(sections);
+    text.lead([...memory.additions, ...sections]);
   }
   yield;
   const before: Addition[] = [];
   const tail: Addition[] = [];
-  const leftOut: LeftOut[] = [...head.leftOut];
+  const leftOut: LeftOut[] = [...memory.leftOut, ...head.leftOut];
   // What a person wrote beside tool results brings the calls of those results with it.
   const beforeFirst =
     user > 0 && user < cut ? (source.message(user).view.toolResults.length > 0 ? findCut(source, user, 1, limits) : user) : cut;

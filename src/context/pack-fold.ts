@@ -24,6 +24,8 @@ export class PackFold {
   #position: StreamPosition;
   /** Tokens of pack.md before the newest message's items: the prefix that the pack of the message before had too. */
   #stableTokens: number;
+  /** A model has answered since the epoch began: its prefix is in use. */
+  #answered = false;
 
   private constructor(source: PackSource, start: StreamPosition, epoch: Epoch, onEpoch: OnEpoch) {
     this.source = source;
@@ -55,6 +57,8 @@ export class PackFold {
     const { line } = position;
     this.#position = position;
     const message = source.message(line);
+    const { role } = message.view;
+    this.#answered ||= role === 'assistant' || role === 'tool';
     if (isSilent(message)) {
       this.#epoch.leftOut.push(silent(line));
       this.#stableTokens = this.#epoch.text.totals.packTokens;
@@ -122,6 +126,12 @@ export class PackFold {
     else yield* this.#append(text, [addition], false);
   }
 
+  /** MEM-4: what was chosen for a question takes effect where no model has answered yet, and at the next epoch elsewhere. */
+  *memory(position: StreamPosition): Steps<void> {
+    this.#position = position;
+    if (!this.#answered) yield* this.#next('memory was chosen');
+  }
+
   /** The stream moved on without anything that the pack shows. */
   skip(position: StreamPosition): void {
     this.#position = position;
@@ -154,6 +164,7 @@ export class PackFold {
 
   *#next(reason: string): Steps<void> {
     this.#epoch = yield* startEpoch(this.source, this.#position, reason);
+    this.#answered = false;
     this.#stableTokens = this.#epoch.pinnedTokens;
     this.#onEpoch(this.#epoch);
   }

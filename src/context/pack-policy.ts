@@ -5,9 +5,10 @@ import { DEFAULT_BUDGET_TOKENS } from '../abi/session-files.ts';
 import { RECALL_VERSION } from '../search/recall.ts';
 import { SEARCH_VERSION } from '../search/version.ts';
 import { parsePolicy } from './policy.ts';
+import type { Policy } from './policy.ts';
 
 /** Names everything that a pack's bytes depend on besides history; a memo of another version is stale. */
-export const PACK_RULE_VERSION: string = `pack/7 recall/${RECALL_VERSION} search/${SEARCH_VERSION}`;
+export const PACK_RULE_VERSION: string = `pack/8 recall/${RECALL_VERSION} search/${SEARCH_VERSION}`;
 
 export interface PackPolicy {
   readonly tokenizer: string;
@@ -20,6 +21,8 @@ export interface PackPolicy {
   readonly pinnedTokens: number;
   readonly sections: Readonly<Record<'summary' | 'facts' | 'decisions' | 'todo' | 'refs' | 'child', number>>;
   readonly recallTokens: number;
+  /** Share of the wiki with this name; undefined: the policy does not mount it. */
+  readonly memoryTokens: (name: string) => number | undefined;
   /** Most of one message, and of one tool result, before it keeps only its head and tail. */
   readonly messageTokens: number;
   readonly outputTokens: number;
@@ -66,9 +69,20 @@ export function readPackPolicy(budgetText: string | undefined, policyText: strin
       child: part(shares.child),
     },
     recallTokens: Math.min(part(shares.recall), RECALL_MAX_TOKENS),
+    memoryTokens: (name) => {
+      const share = memoryShare(policy, name);
+      return share === undefined ? undefined : part(share);
+    },
     messageTokens: Number.isFinite(budget) ? part(MESSAGE_SHARE) : Infinity,
     outputTokens: Number.isFinite(budget) ? part(OUTPUT_SHARE) : Infinity,
   };
+}
+
+/** Wikis without a share of their own have `shares.memory` in equal parts. */
+function memoryShare({ memory, shares }: Policy, name: string): number | undefined {
+  if (memory === undefined) return shares.memory;
+  const mount = memory.find((each) => each.name === name);
+  return mount === undefined ? undefined : (mount.share ?? shares.memory / memory.filter(({ share }) => share === undefined).length);
 }
 
 /** Bytes of one grid cell; Infinity when the budget is unlimited (one cell). */

@@ -1,6 +1,7 @@
 // What the pack's fold asks of history. The session implements it; everything is synchronous and deterministic.
 import type { Steps } from '../abi/steps.ts';
 import type { TokenCounter } from '../tokens/types.ts';
+import type { ChosenPage, ChosenWiki } from './memory-choice.ts';
 import type { PackPolicy } from './pack-policy.ts';
 import type { MessageLine } from './types.ts';
 
@@ -24,6 +25,17 @@ export interface ChildResult {
   readonly kind: 'child_result' | 'child_refs';
   readonly digest: string;
   readonly text: string;
+}
+
+/** A choice from the session's wikis, as of an order-log position. */
+export interface RecordedMemory {
+  /** Order-log records that were there. */
+  readonly order: number;
+  /** The user message that was asked with; 0: there was none. */
+  readonly asked: number;
+  readonly wikis: readonly ChosenWiki[];
+  /** The whole file as it was recorded; undefined when its bytes are lost. */
+  text(wiki: ChosenWiki, page: ChosenPage): string | undefined;
 }
 
 export type SectionKind = 'summary' | 'facts' | 'decisions' | 'todo' | 'refs';
@@ -55,6 +67,8 @@ export interface PackSource {
   /** sha256-… of one raw line of events.jsonl with its newline. */
   eventDigest(eventLine: number): string;
   children(position: StreamPosition): readonly ChildResult[];
+  /** The newest choice before the position; undefined when nothing was chosen. */
+  memory(position: StreamPosition): RecordedMemory | undefined;
   /** History below `cut` only, without the lines in `except`; at most `limitTokens` in all picks. */
   recall(query: MessageLine, cut: number, limitTokens: number, except: ReadonlySet<number>): Steps<RecallAnswer>;
 }

@@ -20,6 +20,9 @@ export interface ItemRecord {
   readonly form?: string;
   readonly bases?: readonly string[];
   readonly for?: string;
+  /** Of a memory item: the heading it stands under, and why it was chosen. */
+  readonly section?: string;
+  readonly reason?: string;
   /** sha256-… of the bytes that source and range name. */
   readonly digest: string;
 }
@@ -147,6 +150,8 @@ export class PackText {
         form: record.form,
         bases: record.bases,
         for: record.for,
+        section: record.section,
+        reason: record.reason,
         tokens: addition.mdTokens,
         digest: record.digest,
       }),

@@ -2,6 +2,8 @@
 import { parseDocument } from 'yaml';
 import { CtxError } from '../abi/errors.ts';
 import { DEFAULT_MAX_LINE_BYTES } from '../abi/session-files.ts';
+import { readMemoryMounts } from './policy-memory.ts';
+import type { MemoryMount } from './policy-memory.ts';
 
 /** Shares of the token budget, each in 0..1. What a section does not use goes to the tail. */
 export interface PolicyShares {
@@ -26,6 +28,8 @@ export interface Policy {
   readonly compact: { readonly mode: 'off' | 'manual' | 'epoch'; readonly model: string; readonly maxInputTokens: number };
   /** No remote service is called unless `allow` is true. */
   readonly remote: { readonly allow: boolean; readonly url: string };
+  /** Undefined: the owner's own wiki, where there is one. */
+  readonly memory: readonly MemoryMount[] | undefined;
 }
 
 /** `tokenizer`: that of the model that compiles, with its chat template. */
@@ -38,6 +42,7 @@ export const DEFAULT_POLICY: Policy = {
   maxLineBytes: DEFAULT_MAX_LINE_BYTES,
   compact: { mode: 'manual', model: '', maxInputTokens: 16_000 },
   remote: { allow: false, url: '' },
+  memory: undefined,
 };
 
 /** Parses and validates policy.yaml. An empty file is the default policy. Throws CtxError EINVAL naming the key. */
@@ -46,7 +51,7 @@ export function parsePolicy(text: string): Policy {
   const shares = readMap(root['shares'], 'shares');
   const compact = readMap(root['compact'], 'compact');
   const remote = readMap(root['remote'], 'remote');
-  refuseUnknown(root, '', ['tokenizer', 'shares', 'low_water', 'max_line_bytes', 'compact', 'remote']);
+  refuseUnknown(root, '', ['tokenizer', 'shares', 'low_water', 'max_line_bytes', 'compact', 'remote', 'memory']);
   refuseUnknown(shares, 'shares.', Object.keys(DEFAULT_POLICY.shares));
   refuseUnknown(compact, 'compact.', ['mode', 'model', 'max_input_tokens']);
   refuseUnknown(remote, 'remote.', ['allow', 'url']);
@@ -82,6 +87,7 @@ export function parsePolicy(text: string): Policy {
       allow: readBoolean(remote, 'remote.allow', 'allow', DEFAULT_POLICY.remote.allow),
       url: readText(remote, 'remote.url', 'url', DEFAULT_POLICY.remote.url),
     },
+    memory: readMemoryMounts(root['memory'], refuse),
   };
 }
 

@@ -8,6 +8,7 @@ import type { Epoch, LeftOut } from '../context/pack-epoch.ts';
 import { cellBytes, readPackPolicy } from '../context/pack-policy.ts';
 import { ENGINE } from '../context/policy.ts';
 import type { PackPolicy } from '../context/pack-policy.ts';
+import { MEMORY_CHOICE } from '../context/memory-choice.ts';
 import type { ChildResult, PackSource, PinnedFile, StreamPosition } from '../context/pack-source.ts';
 import { recallFrom, RecallMemory } from '../context/pack-search.ts';
 import { packTrailer, packHead } from '../context/pack-json.ts';
@@ -19,6 +20,7 @@ import type { Cell } from './grid.ts';
 import { affectsPrefix, ENGINE_TOKENIZER, UNPACKED } from './input-watch.ts';
 import { EpochNames, GrowingFile } from './output-files.ts';
 import type { BlobFiles } from './output-files.ts';
+import { recordedMemory } from './recorded-memory.ts';
 import type { SectionFolds } from './section-folds.ts';
 import { SLICE_MS } from './session-history.ts';
 import type { SessionHistory } from './session-history.ts';
@@ -316,6 +318,9 @@ export class PackRun {
         for (const contribution of this.#history.contributionLog.between(eventLine, record.eventLines)) {
           await this.#inSlices(fold.contribution({ line, eventLine: contribution.eventLine, order: index }, contribution), yields);
         }
+      } else if (record.kind === 'input' && record.path === MEMORY_CHOICE) {
+        const position = { line: fold.position.line, eventLine: record.eventLines, order: index + 1 };
+        await this.#inSlices(fold.memory(position), yields);
       } else if (record.kind === 'input' && !affectsPrefix(record.path)) {
         const child = record.digest === undefined ? undefined : this.#child(record.path, record.digest);
         const position = { line: record.messageLines, eventLine: record.eventLines, order: index + 1 };
@@ -395,6 +400,7 @@ export class PackRun {
           .map((path) => this.#child(path, asOf.get(path) as string))
           .filter((child) => child !== undefined);
       },
+      memory: (position) => recordedMemory(history, position.order),
       recall: this.#recallWith(counter, this.recalled),
     };
   }

@@ -4,6 +4,8 @@ import type { TokenCounter } from '../tokens/types.ts';
 import { openRecallIndex } from '../search/recall-index.ts';
 import type { TermIndex } from '../search/recall-index.ts';
 import { remembering } from './count-memo.ts';
+import { openMemoryReader } from './memory-service.ts';
+import type { MemoryReader } from './memory-service.ts';
 import { openPool } from './pool.ts';
 import type { Pool } from './pool.ts';
 
@@ -25,6 +27,8 @@ export interface DeriverServices {
   log(line: string): void;
   /** Absent: everything runs on this thread. */
   readonly pool?: Pool;
+  /** Absent: no session has memory. */
+  readonly memory?: MemoryReader;
   close(): Promise<void>;
 }
 
@@ -34,6 +38,7 @@ export function defaultServices(
 ): DeriverServices {
   const counters = new Map<string, TokenCounter>();
   const pool = openPool(options.workers ?? 2);
+  const memory = openMemoryReader();
   return {
     counter(name) {
       let counter = counters.get(name);
@@ -45,6 +50,10 @@ export function defaultServices(
     log: options.log ?? ((): void => undefined),
     ...(pool === undefined ? {} : { pool }),
     ...(options.engine === undefined ? {} : { engine: options.engine }),
-    close: async () => pool?.close(),
+    memory,
+    close: async () => {
+      memory.close();
+      await pool?.close();
+    },
   };
 }

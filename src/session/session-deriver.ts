@@ -19,7 +19,9 @@ import { terms } from '../search/terms.ts';
 import { planCacheGc, removeCacheFiles } from './cache-gc.ts';
 import { CHECKPOINT_VERSION, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import { InputWatch } from './input-watch.ts';
+import { MemoryChooser } from './memory-chooser.ts';
 import { BlobFiles, makeInCache } from './output-files.ts';
+import { explainChoice, recordedMemory } from './recorded-memory.ts';
 import { findPackPosition } from './pack-at.ts';
 import { packChange, PackRun } from './pack-run.ts';
 import { SectionFolds } from './section-folds.ts';
@@ -126,6 +128,7 @@ class Deriver implements InspectableDeriver {
   #warmed = false;
   #tidying = false;
   readonly #place: string;
+  readonly #memory: MemoryChooser | undefined;
 
   constructor(directory: string, services: DeriverServices) {
     this.#directory = directory;
@@ -133,6 +136,7 @@ class Deriver implements InspectableDeriver {
     this.#cache = join(directory, CACHE_DIR);
     this.#usedMs = 0;
     this.#place = identityOf(directory);
+    this.#memory = services.memory === undefined ? undefined : new MemoryChooser(directory, services.memory, services.log);
     this.#parts = this.#open();
   }
 
@@ -185,10 +189,21 @@ class Deriver implements InspectableDeriver {
             digest: run.digest,
             at: new Date(run.startedMs).toISOString(),
           }),
-      ...(PACK_FILES.has(name) && epoch !== undefined ? { epoch: { start: epoch.start, cut: epoch.cut, reason: epoch.reason } } : {}),
+      ...(PACK_FILES.has(name) && epoch !== undefined
+        ? { epoch: { start: epoch.start, cut: epoch.cut, reason: epoch.reason }, ...this.#explainMemory(epoch.start.order) }
+        : {}),
       recent: engine.log
         .slice(-12)
         .map((entry) => ({ rule: entry.rule, why: entry.why, outcome: entry.outcome, elapsed_ms: entry.elapsedMs })),
+    };
+  }
+
+  #explainMemory(order: number): Record<string, unknown> {
+    const memory = recordedMemory(this.#parts.history, order);
+    const error = this.#memory?.error;
+    return {
+      ...(memory === undefined ? {} : { memory: explainChoice(memory) }),
+      ...(error === undefined ? {} : { memory_error: error }),
     };
   }
 
@@ -468,6 +483,7 @@ class Deriver implements InspectableDeriver {
 
   async #advanceNow(): Promise<void> {
     await this.#ready();
+    await this.#chooseMemory();
     const { history, pack, swap } = this.#parts;
     // As of now: what is committed while the fold gives way to others is not in it.
     const revision = history.log.revision();
@@ -475,6 +491,21 @@ class Deriver implements InspectableDeriver {
     this.#packRevision = revision;
     this.#packVersion = pack.version;
     swap.cut = pack.epoch?.cut ?? 1;
+  }
+
+  /** In its own time: the pack goes on without it when it takes long. */
+  async #chooseMemory(): Promise<void> {
+    const { history, folds } = this.#parts;
+    await this.#memory?.choose({
+      history,
+      todo: (limitBytes) => {
+        const position = { line: history.messages.lines, eventLine: history.log.last()?.eventLines ?? 0, order: history.log.length };
+        return folds.text('todo', position.line + 1, position, limitBytes);
+      },
+      record: (versions) => {
+        if (!this.#closed) this.#parts.history.log.recordInputs(versions, this.#services.now());
+      },
+    });
   }
 
   /** The file shows everything there is now; the pack's sections show what lies below its cut. */

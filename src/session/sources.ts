@@ -4,6 +4,7 @@ import { sourceOfItem } from '../abi/ranges.ts';
 import type { SourceRef } from '../abi/ranges.ts';
 import { isUserMessage } from '../context/pack-line.ts';
 import type { SectionKind } from '../context/pack-source.ts';
+import { resolveMemory } from './recorded-memory.ts';
 import type { SectionFolds } from './section-folds.ts';
 import type { SessionHistory } from './session-history.ts';
 import type { SwapFiles } from './swap-files.ts';
@@ -43,6 +44,8 @@ export class Sources {
       const text = this.#folds.text(section, Number(asOf[1]) + 1, position, Number(asOf[3]));
       return resolved(Buffer.from(text.endsWith('\n') ? text.slice(0, -1) : text));
     }
+    const memory = asOf === null || section !== undefined ? undefined : resolveMemory(this.#history, source, range);
+    if (memory !== undefined) return memory;
     const parsed = sourceOfItem(source, range);
     const bytes = parsed === undefined ? undefined : this.#bytes(parsed);
     return bytes === undefined ? undefined : resolved(bytes);

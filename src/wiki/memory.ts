@@ -51,18 +51,41 @@ export function chooseMemory(memory: MemoryPages, question: string, budgetTokens
   const frame = Math.floor(budgetTokens * FRAME_SHARE);
   for (const schema of memory.schema) chooser.text('schema', schema, 'the rules of this wiki', frame);
   if (memory.index !== undefined) chooser.text('index', memory.index, 'what there is', frame);
-  const cited = citedPages(memory);
-  for (const { page, reason, kind } of cited) chooser.page(kind, page, [], reason);
-  const taken = new Set(cited.map(({ page }) => page.path));
+  const { pages, left } = planPages(memory, question);
+  for (const { kind, page, sections, reason } of pages) chooser.page(kind, page, sections, reason);
+  for (const { path, reason } of left) chooser.leave(path, reason);
+  return chooser.memory();
+}
+
+export interface PlannedPage {
+  readonly kind: 'plan' | 'page';
+  readonly page: SearchPage;
+  /** What is given where the page has no room: best first. */
+  readonly sections: readonly Section[];
+  readonly reason: string;
+}
+
+/** Plans and what they cite, then the pages that answer, best first; what has no room for is for whoever knows the budget. Pure. */
+export function planPages(
+  memory: Pick<MemoryPages, 'pages' | 'plans'>,
+  question: string,
+): { readonly pages: readonly PlannedPage[]; readonly left: Memory['left'] } {
+  const pages: PlannedPage[] = citedPages(memory).map(({ page, reason, kind }) => ({ kind, page, sections: page.sections, reason }));
+  const left: { path: string; reason: string }[] = [];
+  const taken = new Set(pages.map(({ page }) => page.path));
   const found = searchPages(memory.pages, question, CANDIDATES).filter(({ page }) => !taken.has(page.path));
   const best = found[0]?.score ?? 0;
   found.forEach((hit, rank) => {
     const enough = rank >= MOST_PAGES ? `${MOST_PAGES} pages answer better` : undefined;
     const weak = rank >= FEWEST_PAGES && hit.score < best * NEAR_BEST ? 'says much less about it' : undefined;
-    if (enough !== undefined || weak !== undefined) chooser.leave(hit.page.path, enough ?? weak ?? '');
-    else chooser.page('page', hit.page, hit.sections, reasonOf(hit));
+    if (enough !== undefined || weak !== undefined) left.push({ path: hit.page.path, reason: enough ?? weak ?? '' });
+    else pages.push({ kind: 'page', page: hit.page, sections: sectionsFor(hit), reason: reasonOf(hit) });
   });
-  return chooser.memory();
+  return { pages, left };
+}
+
+function sectionsFor({ page, sections }: SearchedPage): readonly Section[] {
+  return sections.length > 0 ? sections.map(({ section }) => section) : page.sections;
 }
 
 function reasonOf({ words, via, sections }: SearchedPage): string {
@@ -72,10 +95,11 @@ function reasonOf({ words, via, sections }: SearchedPage): string {
 }
 
 /** The plan itself, then what it cites: a plan is no context of its own, and decays faster than what it builds on. */
-function citedPages({
-  pages,
-  plans = [],
-}: MemoryPages): readonly { readonly page: SearchPage; readonly reason: string; readonly kind: 'plan' | 'page' }[] {
+function citedPages({ pages, plans = [] }: Pick<MemoryPages, 'pages' | 'plans'>): readonly {
+  readonly page: SearchPage;
+  readonly reason: string;
+  readonly kind: 'plan' | 'page';
+}[] {
   const byPath = new Map(pages.map((page) => [page.path, page]));
   const found = new Map<string, { page: SearchPage; reason: string; kind: 'plan' | 'page' }>();
   for (const path of plans) {
@@ -136,7 +160,7 @@ class Chooser {
   }
 
   /** The page whole where it fits, else its best sections; false when not even one fits. */
-  page(kind: 'plan' | 'page', page: SearchPage, best: SearchedPage['sections'], reason: string): boolean {
+  page(kind: 'plan' | 'page', page: SearchPage, sections: readonly Section[], reason: string): boolean {
     const text = page.sections.map((section) => section.text).join('\n');
     const tokens = this.#count(text);
     const room = this.#budget - this.#tokens;
@@ -144,7 +168,6 @@ class Chooser {
       this.#add({ kind, path: page.path, text, tokens, reason });
       return true;
     }
-    const sections: readonly Section[] = best.length > 0 ? best.map(({ section }) => section) : page.sections;
     let chosen = 0;
     for (const section of sections) {
       if (chosen >= MAX_SECTIONS) break;

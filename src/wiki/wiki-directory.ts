@@ -98,7 +98,7 @@ export class WikiDirectory {
       queue: parseQueue(this.text(QUEUE_PATH) ?? ''),
       provenance,
       sourceDigests: new Map(provenance.flatMap(({ path }) => this.#digest(path))),
-      walk: [...this.#walked, ...this.#unreadable.values()],
+      walk: this.unread(),
       outside: options.outsideFindings ?? [],
       ...(options.uncommitted === undefined ? {} : { uncommitted: options.uncommitted }),
       ...(options.outside === true ? { exists: (path: string): boolean => existsSync(join(this.root, undone(path))) } : {}),
@@ -107,6 +107,11 @@ export class WikiDirectory {
 
   log(): readonly LogEntry[] {
     return this.#readLog().entries;
+  }
+
+  /** What could not be read, or was not followed. */
+  unread(): readonly Finding[] {
+    return [...this.#walked, ...this.#unreadable.values()];
   }
 
   /** A file of the wiki as text; undefined when it cannot be read. */

@@ -13,6 +13,7 @@ type Op =
   | { readonly op: 'event'; readonly event: Record<string, unknown> }
   | { readonly op: 'put'; readonly path: string; readonly text: string }
   | { readonly op: 'remove'; readonly path: string }
+  | { readonly op: 'wiki'; readonly page: string; readonly text: string | undefined }
   | { readonly op: 'read' }
   | { readonly op: 'reopen' }
   | { readonly op: 'scratch' };
@@ -101,6 +102,12 @@ const other: fc.Arbitrary<Op> = fc.oneof(
     arbitrary: fc
       .constantFrom('400\n', '900\n', '60\n', '8\n')
       .map((budget) => ({ op: 'put', path: 'context/budget', text: budget }) as Op),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(fc.constantFrom('INDEX.md', 'AGENTS.md', 'deploy.md', 'cache.md'), fc.option(body, { nil: undefined }))
+      .map(([page, said]) => ({ op: 'wiki', page, text: said === undefined ? undefined : `# ${page}\n\n${said}\n` }) as Op),
   },
   { weight: 3, arbitrary: fc.constant({ op: 'read' } as Op) },
   { weight: 1, arbitrary: fc.constantFrom<Op>({ op: 'reopen' }, { op: 'scratch' }) },
@@ -289,7 +296,7 @@ describe('laws of derivation', () => {
   test('lazy equals scratch, deleting everything changes no byte, prefix, budget, sources, valid prompt', async () => {
     await fc.assert(
       fc.asyncProperty(history, fc.constantFrom('700\n', '2000\n', '250\n', '\n'), async (ops, budget) => {
-        const s = new TestSession({ 'context/budget': budget, 'context/pinned/system.md': 'Be brief.\n' });
+        const s = new TestSession({ 'context/budget': budget, 'context/pinned/system.md': 'Be brief.\n' }, 'home/0');
         try {
           const seen = new Map<string, { md: string; prompt: string; chain: string }>();
           for (const op of ops) {
@@ -303,9 +310,16 @@ describe('laws of derivation', () => {
               s.remove(op.path);
               s.notify();
               s.deriver.inputChanged(op.path);
+            } else if (op.op === 'wiki') {
+              // Never told to the deriver: what a wiki says is looked at when a question is asked.
+              const path = `../../../../wiki/${op.page}`;
+              if (op.text === undefined) s.remove(path);
+              else s.put(path, op.text);
             } else if (op.op === 'read') await checkPack(s, seen);
             else await s.reopen(op.op === 'scratch');
           }
+          // MEM-4: until somebody answers, a wiki that was edited may be looked at again; this question is the last look.
+          s.append({ role: 'user', content: 'Which budget has the cache of the deploy?' });
           await checkPack(s, seen);
           if (process.env['LAWS_STATS'] !== undefined) console.log(ops.length, seen.size, [...seen.keys()].slice(-3).join(' '));
           const lazy = await all(s);

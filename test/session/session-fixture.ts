@@ -24,9 +24,10 @@ export class TestSession {
   #notes: CommitNote[] = [];
   #stage = 0;
 
-  constructor(controls: Readonly<Record<string, string>> = {}) {
+  /** `owner`: `home/1000` or `shared/acme`, below `root` as a store has them. */
+  constructor(controls: Readonly<Record<string, string>> = {}, owner: string = '') {
     this.root = mkdtempSync(join(tmpdir(), 'ctx-deriver-'));
-    this.directory = join(this.root, 'agent/coder/session/default');
+    this.directory = join(this.root, owner, 'agent/coder/session/default');
     mkdirSync(join(this.directory, 'context/pinned'), { recursive: true });
     mkdirSync(join(this.directory, 'context/child'), { recursive: true });
     for (const [path, text] of initialControls(this.clock, '/tmp')) writeFileSync(join(this.directory, path), text);

@@ -1,0 +1,169 @@
+// When a session's memory is chosen, and how it is recorded: for each new user message, before the pack that answers it is folded,
+// off the thread that serves. What is recorded is the order log's; an epoch takes it up where MEM-4 says.
+import { lstatSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+import { parseSessionRelativePath } from '../abi/names.ts';
+import type { SessionOwner } from '../abi/names.ts';
+import { MEMORY_CHOICE, memoryChoiceText, parseMemoryChoice, sameChoice } from '../context/memory-choice.ts';
+import type { MemoryChoice } from '../context/memory-choice.ts';
+import { parsePolicy } from '../context/policy.ts';
+import type { InputBytes } from '../journal/types.ts';
+import { memoryMounts } from './memory-mounts.ts';
+import type { SessionMemory } from './memory-mounts.ts';
+import type { MemoryReply, MemoryRequest } from './memory-reader.ts';
+import type { MemoryReader } from './memory-service.ts';
+import type { SessionHistory } from './session-history.ts';
+
+/** Longest that a pack waits; what is chosen later is there for the next message. */
+const WAIT_MS = 10_000;
+const LEAST_WORDS = 12;
+const MOST_ASKED = 3;
+const MOST_CHARS = 4000;
+const MOST_TODO_BYTES = 8192;
+/** Records behind the newest user message that are looked through for a choice. */
+const MOST_LOOKED = 4096;
+
+export interface ChooserState {
+  readonly history: SessionHistory;
+  /** Open items as of now. */
+  readonly todo: (limitBytes: number) => string;
+  /** Stores the bytes, then the records. */
+  readonly record: (versions: readonly InputBytes[]) => void;
+}
+
+export class MemoryChooser {
+  readonly #reader: MemoryReader;
+  readonly #store: string;
+  readonly #owner: SessionOwner | undefined;
+  readonly #directory: string;
+  readonly #log: (line: string) => void;
+  #mounts: { readonly policy: string | undefined; readonly mounts: readonly SessionMemory[] } | undefined;
+  /** What was chosen for last: the newest user message, and the policy. */
+  #chosen: string | undefined;
+  #error: string | undefined;
+
+  constructor(directory: string, reader: MemoryReader, log: (line: string) => void) {
+    const parts = resolve(directory).split('/');
+    this.#owner = parseSessionRelativePath(parts.slice(-6).join('/'))?.owner;
+    this.#store = parts.slice(0, -6).join('/');
+    this.#directory = directory;
+    this.#reader = reader;
+    this.#log = log;
+  }
+
+  /** Why the last choice failed. */
+  get error(): string | undefined {
+    return this.#error;
+  }
+
+  /** Costs a look at the newest user message where there is nothing to choose. Never fails. */
+  async choose(state: ChooserState): Promise<void> {
+    if (this.#owner === undefined) return;
+    const { history } = state;
+    const policy = history.log.inputsAsOf().get('context/policy.yaml');
+    const asked = history.lastUserLine(history.messages.lines);
+    const key = `${asked} ${policy}`;
+    if (this.#chosen === key) return;
+    try {
+      const mounts = this.#mountsOf(history, policy, this.#owner);
+      this.#chosen ??= chosenBefore(history, asked) ? key : undefined;
+      if (this.#chosen === key || !this.#needed(history, mounts)) return;
+      this.#chosen = key;
+      const request: MemoryRequest = {
+        store: this.#store,
+        owner: ownerOf(this.#store, this.#directory, this.#owner),
+        mounts,
+        question: question(history, asked),
+        todo: state.todo(MOST_TODO_BYTES),
+      };
+      await within(
+        WAIT_MS,
+        this.#reader.choose(request).then((reply) => this.#record(state, asked, reply)),
+        (error) => this.#failed(error),
+      );
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): void {
+    this.#error = error instanceof Error ? error.message : String(error);
+    this.#log(`memory of ${this.#directory}: ${this.#error}`);
+  }
+
+  #record({ history, record }: ChooserState, asked: number, { wikis, files }: MemoryReply): void {
+    this.#error = undefined;
+    const choice: MemoryChoice = { asked, wikis };
+    const before = recordedChoice(history);
+    if (before === undefined ? wikis.length === 0 : sameChoice(before, choice)) return;
+    // The choice last: it names the bytes.
+    record([
+      ...files.map(({ path, bytes }) => ({ path, bytes: Buffer.from(bytes) })),
+      { path: MEMORY_CHOICE, bytes: Buffer.from(memoryChoiceText(choice)) },
+    ]);
+  }
+
+  /** A wiki that nobody named and that is not there costs one system call. */
+  #needed(history: SessionHistory, mounts: readonly SessionMemory[]): boolean {
+    if (mounts.some(({ assumed, path }) => !assumed || isThere(join(this.#store, path)))) return true;
+    return (recordedChoice(history)?.wikis.length ?? 0) > 0;
+  }
+
+  #mountsOf(history: SessionHistory, policy: string | undefined, owner: SessionOwner): readonly SessionMemory[] {
+    if (this.#mounts === undefined || this.#mounts.policy !== policy) {
+      const text = policy === undefined ? '' : (history.input('context/policy.yaml', policy)?.toString('utf8') ?? '');
+      this.#mounts = { policy, mounts: memoryMounts(parsePolicy(text).memory, owner) };
+    }
+    return this.#mounts.mounts;
+  }
+}
+
+function recordedChoice(history: SessionHistory): MemoryChoice | undefined {
+  const digest = history.log.inputsAsOf().get(MEMORY_CHOICE);
+  const text = digest === undefined ? undefined : history.input(MEMORY_CHOICE, digest)?.toString('utf8');
+  return text === undefined ? undefined : parseMemoryChoice(text);
+}
+
+/** A choice was recorded for this message already, under the policy of now: a restart does not choose again. */
+function chosenBefore(history: SessionHistory, asked: number): boolean {
+  const { log } = history;
+  for (let index = log.length - 1; index >= Math.max(0, log.length - MOST_LOOKED); index -= 1) {
+    const record = log.at(index);
+    if (record.messageLines < asked) return false;
+    if (record.kind !== 'input') continue;
+    if (record.path === 'context/policy.yaml') return false;
+    if (record.path === MEMORY_CHOICE) return true;
+  }
+  return false;
+}
+
+/** The newest user message; where it says little, with those before it. */
+function question(history: SessionHistory, asked: number): string {
+  const texts: string[] = [];
+  for (let line = asked; line > 0 && texts.length < MOST_ASKED; line = history.lastUserLine(line - 1)) {
+    texts.push(history.lines.at(line).view.text.slice(0, MOST_CHARS));
+    if (texts.join(' ').split(/\s+/).length >= LEAST_WORDS) break;
+  }
+  return texts.join('\n');
+}
+
+/** A person's session is theirs; a shared one is whoever's made it. */
+function ownerOf(store: string, directory: string, owner: SessionOwner): MemoryRequest['owner'] {
+  const { uid, gid } = lstatSync('home' in owner ? join(store, 'home', `${owner.home}`) : directory);
+  return { uid: 'home' in owner ? owner.home : uid, gid };
+}
+
+function isThere(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** The work goes on when its time is over. */
+async function within(limitMs: number, work: Promise<void>, failed: (error: unknown) => void): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((done) => {
+    timer = setTimeout(done, limitMs);
+  });
+  await Promise.race([work.catch(failed), late]);
+  clearTimeout(timer);
+}
