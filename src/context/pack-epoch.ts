@@ -32,6 +32,8 @@ export interface Epoch {
   readonly startTokens: number;
   /** Lines below the cut that are in this pack: recalled ones, and the system messages at the head of history. */
   readonly recalled: Set<number>;
+  /** Pages of wikis that are in this pack, with their tokens where they were added since its start. */
+  readonly remembered: Map<string, number>;
 }
 
 /** Of the budget, left free by an epoch that begins in the middle of a turn: a recall that fills it would end it at the next line. */
@@ -234,7 +236,8 @@ function* tryStep(source: PackSource, position: StreamPosition, reason: string, 
       reason: 'no room in the share of system messages: in summary and swap',
     });
   leftOut.unshift(...swapped(cut, beforeFirst, user, Math.max(head.through, unsaid) + 1));
-  return { text, start: position, cut, reason, leftOut, pinnedTokens, startTokens: text.totals.packTokens, recalled };
+  const remembered = new Map(memory.additions.map(({ record }) => [record.source, 0]));
+  return { text, start: position, cut, reason, leftOut, pinnedTokens, startTokens: text.totals.packTokens, recalled, remembered };
 }
 
 /** What a person wrote last and nothing else, in the first of these sizes that fits; undefined when none does. */
@@ -267,6 +270,7 @@ function nothing(source: PackSource, position: StreamPosition, reason: string): 
     pinnedTokens: 0,
     startTokens: 0,
     recalled: new Set(),
+    remembered: new Map(),
   };
 }
 

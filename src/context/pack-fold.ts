@@ -6,6 +6,7 @@ import type { Epoch } from './pack-epoch.ts';
 import { callLine } from './pack-cut.ts';
 import { childAddition } from './pack-lead.ts';
 import { isSilent, isUserMessage } from './pack-line.ts';
+import { memoryItems } from './pack-memory.ts';
 import { recallAdditions } from './pack-recall.ts';
 import { asksNothing } from './pack-search.ts';
 import type { ChildResult, PackSource, StreamPosition } from './pack-source.ts';
@@ -126,10 +127,24 @@ export class PackFold {
     else yield* this.#append(text, [addition], false);
   }
 
-  /** MEM-4: what was chosen for a question takes effect where no model has answered yet, and at the next epoch elsewhere. */
+  /** MEM-4: what was chosen begins the epoch anew where no model has answered yet; elsewhere pages that are not there are appended. */
   *memory(position: StreamPosition): Steps<void> {
     this.#position = position;
-    if (!this.#answered) yield* this.#next('memory was chosen');
+    if (!this.#answered) return yield* this.#next('memory was chosen');
+    const { text, remembered, leftOut } = this.#epoch;
+    const usedTokens = (wiki: string): number =>
+      [...remembered].reduce((sum, [path, tokens]) => (path.startsWith(`${wiki}/`) ? sum + tokens : sum), 0);
+    const added = memoryItems(this.source, text, position, 1, { known: new Set(remembered.keys()), usedTokens });
+    leftOut.push(...added.leftOut);
+    for (const addition of added.additions) {
+      const { source } = addition.record;
+      const plan = text.plan([addition]);
+      // No epoch begins for it: the next one has it anyway.
+      if (withinBudget(plan, this.source.policy.budgetTokens)) {
+        text.commit(plan);
+        remembered.set(source, (remembered.get(source) ?? 0) + addition.mdTokens);
+      } else leftOut.push({ source, reason: 'memory: no room before the next epoch' });
+    }
   }
 
   /** The stream moved on without anything that the pack shows. */

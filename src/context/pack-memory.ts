@@ -21,7 +21,14 @@ export interface MemoryItems {
   readonly leftOut: readonly LeftOut[];
 }
 
-export function memoryItems(source: PackSource, text: PackText, position: StreamPosition, scale: number): MemoryItems {
+/** `since`: pages that were chosen while the epoch ran; what it has already is not said again. */
+export function memoryItems(
+  source: PackSource,
+  text: PackText,
+  position: StreamPosition,
+  scale: number,
+  since?: { readonly known: ReadonlySet<string>; readonly usedTokens: (wiki: string) => number },
+): MemoryItems {
   const memory = source.memory(position);
   if (memory === undefined) return { additions: [], leftOut: [] };
   const additions: Addition[] = [];
@@ -30,13 +37,21 @@ export function memoryItems(source: PackSource, text: PackText, position: Stream
     const share = source.policy.memoryTokens(wiki.name);
     // Not mounted any more.
     if (share === undefined) continue;
-    const fitter = new Fitter(source, text, memory, wiki, Math.floor(share * scale));
-    for (const page of wiki.pages) fitter.take(page);
-    for (const { page, reason } of wiki.left) fitter.leave(page, reason);
+    const room = Math.floor(share * scale) - (since?.usedTokens(wiki.path) ?? 0);
+    const fitter = new Fitter(source, text, memory, wiki, room);
+    for (const page of wiki.pages) {
+      const again = since !== undefined && (isFrame(page) || since.known.has(`${wiki.path}/${page.page}`));
+      if (!again) fitter.take(page);
+    }
+    for (const { page, reason } of since === undefined ? wiki.left : []) fitter.leave(page, reason);
     additions.push(...fitter.additions);
     leftOut.push(...fitter.leftOut);
   }
   return { additions, leftOut };
+}
+
+function isFrame({ kind }: ChosenPage): boolean {
+  return kind === 'schema' || kind === 'index';
 }
 
 class Fitter {
@@ -64,7 +79,7 @@ class Fitter {
   take(page: ChosenPage): void {
     const whole = this.#memory.text(this.#wiki, page);
     if (whole === undefined) return this.leave(page.page, 'its recorded bytes are damaged');
-    const frame = page.kind === 'schema' || page.kind === 'index';
+    const frame = isFrame(page);
     const room = Math.floor(this.#share * (frame ? FRAME_SHARE : 1)) - this.#used;
     if (this.#add(page, whole, page.first, page.last, undefined, page.reason, room)) return;
     if (frame ? this.#head(page, whole, room) : this.#parts(page, whole)) return;

@@ -177,6 +177,25 @@ describe('when it changes', () => {
     expect(pack.epoch.reason).toBe('memory was chosen');
   });
 
+  test('MEM-4 a page that a later question needs is appended behind it, once', async () => {
+    const s = session();
+    ask(s, 'When are invoices sent?');
+    await s.read('pack.md');
+    answer(s);
+    const before = await s.read('pack.md');
+    ask(s, 'What does Ada do?');
+    const pack = await packOf(s);
+    expect((await s.read('pack.md')).startsWith(before)).toBe(true);
+    expect(pack.items.at(-1)).toMatchObject({ kind: 'memory', source: 'home/0/wiki/people.md' });
+    expect(await s.read('prompt.json')).toContain('Ada runs the harbour desk.');
+    answer(s);
+    await s.read('pack.md');
+    ask(s, 'Which desk does Ada run?');
+    expect(memoryOf(await packOf(s)).filter((source) => source.endsWith('people.md'))).toHaveLength(1);
+    for (const item of (await packOf(s)).items.filter(({ kind }) => kind === 'memory'))
+      expect(s.deriver.resolve(item.source, item.range)?.digest).toBe(item.digest);
+  });
+
   test('MEM-3 lazy equals scratch, and deleting what is derived changes no byte, whatever the wiki says meanwhile', async () => {
     const s = session({ 'context/budget': '900\n', 'context/policy.yaml': 'memory: [{path: wiki, share: 0.3}]\n' });
     const files = ['pack.json', 'pack.md', 'prompt.json'];
