@@ -1,8 +1,8 @@
 // IMG-72: the tar of a files layer. There is one way to write it, and only what was written that way is read: each header is
 // compared, byte for byte, with the one that the writer makes for its path and size.
-import { pack } from 'tar-stream';
 import { CtxError } from '../abi/errors.ts';
 import { ByteSource } from './byte-source.ts';
+import { TAR_BLOCK as BLOCK, TAR_END as END, tarHeader } from './tar-header.ts';
 
 /** One file of a layer. A stream is opened when its turn comes, and must give exactly `size` bytes. */
 export type LayerFile =
@@ -29,10 +29,8 @@ export interface LayerLimits {
 
 export const LAYER_LIMITS: LayerLimits = { files: 1_000_000, totalBytes: 2 ** 40 };
 
-const BLOCK = 512;
 const MAX_PATH_BYTES = 4095;
 const MAX_PAX_BYTES = MAX_PATH_BYTES + 64;
-const END = Buffer.alloc(2 * BLOCK);
 
 export async function* writeFilesLayer(files: readonly LayerFile[]): AsyncGenerator<Uint8Array> {
   const order = new PathOrder('the layer');
@@ -40,7 +38,7 @@ export async function* writeFilesLayer(files: readonly LayerFile[]): AsyncGenera
   for (const { file } of sorted) {
     order.add(file.path);
     const size = 'bytes' in file ? file.bytes.length : file.size;
-    yield await headerOf(file.path, size);
+    yield await tarHeader(file.path, size);
     let written = 0;
     for await (const piece of 'bytes' in file ? [file.bytes] : file.stream()) {
       written += piece.length;
@@ -116,23 +114,12 @@ async function readHeader(source: ByteSource, where: string): Promise<{ path: st
   if (raw.length < BLOCK || raw.length % BLOCK > 0) throw bad(where, 'ends without its end marker');
   const size = sizeField(raw.subarray(-BLOCK));
   checkPath(path, where);
-  if (!Number.isSafeInteger(size) || size < 0 || !(await headerOf(path, size)).equals(raw))
+  if (!Number.isSafeInteger(size) || size < 0 || !(await tarHeader(path, size)).equals(raw))
     throw bad(
       where,
       `has ${JSON.stringify(path)}, which is not a regular file with mode 0444, time 0 and owner 0, written as the layer is`,
     );
   return { path, size };
-}
-
-/** The header of one file: ustar, with a pax path where the name is long or not ASCII. */
-async function headerOf(path: string, size: number): Promise<Buffer> {
-  const tar = pack();
-  tar.entry({ name: path, size, mode: 0o444, mtime: new Date(0), uid: 0, gid: 0, type: 'file' }).on('error', () => undefined);
-  await new Promise<void>((resolve) => tar.once('readable', () => resolve()));
-  const parts: Buffer[] = [];
-  for (let part = tar.read() as Buffer | null; part !== null; part = tar.read() as Buffer | null) parts.push(part);
-  tar.on('error', () => undefined).destroy();
-  return Buffer.concat(parts);
 }
 
 /** Paths in byte order, each once, none inside another. */

@@ -12,6 +12,8 @@ import { lockFile, type StoreLock } from './store-lock.ts';
 /** In index.json: the tag of an image, and what a referrer is about. */
 export const REF_NAME = 'org.opencontainers.image.ref.name';
 export const SUBJECT = 'dev.ctxfs.subject';
+/** In index.json, on a referrer that came from elsewhere: compiled state that has it is used only when a trusted key signed it. */
+export const FOREIGN = 'dev.ctxfs.foreign';
 
 const INDEX = 'index.json';
 const TEMPORARY = 'tmp';
@@ -31,16 +33,18 @@ export interface Expected {
 
 export class ImageStore {
   readonly directory: string;
+  readonly #durable: boolean;
 
-  private constructor(directory: string) {
+  private constructor(directory: string, durable: boolean) {
     this.directory = directory;
+    this.#durable = durable;
   }
 
-  /** Makes the layout where there is none. */
-  static async open(directory: string): Promise<ImageStore> {
+  /** Makes the layout where there is none. One that is not durable does not survive a power cut: a stage for what is checked first. */
+  static async open(directory: string, durable = true): Promise<ImageStore> {
     await fs.mkdir(join(directory, 'blobs/sha256'), { recursive: true, mode: 0o700 });
     await fs.mkdir(join(directory, TEMPORARY), { recursive: true, mode: 0o700 });
-    const store = new ImageStore(directory);
+    const store = new ImageStore(directory, durable);
     const marker = join(directory, 'oci-layout');
     if ((await fs.stat(marker).catch(() => undefined)) === undefined) await store.#replace(marker, '{"imageLayoutVersion":"1.0.0"}');
     return store;
@@ -94,8 +98,23 @@ export class ImageStore {
   async #adopt(file: fs.FileHandle, temporary: string, digest: OciDigest, size: number): Promise<void> {
     if ((await this.sizeOf(digest)) === size) return;
     await file.chmod(0o400);
-    await file.sync();
+    if (this.#durable) await file.sync();
     await fs.rename(temporary, this.blobPath(digest));
+    if (this.#durable) await syncDirectory(join(this.directory, 'blobs/sha256'));
+  }
+
+  /** Takes blobs over, by rename, from a stage in {@link temporaryPath}, which has checked them. */
+  async adoptFrom(stage: ImageStore, blobs: readonly Written[]): Promise<void> {
+    for (const { digest, size } of blobs) {
+      if ((await this.sizeOf(digest)) === size) continue;
+      const file = await fs.open(stage.blobPath(digest), 'r');
+      try {
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await fs.rename(stage.blobPath(digest), this.blobPath(digest));
+    }
     await syncDirectory(join(this.directory, 'blobs/sha256'));
   }
 

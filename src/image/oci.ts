@@ -21,6 +21,13 @@ export const MEDIA = {
   compiledConfig: 'application/vnd.ctxfs.compiled.config.v1+json',
   kvState: 'application/vnd.ctxfs.kv-state.v1',
   kvTokens: 'application/vnd.ctxfs.kv-tokens.v1',
+  /** artifactTypes of what is said about an image; its layer is a DSSE envelope (or, for provenance, a bare statement). */
+  signature: 'application/vnd.ctxfs.signature.v1',
+  provenance: 'application/vnd.ctxfs.provenance.v1',
+  redaction: 'application/vnd.ctxfs.redaction.v1',
+  envelope: 'application/vnd.dsse.envelope.v1+json',
+  statement: 'application/vnd.in-toto+json',
+  redactionReport: 'application/vnd.ctxfs.redaction.report.v1+json',
 } as const;
 
 /** `sha256:` and 64 lower-case hex characters: the only algorithm that is written or read. */
