@@ -86,6 +86,7 @@ description: Durable knowledge of this person or team. Use it before answering a
   a heading \`## YYYY-MM-DD what happened\`, what changed, and a line \`- Judgment: why\`.
 - Raw material: \`ctx wiki ingest -d ${root} FILE\`, then \`ctx wiki review -d ${root}\`. A person accepts.
 - Before calling something done: \`ctx wiki lint ${root}\`.
+- The same as tools (query, read, ingest, lint): \`claude mcp add ctx-wiki -- ctx wiki mcp ${root}\`.
 - Carrying out a plan: \`ctx wiki query -d ${root} --plan PAGE\` gives the plan with the pages it cites.
 `;
 }

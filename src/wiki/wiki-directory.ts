@@ -109,6 +109,11 @@ export class WikiDirectory {
     return this.#readLog().entries;
   }
 
+  /** Whether a regular file that is not hidden was there at the last look. */
+  has(path: string): boolean {
+    return this.#known.has(path) && !path.split('/').some((name) => name.startsWith('.'));
+  }
+
   /** What could not be read, or was not followed. */
   unread(): readonly Finding[] {
     return [...this.#walked, ...this.#unreadable.values()];

@@ -56,13 +56,13 @@ export function appendToFile(root: string, path: string, text: string): void {
   appendFileSync(place, text);
 }
 
-/** WIK-6: a link in a wiki that came from elsewhere never leads a write out of it. */
-function placeInside(root: string, path: string): string {
+/** WIK-6: a link in a wiki that came from elsewhere never leads a write out of it. Fails with `wiki.symlink`. */
+export function placeInside(root: string, path: string): string {
   let place = root;
   for (const part of path.split('/')) {
     place = join(place, part);
     if (part === '..' || lstatSync(place, { throwIfNoEntry: false })?.isSymbolicLink() === true)
-      throw new CtxError('wiki.symlink', 'ELOOP', 'leads through a symbolic link, and was not written', {
+      throw new CtxError('wiki.symlink', 'ELOOP', 'leads through a symbolic link, which is not followed', {
         where: path,
         next: 'replace the link by a file',
       });

@@ -42,6 +42,7 @@ export function registerHooks(wiki: Command, shell: Shell): void {
         writeFileSync(place, text);
         shell.terminal.line(plain(place));
       }
+      shell.terminal.note(`the same as tools of an agent: claude mcp add ctx-wiki -- ctx wiki mcp ${quoted(root)}`);
     });
   hooks
     .command('run')

@@ -6,6 +6,7 @@ import { registerIngest } from './ingest.ts';
 import { registerInit } from './init.ts';
 import { registerJudgments } from './judgments.ts';
 import { registerLint } from './lint.ts';
+import { registerMcp } from './mcp.ts';
 import type { RegisterWikiVerb } from './place.ts';
 import { registerQuery } from './query.ts';
 import { registerReview } from './review.ts';
@@ -22,4 +23,5 @@ export const WIKI_VERBS: readonly RegisterWikiVerb[] = [
   registerJudgments,
   registerDrift,
   registerHooks,
+  registerMcp,
 ];
