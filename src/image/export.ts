@@ -3,7 +3,7 @@ import type { ArchiveContent } from './archive.ts';
 import { type ImageStore, REF_NAME, SUBJECT } from './layout-store.ts';
 import { MEDIA, type Descriptor, type OciDigest } from './oci.ts';
 import { requireExportable } from './policy.ts';
-import { readImage, requireBlobs } from './verify-image.ts';
+import { checkImage, requireBlobs } from './verify-image.ts';
 
 export interface ExportImage {
   /** `NAME:TAG`, as it will be called where it arrives. */
@@ -45,7 +45,7 @@ export async function planExport(store: ImageStore, images: readonly ExportImage
     }
   };
   for (const { key, descriptor } of images) {
-    const { config } = await readImage(store, descriptor);
+    const { config } = await checkImage(store, descriptor);
     const verdict = requireExportable(config.policy, key);
     if (compiled) for (const reason of verdict.reasons) reasons.add(`${key}: ${reason}`);
     await add(descriptor, { [REF_NAME]: key });

@@ -5,7 +5,7 @@ import { CtxError } from '../abi/errors.ts';
 import { checkKind } from './kinds.ts';
 import { type ImageStore, REF_NAME, SUBJECT } from './layout-store.ts';
 import { isOciDigest, MEDIA, type Descriptor, type OciDigest } from './oci.ts';
-import { readImage, requireBlobs } from './verify-image.ts';
+import { checkImage, requireBlobs } from './verify-image.ts';
 
 export interface StoreFinding {
   readonly severity: 'error' | 'warning';
@@ -31,7 +31,7 @@ export async function checkStore(store: ImageStore, progress?: (blobs: number, o
       const manifest = await store.manifest(entry);
       checkKind(manifest, where);
       await requireBlobs(store, [manifest.config, ...manifest.layers], where);
-      if (manifest.artifactType === MEDIA.image) await readImage(store, entry);
+      if (manifest.artifactType === MEDIA.image) await checkImage(store, entry);
       const said = entry.annotations?.[SUBJECT];
       if (said !== manifest.subject?.digest)
         error('image.subject', where, `is about ${manifest.subject?.digest ?? 'nothing'}, and index.json says ${said ?? 'nothing'}`);

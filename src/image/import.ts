@@ -1,6 +1,8 @@
 // IMG-75: an archive is checked whole in a stage of its own; then its blobs are taken over by rename, and its names appear at once.
 import * as fs from 'node:fs/promises';
 import { CtxError } from '../abi/errors.ts';
+import type { ImageConfig } from './config.ts';
+import { listAnnotations } from './image.ts';
 import { checkKind } from './kinds.ts';
 import { FOREIGN, ImageStore, REF_NAME, SUBJECT } from './layout-store.ts';
 import { invalid, MEDIA, type Descriptor, type OciDigest } from './oci.ts';
@@ -49,6 +51,7 @@ export async function importArchive(
 interface Named {
   readonly key: string;
   readonly entry: Descriptor;
+  readonly config: ImageConfig;
 }
 
 async function checkArchive(stage: ImageStore, { entries, blobs }: Unpacked, { where, as }: ImportOptions): Promise<readonly Named[]> {
@@ -75,7 +78,7 @@ async function checkArchive(stage: ImageStore, { entries, blobs }: Unpacked, { w
     const key = as ?? nameOf(entry, where);
     if (images.some((other) => other.key === key))
       throw invalid(where, as === undefined ? `has ${key} twice` : `has more than one image to be called ${as}`);
-    images.push({ key, entry });
+    images.push({ key, entry, config });
     if (config.parent !== null) parents.set(key, parentKey(config.parent));
   }
   requireNoCycle(parents, where);
@@ -123,7 +126,9 @@ async function name(store: ImageStore, images: readonly Named[], { entries }: Un
       const old = before.find(({ annotations }) => annotations?.[REF_NAME] === key);
       results.push({ key, digest: entry.digest, ...(old === undefined || old.digest === entry.digest ? {} : { replaces: old.digest }) });
     }
-    const tags = images.map(({ key, entry }) => described(entry, { [REF_NAME]: key }));
+    const tags = images.map(({ key, entry, config }) =>
+      described({ ...entry, artifactType: MEDIA.image }, { ...listAnnotations(config), [REF_NAME]: key }),
+    );
     // What is here already stays as it is: what this machine made itself is not foreign.
     const referrers = entries.flatMap((entry) => {
       const subject = entry.annotations?.[SUBJECT];

@@ -75,3 +75,7 @@ function globSource(glob: string): string {
   });
   return `(?s)^${source.replace(/\/$/, '')}(?:/.*)?$`;
 }
+
+export function globPattern(glob: string): RE2JS {
+  return RE2JS.compile(globSource(glob));
+}

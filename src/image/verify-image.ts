@@ -2,25 +2,20 @@
 import { CtxError } from '../abi/errors.ts';
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import { parseConfig, sourceHash, type ContextLayer, type ImageConfig, type LayerFile } from './config.ts';
+import { sourceHash, type ContextLayer, type LayerFile } from './config.ts';
 import { LAYER_LIMITS, readFilesLayer } from './files-layer.ts';
+import { readImage, type Image } from './image.ts';
 import { checkKind } from './kinds.ts';
 import type { ImageStore } from './layout-store.ts';
-import { invalid, MAX_CONFIG_BYTES, MEDIA, type Descriptor, type Manifest } from './oci.ts';
+import { invalid, MEDIA, type Descriptor } from './oci.ts';
 import { checkPolicy } from './policy.ts';
 
-export interface CheckedImage {
-  readonly manifest: Manifest;
-  readonly config: ImageConfig;
-}
-
 /** Manifest and config agree and their blobs are here. Costs the two small blobs and a stat for each layer. */
-export async function readImage(store: ImageStore, descriptor: Pick<Descriptor, 'digest' | 'size'>): Promise<CheckedImage> {
-  const manifest = await store.manifest(descriptor);
+export async function checkImage(store: ImageStore, descriptor: Pick<Descriptor, 'digest' | 'size'>): Promise<Image> {
+  const image = await readImage(store, descriptor);
+  const { manifest, config } = image;
   const where = descriptor.digest;
-  if (manifest.artifactType !== MEDIA.image) throw invalid(where, `is no context image but ${JSON.stringify(manifest.artifactType)}`);
   checkKind(manifest, where);
-  const config = parseConfig(await store.read(manifest.config, MAX_CONFIG_BYTES), `${where} config`);
   checkPolicy(config, `${where} config`);
   const parts = config.layers.flatMap((layer) => layer.parts);
   const same =
@@ -33,16 +28,16 @@ export async function readImage(store: ImageStore, descriptor: Pick<Descriptor, 
   if (config.source.source_hash !== sourceHash(config.layers))
     throw invalid(`${where} config`, 'has a source_hash that is not that of its layers');
   await requireBlobs(store, manifest.layers, where);
-  return { manifest, config };
+  return image;
 }
 
-/** As {@link readImage}, and every byte of every layer besides. Costs reading the image. */
+/** As {@link checkImage}, and every byte of every layer besides. Costs reading the image. */
 export async function verifyImage(
   store: ImageStore,
   descriptor: Pick<Descriptor, 'digest' | 'size'>,
   options: { readonly trustDigests?: boolean } = {},
-): Promise<CheckedImage> {
-  const checked = await readImage(store, descriptor);
+): Promise<Image> {
+  const checked = await checkImage(store, descriptor);
   for (const layer of checked.config.layers) {
     await verifyFiles(store, layer, descriptor.digest);
     for (const part of layer.parts) {

@@ -197,10 +197,7 @@ describe('ctx fork, archive, rm, gc, fsck', () => {
     ]);
     expect(await json(['fork', 'coder/odd', 'coder/odd-2', '--json'])).toMatchObject({ left_out: ['context/pinned/pipe'] });
     await mounted.must('rm coder/session/odd/context/pinned/pipe', { cwd: mounted.agents });
-    expect(await json(['fork', 'coder/odd', 'coder/odd-3', '--json'])).toMatchObject({
-      left_out: [],
-      elapsed_ms: expect.any(Number) as number,
-    });
+    expect(await json(['fork', 'coder/odd', 'coder/odd-3', '--json'])).toMatchObject({ left_out: [] });
   });
 
   it('rm is refused while gc.policy keeps history, deletes when it does not, and asks unless --yes', async () => {
