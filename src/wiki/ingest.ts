@@ -3,7 +3,7 @@ import { digestOf, type Digest } from '../abi/digest.ts';
 import { splitPage } from './frontmatter.ts';
 import { lightnessOf } from '../search/light.ts';
 import { terms } from '../search/terms.ts';
-import { searchPages, type SearchPage } from './page-search.ts';
+import { searchPages, type SearchedPage, type SearchPage } from './page-search.ts';
 import { makeProposal, type Proposal } from './proposal.ts';
 
 export interface FiledSource {
@@ -62,14 +62,18 @@ export interface ProposeInput {
   readonly at: string;
 }
 
+/** The pages that the material is about, best first. */
+export function aboutPages(text: string, pages: readonly SearchPage[]): readonly SearchedPage[] {
+  const found = searchPages(pages, keyTerms(text, pages).join(' '), MAX_PAGES * 2);
+  const best = found[0]?.score ?? 0;
+  return found.filter(({ score, words }) => score >= best * NEAR_BEST && words.length >= 2).slice(0, MAX_PAGES);
+}
+
 const TO_WORK_IN = '## To work in';
 
 /** Each page that the material is about is given the source and a task; the words are left to whoever reviews. Undefined: no page is. */
 export function propose({ source, text, title, pages, pageText, day, by, at }: ProposeInput): Proposal | undefined {
-  const found = searchPages(pages, keyTerms(text, pages).join(' '), MAX_PAGES * 2);
-  const best = found[0]?.score ?? 0;
-  const about = found.filter(({ score, words }) => score >= best * NEAR_BEST && words.length >= 2).slice(0, MAX_PAGES);
-  const changes = about.flatMap(({ page, words }) => {
+  const changes = aboutPages(text, pages).flatMap(({ page, words }) => {
     const before = pageText(page.path);
     if (before === undefined) return [];
     const after = withTask(withSource(before, source, day), page.path, source, title, words);

@@ -9,21 +9,14 @@ import { proposalPath, type Proposal } from '../../wiki/proposal.ts';
 import { PROVENANCE_NAME, type WikiDirectory } from '../../wiki/wiki-directory.ts';
 import { appendToFile, replaceFile } from '../../wiki/write.ts';
 import type { Shell } from '../shell.ts';
+import type { Material } from './material.ts';
 import { author, now, today } from './place.ts';
-
-export interface Material {
-  readonly origin: string;
-  readonly bytes: Buffer;
-  readonly name: string;
-  /** With its dot. */
-  readonly extension: string;
-}
 
 /** The bytes stay as they are; the same bytes are filed once. */
 export function fileMaterial(
   shell: Shell,
   place: WikiDirectory,
-  { origin, bytes, name, extension }: Material,
+  { origin, bytes, name, extension }: Pick<Material, 'origin' | 'bytes' | 'name' | 'extension'>,
 ): { readonly source: FiledSource; readonly repeated: boolean } {
   const digest = digestOf(bytes);
   const known = place.provenance().find((record) => record.digest === digest);
@@ -42,8 +35,8 @@ export function fileMaterial(
 
 /** Without a model: which pages it is about, each with a task. Undefined: none is. */
 export function proposeTasks(shell: Shell, place: WikiDirectory, material: Material, source: FiledSource): Proposal | undefined {
-  if (material.bytes.includes(0)) return undefined;
-  const text = material.bytes.toString('utf8');
+  const { text } = material;
+  if (text === undefined) return undefined;
   return propose({
     source,
     text,

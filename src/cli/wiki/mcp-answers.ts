@@ -66,7 +66,7 @@ export function ingestText(
   { text, name, origin }: { readonly text: string; readonly name: string; readonly origin: string },
 ): string {
   const extension = /\.[A-Za-z0-9]{1,8}$/.exec(name)?.[0] ?? '.md';
-  const material = { origin, bytes: Buffer.from(text), name, extension };
+  const material = { origin, bytes: Buffer.from(text), text, name, extension, remoteAllowed: false };
   const { source, repeated } = fileMaterial(shell, place, material);
   if (repeated) return `${source.path} (filed before)\n`;
   place.refresh();

@@ -60,7 +60,10 @@ export function registerReview(wiki: Command, shell: Shell): void {
         rmSync(join(place.root, proposalPath(id)));
         terminal.line(`rejected ${id}`);
       } else if (options.json === true) terminal.json({ ...proposal, diff: proposalDiff(proposal, text) });
-      else terminal.line(proposalDiff(proposal, text).split('\n').map(plain).join('\n').trimEnd());
+      else {
+        terminal.line(proposalDiff(proposal, text).split('\n').map(plain).join('\n').trimEnd());
+        if (proposal.log.judgment !== '') terminal.note(`suggested: --judgment ${JSON.stringify(plain(proposal.log.judgment))}`);
+      }
     });
 }
 

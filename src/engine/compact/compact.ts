@@ -2,6 +2,7 @@
 // what was recorded before is neither repeated nor taken back, and the same history is never paid for twice.
 import { CtxError } from '../../abi/errors.ts';
 import type { EngineDriver, GenerateOutcome, Prompt } from '../types.ts';
+import { askModel, UNITS_A_TOKEN } from '../ask.ts';
 import { blockDigest, BLOCK_MESSAGES, cutBlock, rangeOf, type CompactBlock, type MessageSource } from './blocks.ts';
 import { EXTRACTION_SCHEMA, extractionPrompt, oneLine, readExtraction, type Dropped } from './extraction.ts';
 import { coverOf, MERGE_SCHEMA, mergeDigest, mergePrompt, summaryText, type SummaryNode } from './summaries.ts';
@@ -13,9 +14,6 @@ export const COMPACT_EVENT = 'context.compact';
 /** A run of the daemon's that came to nothing: `code`, `reason`, `model`. No derived file shows it. */
 export const COMPACT_FAILED_EVENT = 'context.compact_failed';
 const OUTPUT_TOKENS = 3072;
-const MOST_ANSWER_UNITS = OUTPUT_TOKENS * 16;
-/** Characters a token, where the model does not count for us: on the safe side for code and prose. */
-const UNITS_A_TOKEN = 2.5;
 const MOST_SUMMARY_BYTES = 24 * 1024;
 
 export interface CompactJob {
@@ -247,23 +245,11 @@ class Run {
     return { mark, node };
   }
 
-  async #ask(prompt: Prompt, schema: object): Promise<GenerateOutcome> {
+  #ask(prompt: Prompt, schema: object): Promise<GenerateOutcome> {
     const { driver, signal } = this.#job;
-    const run = driver.generate({ prompt, schema, maxTokens: OUTPUT_TOKENS, temperature: 0, signal });
-    try {
-      for (let units = 0; ;) {
-        const step = await run.next();
-        if (step.done === true) {
-          if (step.value.stop === 'aborted') throw new CtxError('engine.cancelled', 'EINTR', 'was interrupted; what was recorded stays');
-          return step.value;
-        }
-        if (step.value.kind === 'text') units += step.value.text.length;
-        // A server that heeds no limit: what is longer than any answer that was asked for is not waited for.
-        if (units > MOST_ANSWER_UNITS) throw this.#unusable(`its answer is longer than ${MOST_ANSWER_UNITS} characters`);
-      }
-    } finally {
-      await run.return(undefined as never);
-    }
+    return askModel(driver, { prompt, schema, maxTokens: OUTPUT_TOKENS, signal }, (units) =>
+      this.#unusable(`its answer is longer than ${units} characters`),
+    );
   }
 
   #unusable(what: string): CtxError {
