@@ -59,23 +59,22 @@ describe.skipIf(!canMount)('memory on a mount', () => {
 
   it('WIK-63 a session, some of its messages and the last of them are filed as they are, with where they come from', async () => {
     const wiki = `home/${EVE}/wiki`;
-    const ingest = async (what: string): Promise<{ source: string; origin: string }> =>
-      (JSON.parse(await mounted.must(`ctx wiki ingest -d ${wiki} --json ${what}`)) as { source: string; origin: string }[])[0] as {
-        source: string;
-        origin: string;
-      };
     const lines = ['Which port?', 'It moved to port 9000.', 'Thanks.'].map((content) => JSON.stringify({ role: 'user', content }));
     await mounted.must(`ctx new coder/talk && printf '%s\\n' '${lines.join("' '")}' >> home/0/agent/coder/session/talk/messages.jsonl`);
     const text = (range: readonly string[]): string => `${range.join('\n')}\n`;
-    for (const [what, expected, named] of [
+    const cases = [
       ['coder/talk', text(lines), ''],
       ['coder/talk:2-3', text(lines.slice(1)), ':2-3'],
       ['home/0/agent/coder/session/talk:messages:1', text(lines.slice(0, 1)), ':1-1'],
       ['coder/talk:tail:1', text(lines.slice(2)), ':3-3'],
-    ] as const) {
-      const { source, origin } = await ingest(what);
-      expect([what, origin]).toEqual([what, `session:home/0/agent/coder/session/talk/messages.jsonl${named}`]);
-      expect(await mounted.must(`cat ${wiki}/${source}`)).toBe(expected);
+    ] as const;
+    const filed = JSON.parse(await mounted.must(`ctx wiki ingest -d ${wiki} --json ${cases.map(([what]) => what).join(' ')}`)) as {
+      source: string;
+      origin: string;
+    }[];
+    for (const [at, [what, expected, named]] of cases.entries()) {
+      expect([what, filed[at]?.origin]).toEqual([what, `session:home/0/agent/coder/session/talk/messages.jsonl${named}`]);
+      expect(await mounted.must(`cat ${wiki}/${filed[at]?.source}`)).toBe(expected);
     }
     expect((await mounted.sh(`ctx wiki ingest -d ${wiki} coder/talk:8-9`)).stderr).toMatch(/^ctx: wiki\.range: .* it has 3 messages/);
     expect(await mounted.must(`cat ${wiki}/sources/provenance.jsonl`)).toContain('talk/messages.jsonl:2-3');
