@@ -18,7 +18,7 @@ export interface WikiVersion {
 
 export interface WikiMoved {
   readonly moved: boolean;
-  readonly commit: { readonly then: string | null; readonly now: string | null };
+  readonly commit: { readonly before: string | null; readonly now: string | null };
   readonly changed: readonly string[];
   readonly added: readonly string[];
   readonly removed: readonly string[];
@@ -45,7 +45,7 @@ export function hasMovedOn(then: WikiVersion, now: WikiVersion): WikiMoved {
   const removed = [...before.keys()].filter((path) => !after.has(path));
   return {
     moved: changed.length + added.length + removed.length > 0,
-    commit: { then: then.commit, now: now.commit },
+    commit: { before: then.commit, now: now.commit },
     changed,
     added,
     removed,

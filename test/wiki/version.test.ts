@@ -57,7 +57,7 @@ describe('WIK-64 versions', () => {
     expect(now.dirty).toBe(false);
     expect(hasMovedOn(then, now)).toEqual({
       moved: true,
-      commit: { then: then.commit, now: now.commit },
+      commit: { before: then.commit, now: now.commit },
       changed: ['a.md'],
       added: ['b.md'],
       removed: ['AGENTS.md'],
