@@ -6,11 +6,13 @@ import type { FSWatcher } from 'chokidar';
 import { digestOf } from '../src/abi/digest.ts';
 import { CtxError } from '../src/abi/errors.ts';
 import { SESSION_CONTROLS, CONTEXT_CONTROLS } from '../src/abi/session-files.ts';
-import { planFork } from '../src/journal/fork-plan.ts';
+import { orderHolds } from '../src/journal/order-pages.ts';
+import { openOrderLog } from '../src/journal/index.ts';
+import { planFork, type ForkPart, type ForkPlan } from '../src/journal/fork-plan.ts';
 import type { SyncWork } from '../src/journal/sync-work.ts';
-import type { CommitNote } from '../src/journal/types.ts';
+import type { CommitNote, OrderLog } from '../src/journal/types.ts';
 import { findLatest } from '../src/session/latest-text.ts';
-import type { SessionDeriver } from '../src/session/types.ts';
+import type { Revision, SessionDeriver } from '../src/session/types.ts';
 import type { DeriverRequest } from '../src/tree/deriver-client.ts';
 import type { ReplyTicket } from '../src/tree/types.ts';
 import type { CommitRing } from './commit-ring.ts';
@@ -18,6 +20,7 @@ import { knownFailure } from './deriver-messages.ts';
 import type { ToDeriver } from './deriver-messages.ts';
 import { settle } from './replies.ts';
 import type { Replies } from './replies.ts';
+import { DigestQueue } from './digest-queue.ts';
 import { SyncQueue } from './sync-queue.ts';
 
 export interface HostOptions extends Replies {
@@ -41,6 +44,13 @@ const MAX_CLOSING = 64;
 
 type SessionRequest = Extract<ToDeriver, { op: 'request' }>;
 
+/** About the session's files: a deriver is not needed. */
+type ApartRequest = Extract<DeriverRequest, { kind: 'plan-fork' | 'plan-seal' | 'digest' }>;
+
+function isApart(request: DeriverRequest): request is ApartRequest {
+  return request.kind === 'plan-fork' || request.kind === 'plan-seal' || request.kind === 'digest';
+}
+
 interface OpenSession {
   readonly directory: string;
   readonly deriver: SessionDeriver;
@@ -60,11 +70,13 @@ export class DeriverHost {
   /** Why a session's deriver did not open, for whoever asks it. */
   readonly #failures: Map<number, unknown> = new Map();
   readonly #syncs: SyncQueue = new SyncQueue();
+  readonly #digests: DigestQueue;
   #drainTimer: NodeJS.Timeout | undefined;
   #progressTimer: NodeJS.Timeout | undefined;
 
   constructor(options: HostOptions) {
     this.#options = options;
+    this.#digests = new DigestQueue(options.log);
   }
 
   handle(message: ToDeriver): void {
@@ -186,6 +198,7 @@ export class DeriverHost {
     // A control transaction carries its failure in the reply text; its write has succeeded.
     const refusable = ticket?.carriesAttributes === true || request.kind === 'list';
     try {
+      if (isApart(request)) return this.#settle(id, ticket, undefined, await this.#performApart(session, request), refusable);
       const open = request.kind === 'close' ? this.#sessions.get(session) : this.#opened(session);
       if (request.kind === 'close') {
         this.#directories.delete(session);
@@ -195,10 +208,7 @@ export class DeriverHost {
         // Never needed, or too damaged to derive from: it can be taken away all the same.
         return this.#settle(id, ticket, undefined, null, refusable);
       }
-      if (open === undefined)
-        throw (
-          this.#failures.get(session) ?? new CtxError('deriver.closed', 'EIO', 'the session is not open', { next: 'see the daemon log' })
-        );
+      if (open === undefined) throw this.#whyClosed(session);
       this.#settle(id, ticket, undefined, await this.#within(this.#perform(session, open, request), request), refusable);
     } catch (failure) {
       const error = knownFailure(failure);
@@ -246,7 +256,24 @@ export class DeriverHost {
     }
   }
 
-  async #perform(id: number, open: OpenSession, what: DeriverRequest): Promise<unknown> {
+  async #performApart(session: number, what: ApartRequest): Promise<unknown> {
+    switch (what.kind) {
+      case 'plan-fork':
+        return this.#plan(session, what, what.at);
+      case 'plan-seal':
+        return this.#plan(session, what, undefined, 0);
+      case 'digest':
+        this.#showProgress();
+        await this.#digests.now(this.#directories.get(session) as string);
+        return null;
+    }
+  }
+
+  #whyClosed(session: number): unknown {
+    return this.#failures.get(session) ?? new CtxError('deriver.closed', 'EIO', 'the session is not open', { next: 'see the daemon log' });
+  }
+
+  async #perform(id: number, open: OpenSession, what: Exclude<DeriverRequest, ApartRequest>): Promise<unknown> {
     const { deriver } = open;
     switch (what.kind) {
       case 'fetch':
@@ -269,9 +296,6 @@ export class DeriverHost {
       case 'drop':
         deriver.drop(what.name);
         return null;
-      case 'plan-fork':
-        await deriver.settle(what.revision);
-        return planFork(open.directory, what.parts, what.at, (work) => this.#sync(work));
       case 'close':
         this.#sessions.delete(id);
         // The deriver first: it ends before anybody can open another one on its files.
@@ -300,6 +324,40 @@ export class DeriverHost {
     }
   }
 
+  async #plan(
+    session: number,
+    { revision, parts }: { readonly revision: Revision; readonly parts: readonly ForkPart[] },
+    atLine: number | undefined,
+    keptOrderBytes?: number,
+  ): Promise<ForkPlan> {
+    const directory = this.#directories.get(session) as string;
+    const log = await this.#order(session, directory, revision);
+    const sync = (work: SyncWork): Promise<void> => this.#sync(work);
+    const plan = await planFork({ directory, parts, atLine, log, sync, ...(keptOrderBytes === undefined ? {} : { keptOrderBytes }) });
+    this.#digests.soon(directory);
+    return plan;
+  }
+
+  /**
+   * The order log of a session, holding everything up to the revision. Of one that nobody reads and whose log does (after a
+   * restart, say), only the log is opened, and only to be sealed: its deriver may open meanwhile, and is its only writer then.
+   */
+  async #order(session: number, directory: string, revision: Revision): Promise<Pick<OrderLog, 'sync' | 'seal'>> {
+    if (!this.#sessions.has(session) && orderHolds(directory, revision.messagesBytes, revision.eventsBytes))
+      return {
+        sync: () => Promise.resolve(),
+        seal: (...limits) => {
+          if (this.#sessions.has(session)) return;
+          const log = openOrderLog(directory);
+          log.seal(...limits);
+          log.close();
+        },
+      };
+    const open = this.#opened(session);
+    if (open === undefined) throw this.#whyClosed(session);
+    return open.deriver.settle(revision);
+  }
+
   #sync(work: SyncWork): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#syncs.push({ work, done: (error) => (error === undefined ? resolve() : reject(error as Error)) });
@@ -316,11 +374,13 @@ export class DeriverHost {
         if (status.building) lines.push(`building=${path.basename(directory)} ${Math.round(status.progress * 100)}% ${status.note}`);
       }
       this.#options.send({ op: 'progress', lines });
+      lines.push(...this.#digests.progress());
       if (lines.length > 0) this.#showProgress();
     }, PROGRESS_MS);
   }
 
   async close(): Promise<void> {
+    this.#digests.close();
     clearTimeout(this.#drainTimer);
     this.#collect();
     for (const session of this.#notes.keys()) this.#commit(session);

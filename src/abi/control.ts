@@ -8,6 +8,9 @@ export type ControlRequest =
   | { readonly verb: 'pack-at'; readonly session: string; readonly at: string }
   | { readonly verb: 'gc'; readonly session: string; readonly dryRun: boolean }
   | { readonly verb: 'fork'; readonly from: string; readonly to: string; readonly at?: number }
+  /** Makes all of the history immutable, and names its files (SealReply); `digest` also waits for every sha256. */
+  | { readonly verb: 'seal'; readonly session: string }
+  | { readonly verb: 'digest'; readonly session: string }
   /** Moves the session to `<store>/archive/…` (still readable there). */
   | { readonly verb: 'archive'; readonly session: string }
   /** Deletes history for good; refused unless gc.policy has keep_messages=0 and keep_events=0, or force. */
@@ -25,6 +28,24 @@ export type ControlRequest =
   | { readonly verb: 'kv.evict'; readonly session: string }
   /** Drops compiled state that no session of the store uses. */
   | { readonly verb: 'kv.gc'; readonly dryRun: boolean };
+
+/** `file` is relative to the session's directory in the store. The first `bytes` of its `file_bytes` count. */
+export interface SealReply {
+  readonly session: string;
+  readonly blobs: readonly {
+    readonly journal: 'messages.jsonl' | 'events.jsonl' | 'order' | 'inputs';
+    readonly file: string;
+    readonly bytes: number;
+    readonly file_bytes: number;
+    /** null: not known yet. */
+    readonly sha256: string | null;
+    /** Lines or records, of `inputs` and `order`. */
+    readonly count?: number;
+  }[];
+  /** Bytes of recorded inputs. */
+  readonly inputs: readonly { readonly file: string; readonly bytes: number; readonly sha256: string }[];
+  readonly elapsed_ms: number;
+}
 
 export interface ModelsReply {
   /** `provider/name` of the one that compiles; null: none. */

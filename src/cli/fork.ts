@@ -30,10 +30,10 @@ export function registerFork(program: Command, shell: Shell): void {
       const { path, mounted } = await requireSession(shell, from);
       const target = parseReference(to, mounted);
       const reply = await ask(mounted.root, { verb: 'fork', from: path, to: target.path, ...(at === undefined ? {} : { at }) });
-      const leftOut = (reply as { readonly left_out?: readonly string[] }).left_out ?? [];
+      const { left_out: leftOut = [], elapsed_ms } = reply as { readonly left_out?: readonly string[]; readonly elapsed_ms: number };
       const directory = join(mounted.root, target.path);
       if (options.json === true)
-        return shell.terminal.json({ session: target.path, directory, from: path, at: at ?? null, left_out: leftOut });
+        return shell.terminal.json({ session: target.path, directory, from: path, at: at ?? null, left_out: leftOut, elapsed_ms });
       shell.terminal.line(directory);
       // CHN-10: FIFOs, sockets, devices and files too large for any pack.
       for (const name of leftOut) shell.terminal.note(`ctx: not copied: ${JSON.stringify(name).slice(1, -1)}`);

@@ -1,6 +1,5 @@
 // The few calls that touch the disk, passed in so that tests can record writes and fsyncs or make one fail.
 import * as fs from 'node:fs';
-import { dirname } from 'node:path';
 import { CtxError, type ErrnoName } from '../abi/errors.ts';
 import { endOfFile } from './flock.ts';
 
@@ -76,18 +75,15 @@ export function readWhole(disk: Disk, path: string): Buffer | undefined {
   }
 }
 
-/** Durable replacement: temporary name, fsync, rename, fsync of the directory. A reader sees the old file or the new one. */
-export function replaceFile(disk: Disk, path: string, bytes: Uint8Array, mode = 0o600): void {
-  const temporary = `${path}.new`;
-  const fd = disk.openSync(temporary, 'w', mode);
+/** The bytes are on the disk; the name is when its directory is synced. */
+export function writeDurably(disk: Disk, path: string, bytes: Uint8Array, mode = 0o600): void {
+  const fd = disk.openSync(path, 'w', mode);
   try {
     writeFully(disk, fd, bytes);
     disk.fsyncSync(fd);
   } finally {
     disk.closeSync(fd);
   }
-  disk.renameSync(temporary, path);
-  syncDirectory(disk, dirname(path));
 }
 
 /** Runs a part of the room; a failing system call comes out as a CtxError with its errno. */

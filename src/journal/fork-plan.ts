@@ -1,109 +1,64 @@
-// What a fork needs that takes time in proportion to history, found out away from the serving thread (JRN-39): the active
-// files on the disk as far as they go when the fork is asked for, and the digests of what is sealed and shared. The seal
-// itself then only names files; lines that came meanwhile go on in the new active file.
-import { createHash, type Hash } from 'node:crypto';
-import * as fs from 'node:fs';
-import { join } from 'node:path';
-import { CtxError } from '../abi/errors.ts';
-import { JOURNALS, type JournalFile } from '../abi/session-files.ts';
-import { nodeDisk } from './disk.ts';
-import { cutAtLine } from './fork.ts';
-import { readSealed, sealedOf } from './layout.ts';
+// What a fork waits for, away from the serving thread (JRN-39): the active files on the disk as far as they go when the fork is
+// asked for, and the order log sealed. No history is read: where line N ends, the order log says. The fork itself then only
+// names files; lines that came meanwhile go on in the parent alone.
+import type { JournalFile } from '../abi/session-files.ts';
+import { cutAtLine, type Cut } from './fork-cut.ts';
 import { OrderPages } from './order-pages.ts';
 import type { SyncWork } from './sync-work.ts';
+import type { OrderLog } from './types.ts';
 
 /** One active file as it is when the fork is asked for. */
 export interface ForkPart {
   readonly journal: JournalFile;
-  /** Names this active file: another fork may seal it first. */
-  readonly key: number;
-  /** Open until the fork is settled. */
-  readonly fd: number;
-  /** Whole lines; what comes later is not part of the fork. */
-  readonly bytes: number;
+  /** Journal-wide end of the whole lines; what comes later is not part of the fork. */
+  readonly endBytes: number;
   readonly work: SyncWork;
 }
 
 export interface ForkPlan {
-  readonly seals: readonly { readonly journal: JournalFile; readonly key: number; readonly bytes: number; readonly sha256: string }[];
-  /** Of a segment that the child sees in part: its first `bytes` bytes. */
-  readonly cuts: readonly { readonly journal: JournalFile; readonly bytes: number; readonly sha256: string }[];
+  /** On the disk up to here. */
+  readonly durable: Readonly<Record<JournalFile, number>>;
+  /** What the child holds; undefined: all that is durable. */
+  readonly cut: Cut | undefined;
 }
 
-/** `sync` does the parts' work. The order log must hold everything up to the parts' sizes. One read of the active files. */
-export async function planFork(
-  directory: string,
-  parts: readonly ForkPart[],
-  atLine: number | undefined,
-  sync: (work: SyncWork) => Promise<void>,
-): Promise<ForkPlan> {
-  const ends = atLine === undefined ? undefined : endsAt(directory, parts, atLine);
-  const seals: ForkPlan['seals'][number][] = [];
-  const cuts: ForkPlan['cuts'][number][] = [];
-  for (const part of parts) await sync(part.work);
-  const sealed = readSealed(directory);
-  for (const journal of JOURNALS) {
-    let left = ends?.[journal] ?? Infinity;
-    for (const segment of sealedOf(sealed, journal)) {
-      if (left > 0 && left < segment.bytes) {
-        const file = await fs.promises.open(join(directory, segment.file), 'r');
-        try {
-          cuts.push({ journal, bytes: left, sha256: hex((await digest(file.fd, left, left)).whole) });
-        } finally {
-          await file.close();
-        }
-      }
-      left = Math.max(0, left - segment.bytes);
-    }
-    const part = parts.find((other) => other.journal === journal && other.bytes > 0);
-    if (part === undefined) continue;
-    const { whole, cut } = await digest(part.fd, part.bytes, left);
-    seals.push({ journal, key: part.key, bytes: part.bytes, sha256: hex(whole) });
-    if (cut !== undefined) cuts.push({ journal, bytes: left, sha256: hex(cut) });
-  }
-  return { seals, cuts };
+/** Of the order log's and the inputs' newest records, a fork copies so much rather than seal them. */
+export const KEPT_ORDER_BYTES = 8192;
+
+export interface PlanOptions {
+  readonly directory: string;
+  readonly parts: readonly ForkPart[];
+  readonly atLine: number | undefined;
+  /** Does the parts' work. */
+  sync(work: SyncWork): Promise<void>;
+  /** Holds everything up to the parts' ends. Without it, the fork copies the records that are not sealed. */
+  readonly log: Pick<OrderLog, 'sync' | 'seal'> | undefined;
+  /** Default: KEPT_ORDER_BYTES. 0 seals all there is. */
+  readonly keptOrderBytes?: number;
 }
 
-function endsAt(directory: string, parts: readonly ForkPart[], atLine: number): Readonly<Record<JournalFile, number>> {
-  const pages = new OrderPages(directory, nodeDisk);
+export async function planFork(options: PlanOptions): Promise<ForkPlan> {
+  const { directory, parts, atLine, log } = options;
+  const durable = durableOf(parts);
+  const cut = atLine === undefined ? undefined : cutBefore(directory, atLine, durable);
+  const works = parts.map(({ work }) => work).filter(({ file }) => file !== undefined);
+  await Promise.all([...works.map((work) => options.sync(work)), log?.sync()]);
+  // Only now: a record that outlives a power loss must not cover bytes that do not.
+  log?.seal(durable['messages.jsonl'], durable['events.jsonl'], options.keptOrderBytes ?? KEPT_ORDER_BYTES);
+  return { durable, cut };
+}
+
+export function durableOf(parts: readonly Pick<ForkPart, 'journal' | 'endBytes'>[]): Readonly<Record<JournalFile, number>> {
+  const durable = { 'messages.jsonl': 0, 'events.jsonl': 0 };
+  for (const { journal, endBytes } of parts) durable[journal] = endBytes;
+  return durable;
+}
+
+function cutBefore(directory: string, atLine: number, durable: Readonly<Record<JournalFile, number>>): Cut {
+  const pages = new OrderPages(directory);
   try {
-    const { ends } = cutAtLine({ parent: directory, disk: nodeDisk }, pages, atLine);
-    const sealed = sealedOf(readSealed(directory), 'messages.jsonl').reduce((sum, segment) => sum + segment.bytes, 0);
-    const active = parts.find(({ journal }) => journal === 'messages.jsonl')?.bytes ?? 0;
-    if (ends['messages.jsonl'] > sealed + active)
-      throw new CtxError('journal.no_such_line', 'EINVAL', `cannot fork at line ${atLine}: it came after the fork was asked for`, {
-        where: directory,
-        next: 'ask again',
-      });
-    return ends;
+    return cutAtLine(directory, pages, atLine, durable);
   } finally {
     pages.close();
   }
-}
-
-/** Digest of the first `bytes` bytes, and on the way of the first `cutBytes` where that is less. Others get their turn. */
-async function digest(fd: number, bytes: number, cutBytes: number): Promise<{ whole: Hash; cut: Hash | undefined }> {
-  const whole = createHash('sha256');
-  const chunk = Buffer.allocUnsafe(1 << 20);
-  let cut: Hash | undefined;
-  for (let at = 0; at < bytes;) {
-    const until = at < cutBytes && cutBytes < bytes ? cutBytes : bytes;
-    const got = await readAt(fd, chunk, Math.min(chunk.length, until - at), at);
-    if (got === 0)
-      throw new CtxError('journal.short_read', 'EIO', `the active file ends at byte ${at} of ${bytes}`, { next: 'run ctx fsck' });
-    whole.update(chunk.subarray(0, got));
-    at += got;
-    if (at === cutBytes && cutBytes < bytes) cut = whole.copy();
-  }
-  return { whole, cut };
-}
-
-function readAt(fd: number, into: Buffer, length: number, position: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    fs.read(fd, into, 0, length, position, (error, got) => (error === null ? resolve(got) : reject(error)));
-  });
-}
-
-function hex(hash: Hash): string {
-  return hash.digest('hex');
 }

@@ -6,5 +6,7 @@ export { openHistory } from './history.ts';
 export { readableSegments } from './layout.ts';
 export { openOrderLog } from './order-log.ts';
 export type { OrderFinding } from './order-recovery.ts';
+export { adoptHistory, sealedHistory } from './sealed-history.ts';
+export { digestParts } from './segment-digests.ts';
 export { openSessionJournals, type JournalOptions } from './session-journals.ts';
 export type * from './types.ts';

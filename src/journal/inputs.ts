@@ -4,7 +4,9 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
 import { parseDigest } from '../abi/digest.ts';
+import { readChain } from './chain-segments.ts';
 import { nodeDisk, readWhole, syncDirectory, writeFully, type Disk } from './disk.ts';
+import { isSealedTwin } from './layout.ts';
 
 export const INPUTS_DIR = 'inputs';
 export const INPUTS_FILE = 'inputs.jsonl';
@@ -16,24 +18,39 @@ export interface RecordedInput {
   readonly timeMs: number;
 }
 
-/** Parses whole lines; stops at the first that is not ours (a torn end). `sizeBytes` is where the good lines end. */
-export function readInputs(
-  directory: string,
-  disk: Disk = nodeDisk,
-): { readonly inputs: RecordedInput[]; readonly lines: Buffer[]; readonly sizeBytes: number; readonly fileBytes: number } {
-  const bytes = readWhole(disk, join(directory, INPUTS_FILE)) ?? Buffer.alloc(0);
+export interface ReadInputs {
+  readonly inputs: RecordedInput[];
+  readonly lines: Buffer[];
+  /** Of them, those that are sealed. */
+  readonly first: number;
+  /** Where the good lines of `inputs.jsonl` end, and how long it is. */
+  readonly sizeBytes: number;
+  readonly fileBytes: number;
+}
+
+/** Parses whole lines of the sealed pieces and of the active file; stops at the first that is not ours (a torn end). */
+export function readInputs(directory: string, disk: Disk = nodeDisk): ReadInputs {
   const inputs: RecordedInput[] = [];
   const lines: Buffer[] = [];
-  let from = 0;
-  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, from)) {
-    const line = bytes.subarray(from, at + 1);
-    const input = decodeInput(line);
-    if (input === undefined) break;
-    inputs.push(input);
-    lines.push(line);
-    from = at + 1;
-  }
-  return { inputs, lines, sizeBytes: from, fileBytes: bytes.length };
+  const take = (bytes: Buffer, count: number): number => {
+    let from = 0;
+    for (let at = bytes.indexOf(10); at >= 0 && count > 0; at = bytes.indexOf(10, from), count--) {
+      const line = bytes.subarray(from, at + 1);
+      const input = decodeInput(line);
+      if (input === undefined) break;
+      inputs.push(input);
+      lines.push(line);
+      from = at + 1;
+    }
+    return from;
+  };
+  const path = join(directory, INPUTS_FILE);
+  const chain = readChain(directory, 'inputs', disk);
+  for (const piece of chain) take(readWhole(disk, piece.path) ?? Buffer.alloc(0), piece.count);
+  const first = inputs.length;
+  const bytes = isSealedTwin(disk, path, chain.at(-1)?.path) ? undefined : readWhole(disk, path);
+  const sizeBytes = take(bytes ?? Buffer.alloc(0), Infinity);
+  return { inputs, lines, first, sizeBytes, fileBytes: bytes?.length ?? 0 };
 }
 
 export function encodeInput(input: RecordedInput): Buffer {

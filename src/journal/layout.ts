@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
 import { JOURNALS, type JournalFile } from '../abi/session-files.ts';
-import { nodeDisk, readWhole, replaceFile, type Disk } from './disk.ts';
+import { nodeDisk, readWhole, writeDurably, type Disk } from './disk.ts';
 import type { SegmentRef } from './types.ts';
 
 export const SEGMENTS_FILE = 'segments.json';
@@ -14,8 +14,8 @@ export interface SealedSegment {
   /** Relative to the session directory: `segments/messages-<16 hex>.jsonl`. */
   readonly file: string;
   readonly bytes: number;
-  /** Of the first `bytes` bytes. */
-  readonly sha256: string;
+  /** Of the first `bytes` bytes; undefined: not known yet (segment-digests.ts finds it out). */
+  readonly sha256: string | undefined;
 }
 
 const SEGMENT_NAME = /^segments\/(messages|events)-[0-9a-f]{16}(\.[0-9]+)?\.jsonl$/;
@@ -34,9 +34,14 @@ export function readSealed(directory: string, disk: Disk = nodeDisk): readonly S
   return value.map((entry: unknown) => checkEntry(path, entry));
 }
 
-export function writeSealed(directory: string, sealed: readonly SealedSegment[], disk: Disk = nodeDisk): void {
-  const lines = sealed.map(({ journal, file, bytes, sha256 }) => JSON.stringify({ journal, file, bytes, sha256 }));
-  replaceFile(disk, join(directory, SEGMENTS_FILE), Buffer.from(`[\n${lines.join(',\n')}\n]\n`));
+/** On the disk under its temporary name; `nameSealed` names it. Whoever calls syncs the directory then. */
+export function prepareSealed(directory: string, sealed: readonly SealedSegment[], disk: Disk = nodeDisk): void {
+  const lines = sealed.map(({ journal, file, bytes, sha256 }) => JSON.stringify({ journal, file, bytes, sha256: sha256 ?? null }));
+  writeDurably(disk, join(directory, `${SEGMENTS_FILE}.new`), Buffer.from(`[\n${lines.join(',\n')}\n]\n`));
+}
+
+export function nameSealed(directory: string, disk: Disk = nodeDisk): void {
+  disk.renameSync(join(directory, `${SEGMENTS_FILE}.new`), join(directory, SEGMENTS_FILE));
 }
 
 export function sealedOf(sealed: readonly SealedSegment[], journal: JournalFile): readonly SealedSegment[] {
@@ -102,12 +107,11 @@ function checkEntry(path: string, entry: unknown): SealedSegment {
     typeof bytes !== 'number' ||
     !Number.isSafeInteger(bytes) ||
     bytes < 0 ||
-    typeof sha256 !== 'string' ||
-    !/^[0-9a-f]{64}$/.test(sha256)
+    (sha256 !== null && (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256)))
   ) {
     throw damaged(path, 'names a segment that cannot be');
   }
-  return { journal, file, bytes, sha256 };
+  return { journal, file, bytes, sha256: sha256 ?? undefined };
 }
 
 function damaged(path: string, what: string, cause?: unknown): CtxError {

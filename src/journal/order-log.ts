@@ -1,19 +1,21 @@
 // The order log on the deriver thread, its only writer: one record a commit, so that messages, events and inputs have one
 // order for good. It may trail the data, so no acknowledged line depends on it.
-import { constants } from 'node:fs';
+import { constants, fdatasync } from 'node:fs';
 import { join } from 'node:path';
 import { digestOf } from '../abi/digest.ts';
 import { CtxError } from '../abi/errors.ts';
 import type { JournalFile } from '../abi/session-files.ts';
+import { ACTIVE_OF, chainName, FEW_SEGMENTS, finishChain, readChain, sealChain, type ChainKind } from './chain-segments.ts';
 import { guarded, nodeDisk, syncDirectory, writeFully, type Disk } from './disk.ts';
 import { encodeInput, INPUTS_FILE, loadInput, readInputs, storeInputs, type RecordedInput } from './inputs.ts';
 import { JournalBytes } from './journal-bytes.ts';
-import { OrderPages } from './order-pages.ts';
+import { OrderPages, recordsWithin } from './order-pages.ts';
 import { recoverOrder, type OrderFinding } from './order-recovery.ts';
 import {
   chainOf,
   CHAIN_BYTES,
   encodeHead,
+  encodeHeader,
   endChain,
   HEADER_BYTES,
   KIND_EVENTS,
@@ -49,13 +51,23 @@ class Log implements OrderLog {
   readonly #disk: Disk;
   readonly #now: () => number;
   readonly #pages: OrderPages;
-  readonly #fd: number;
-  readonly #inputsFd: number;
+  readonly #boot: string;
+  #fd: number;
+  #inputsFd: number;
   readonly #bytes: Record<JournalFile, JournalBytes>;
   readonly #inputs: RecordedInput[];
   readonly #current: Map<string, string> = new Map<string, string>();
   readonly #chunk: Buffer = Buffer.allocUnsafe(MAX_RECORD_BYTES);
   #inputsBytes: number;
+  /** Lines of `inputs.jsonl` begin with this one (from 0). */
+  #inputsFirst: number;
+  /** The header is in the file: a log that was just sealed gets it with its next record. */
+  #headed = true;
+  #closed = false;
+  /** Records that are known to be on the disk. */
+  #durableLength = 0;
+  /** The names of the active files are on the disk. */
+  #named = true;
   #last: RawRecord;
   #chain: Buffer;
   /** Encoded records that are not in the file yet. */
@@ -67,6 +79,9 @@ class Log implements OrderLog {
     this.#directory = directory;
     this.#disk = options.disk ?? nodeDisk;
     this.#now = options.now ?? Date.now;
+    this.#boot = options.bootId ?? currentBoot();
+    finishChain(directory, 'order', this.#disk);
+    finishChain(directory, 'inputs', this.#disk);
     this.#bytes = {
       'messages.jsonl': new JournalBytes(directory, 'messages.jsonl', this.#disk),
       'events.jsonl': new JournalBytes(directory, 'events.jsonl', this.#disk),
@@ -76,18 +91,20 @@ class Log implements OrderLog {
     const inputs = readInputs(directory, this.#disk);
     if (inputs.fileBytes > inputs.sizeBytes) this.#disk.ftruncateSync(this.#inputsFd, inputs.sizeBytes);
     this.#inputsBytes = inputs.sizeBytes;
+    this.#inputsFirst = inputs.first;
     this.#inputs = inputs.inputs;
     const kept = recoverOrder({
       directory,
       disk: this.#disk,
       fd: this.#fd,
-      boot: options.bootId ?? currentBoot(),
+      boot: this.#boot,
       bytes: this.#bytes,
       inputLines: inputs.lines,
       onFinding: options.onFinding ?? (() => undefined),
     });
     this.#pages = new OrderPages(directory, this.#disk);
     this.#length = kept.length;
+    this.#durableLength = this.#pages.first;
     this.#last = kept.last;
     this.#chain = kept.chain;
     // A line without its record (a crash between the two, or records that had to be dropped): it gets one now.
@@ -167,7 +184,8 @@ class Log implements OrderLog {
     const bytes = Buffer.concat(lines);
     writeFully(this.#disk, this.#inputsFd, bytes, this.#inputsBytes);
     this.#disk.fdatasyncSync(this.#inputsFd);
-    if (this.#inputsBytes === 0) syncDirectory(this.#disk, this.#directory);
+    if (this.#inputsBytes === 0 || !this.#named) syncDirectory(this.#disk, this.#directory);
+    this.#named = true;
     this.#inputsBytes += bytes.length;
     for (const [i, input] of inputs.entries()) {
       this.#inputs.push(input);
@@ -200,11 +218,69 @@ class Log implements OrderLog {
     return this.#pages.firstPast(bytes, (record) => record.messagesEnd);
   }
 
+  sync(): Promise<void> {
+    const length = this.#length - this.#batch.length;
+    if (this.#closed || length === this.#durableLength) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      fdatasync(this.#fd, (error) => {
+        // Closed meanwhile: then it is on the disk.
+        if (error?.code === 'EBADF') return resolve();
+        if (error !== null) return reject(error);
+        this.#durableLength = Math.max(this.#durableLength, length);
+        resolve();
+      });
+    });
+  }
+
+  seal(messagesBytes: number, eventsBytes: number, keptBytes = 0): void {
+    if (this.#closed) return;
+    guarded(this.#directory, () => {
+      this.#writeBatch();
+      const pages = this.#pages;
+      const { first } = pages;
+      const end = recordsWithin(pages, messagesBytes, eventsBytes);
+      const inputs = pages.at(end - 1).inputs;
+      this.#sealInputs(inputs, keptBytes);
+      if (end === first || (pages.sealed.length >= FEW_SEGMENTS && (end - first) * RECORD_BYTES <= keptBytes)) return;
+      const rest: Buffer[] = [];
+      for (let index = end; index < this.#length; index++) rest.push(Buffer.from(pages.bytesAt(index)));
+      if (this.#durableLength < end) this.#disk.fdatasyncSync(this.#fd);
+      this.#durableLength = Math.max(this.#durableLength, end);
+      const bytes = rest.length === 0 ? Buffer.alloc(0) : Buffer.concat([encodeHeader(this.#boot, end), ...rest]);
+      this.#fd = this.#sealFile('order', chainName('order', first, end - first, 0), bytes, this.#fd);
+      this.#headed = bytes.length > 0;
+      pages.reload();
+    });
+  }
+
+  #sealInputs(end: number, keptBytes: number): void {
+    const pieces = readChain(this.#directory, 'inputs', this.#disk).length;
+    if (this.#inputsBytes === 0 || (pieces >= FEW_SEGMENTS && this.#inputsBytes <= keptBytes)) return;
+    const lines = readInputs(this.#directory, this.#disk).lines.slice(this.#inputsFirst);
+    const sealed = Buffer.concat(lines.slice(0, Math.max(0, end - this.#inputsFirst)));
+    if (sealed.length === 0) return;
+    const rest = Buffer.concat(lines.slice(end - this.#inputsFirst));
+    const name = chainName('inputs', this.#inputsFirst, end - this.#inputsFirst, sealed.length);
+    this.#inputsFd = this.#sealFile('inputs', name, rest, this.#inputsFd);
+    this.#inputsFirst = end;
+    this.#inputsBytes = rest.length;
+  }
+
+  /** Gives the descriptor of the file that goes on. */
+  #sealFile(kind: ChainKind, name: string, rest: Buffer, fd: number): number {
+    sealChain(this.#directory, kind, name, rest, this.#disk);
+    const next = this.#disk.openSync(join(this.#directory, ACTIVE_OF[kind]), 'r+');
+    this.#disk.closeSync(fd);
+    this.#named = false;
+    return next;
+  }
+
   revision(): string {
     return this.#chain.toString('hex');
   }
 
   close(): void {
+    this.#closed = true;
     this.#disk.fdatasyncSync(this.#fd);
     this.#disk.closeSync(this.#fd);
     this.#disk.closeSync(this.#inputsFd);
@@ -281,7 +357,9 @@ class Log implements OrderLog {
   /** At explicit positions: a short write is written over by the next one, and a torn end is cut on open. */
   #writeBatch(): void {
     if (this.#batch.length === 0) return;
-    const written = this.#length - this.#batch.length;
+    const written = this.#length - this.#batch.length - this.#pages.first;
+    if (!this.#headed) writeFully(this.#disk, this.#fd, encodeHeader(this.#boot, this.#pages.first), 0);
+    this.#headed = true;
     writeFully(
       this.#disk,
       this.#fd,

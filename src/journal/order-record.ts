@@ -1,11 +1,14 @@
-// order.log, format version 1 (abi-spec/order-log.md): a 48-byte header, then 48-byte records.
+// order.log (abi-spec/order-log.md): a 48-byte header, then 48-byte records. The header of a log whose first records are
+// sealed elsewhere has version 2 and says how many they are.
 // kind u8 · version u8 · time u48 (ms) · messagesEnd u48 · eventsEnd u48 · messageLines u32 · eventLines u32 · inputs u32 · chain 16 bytes
 import { createHash, type Hash } from 'node:crypto';
 
 export const RECORD_BYTES = 48;
 export const HEADER_BYTES = 48;
 export const CHAIN_BYTES = 16;
-export const ORDER_VERSION = 1;
+/** Newest header version that is read. */
+export const ORDER_VERSION = 2;
+const RECORD_VERSION = 1;
 export const ORDER_FILE = 'order.log';
 /** What a record covers is bounded, so that finding a line inside it is too. */
 export const MAX_RECORD_BYTES: number = 256 * 1024;
@@ -33,25 +36,34 @@ export const START: RawRecord = { kind: 0, timeMs: 0, messagesEnd: 0, eventsEnd:
 /** Chain value before the first record. */
 export const CHAIN_START: Buffer = Buffer.alloc(CHAIN_BYTES);
 
-export function encodeHeader(boot: string): Buffer {
+/** `first`: records of the session that are sealed in other files, before this one's. */
+export function encodeHeader(boot: string, first: number): Buffer {
   const header = Buffer.alloc(HEADER_BYTES);
   MAGIC.copy(header);
-  header.writeUInt16BE(ORDER_VERSION, 8);
+  header.writeUInt16BE(first === 0 ? 1 : 2, 8);
   header.writeUInt16BE(RECORD_BYTES, 10);
+  header.writeUIntBE(first, 12, 6);
   createHash('sha256').update(boot).digest().copy(header, 32, 0, 16);
   return header;
 }
 
-/** `boot`: the log was last checked in this boot of the machine; `other`: in another one; `foreign`: not a log we can read. */
-export function headerState(header: Buffer, boot: string): 'boot' | 'other' | 'foreign' {
-  if (header.length < HEADER_BYTES || !header.subarray(0, 8).equals(MAGIC)) return 'foreign';
-  if (header.readUInt16BE(8) !== ORDER_VERSION || header.readUInt16BE(10) !== RECORD_BYTES) return 'foreign';
-  return boot !== '' && encodeHeader(boot).equals(header) ? 'boot' : 'other';
+/** Records sealed before this file's; undefined: not a log that we can read. */
+export function firstOf(header: Buffer): number | undefined {
+  if (header.length < HEADER_BYTES || !header.subarray(0, 8).equals(MAGIC)) return undefined;
+  const version = header.readUInt16BE(8);
+  if (version < 1 || version > ORDER_VERSION || header.readUInt16BE(10) !== RECORD_BYTES) return undefined;
+  return version === 1 ? 0 : header.readUIntBE(12, 6);
+}
+
+/** `boot`: the log was last checked in this boot of the machine; `other`: in another one; `foreign`: not the log that we want. */
+export function headerState(header: Buffer, boot: string, first: number): 'boot' | 'other' | 'foreign' {
+  if (firstOf(header) !== first) return 'foreign';
+  return boot !== '' && encodeHeader(boot, first).equals(header) ? 'boot' : 'other';
 }
 
 export function encodeHead(record: RawRecord, into: Buffer, at: number): void {
   into[at] = record.kind;
-  into[at + 1] = ORDER_VERSION;
+  into[at + 1] = RECORD_VERSION;
   into.writeUIntBE(record.timeMs, at + 2, 6);
   into.writeUIntBE(record.messagesEnd, at + 8, 6);
   into.writeUIntBE(record.eventsEnd, at + 14, 6);

@@ -19,7 +19,6 @@ import {
   ORDER_FILE,
   ORDER_VERSION,
   RECORD_BYTES,
-  START,
   startChain,
   type RawRecord,
 } from './order-record.ts';
@@ -54,21 +53,24 @@ export function recoverOrder(options: RecoverOptions): RecoveredOrder {
   const { disk, fd } = options;
   const sizeBytes = disk.fstatSync(fd).size;
   const header = readFully(disk, fd, 0, HEADER_BYTES);
-  const state = headerState(header, options.boot);
-  if (state === 'foreign') return restart(options, header, sizeBytes);
   const pages = new OrderPages(options.directory, disk);
   try {
+    const { first } = pages;
+    const state = headerState(header, options.boot, first);
+    if (state === 'foreign') return restart(options, pages, header, sizeBytes);
     const whole = pages.length;
-    // In another boot pages of the log itself may be missing: look at every record once.
-    let kept = state === 'boot' ? whole : soundPrefix(pages, whole);
+    // What is sealed was on the disk before it was, with all that it covers. Of the rest, pages may be missing after another boot:
+    // look at every record once.
+    let kept = state === 'boot' ? whole : soundPrefix(pages, first, whole);
     // An input's bytes are durable before its record, those of journals need not be: that an input holds tells nothing of them.
-    for (let good = 0, index = kept - 1; index >= 0 && good < CHECKED; index--) {
+    for (let good = 0, index = kept - 1; index >= first && good < CHECKED; index--) {
       if (!recordHolds(options, pages, index)) {
         kept = index;
         good = 0;
       } else if (pages.at(index).kind !== KIND_INPUT) good++;
     }
-    if (HEADER_BYTES + kept * RECORD_BYTES !== sizeBytes) disk.ftruncateSync(fd, HEADER_BYTES + kept * RECORD_BYTES);
+    const keptBytes = HEADER_BYTES + (kept - first) * RECORD_BYTES;
+    if (keptBytes !== sizeBytes) disk.ftruncateSync(fd, keptBytes);
     if (kept < whole)
       options.onFinding({
         code: 'order.rebuilt',
@@ -77,11 +79,20 @@ export function recoverOrder(options: RecoverOptions): RecoveredOrder {
       });
     else if ((sizeBytes - HEADER_BYTES) % RECORD_BYTES !== 0)
       options.onFinding({ code: 'order.torn', message: 'the last record was torn', droppedRecords: 0 });
-    if (state !== 'boot') writeFully(disk, fd, encodeHeader(options.boot), 0);
-    return { length: kept, last: pages.at(kept - 1), chain: kept === 0 ? CHAIN_START : Buffer.from(chainOf(pages.bytesAt(kept - 1), 0)) };
+    if (state !== 'boot') writeFully(disk, fd, encodeHeader(options.boot, first), 0);
+    return standingAt(pages, kept);
   } finally {
     pages.close();
   }
+}
+
+function standingAt(pages: OrderPages, length: number): RecoveredOrder {
+  pages.setLength(length);
+  return {
+    length,
+    last: pages.at(length - 1),
+    chain: length === 0 ? CHAIN_START : Buffer.from(chainOf(pages.bytesAt(length - 1), 0)),
+  };
 }
 
 /** Whether record `index` follows the one before it and its digest matches what it covers. Cost: the bytes it covers. */
@@ -110,9 +121,9 @@ export function recordHolds(options: Pick<RecoverOptions, 'bytes' | 'inputLines'
   return endChain(hash).equals(chainOf(bytes, 0));
 }
 
-function soundPrefix(pages: OrderPages, length: number): number {
-  let previous: RawRecord = START;
-  for (let index = 0; index < length; index++) {
+function soundPrefix(pages: OrderPages, first: number, length: number): number {
+  let previous: RawRecord = pages.at(first - 1);
+  for (let index = first; index < length; index++) {
     const record = pages.at(index);
     if (!follows(previous, record)) return index;
     previous = record;
@@ -121,7 +132,7 @@ function soundPrefix(pages: OrderPages, length: number): number {
 }
 
 /** No header: a new log, one that power loss emptied, or one of a later format, which is not ours to touch. */
-function restart(options: RecoverOptions, header: Buffer, sizeBytes: number): RecoveredOrder {
+function restart(options: RecoverOptions, pages: OrderPages, header: Buffer, sizeBytes: number): RecoveredOrder {
   if (header.length >= 10 && header.subarray(0, 8).toString('latin1') === 'ctxorder' && header.readUInt16BE(8) > ORDER_VERSION) {
     throw new CtxError(
       'journal.order_format',
@@ -136,11 +147,11 @@ function restart(options: RecoverOptions, header: Buffer, sizeBytes: number): Re
   if (sizeBytes > 0) {
     options.onFinding({
       code: 'order.header',
-      message: 'order.log had no readable header; it is rebuilt from the journals',
+      message: 'order.log had no header that fits; it is rebuilt from the journals',
       droppedRecords: Math.max(0, Math.floor((sizeBytes - HEADER_BYTES) / RECORD_BYTES)),
     });
   }
   options.disk.ftruncateSync(options.fd, 0);
-  writeFully(options.disk, options.fd, encodeHeader(options.boot), 0);
-  return { length: 0, last: START, chain: CHAIN_START };
+  writeFully(options.disk, options.fd, encodeHeader(options.boot, pages.first), 0);
+  return standingAt(pages, pages.first);
 }

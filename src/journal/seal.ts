@@ -1,12 +1,11 @@
-// Sealing: the active file becomes an immutable, digest-named segment. Every step is on the disk before the next names it.
+// Sealing: the active file becomes an immutable segment. Every step is on the disk before the next names it.
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
 import type { JournalFile } from '../abi/session-files.ts';
 import { ACTIVE_FLAGS, type ActiveFile } from './active-file.ts';
 import { errnoOf, syncDirectory, writeFully, type Disk } from './disk.ts';
-import { isSealedTwin, SEGMENTS_DIR, writeSealed, type SealedSegment } from './layout.ts';
-import type { ReadAt } from './line-scan.ts';
+import { isSealedTwin, nameSealed, prepareSealed, sealedOf, SEGMENTS_DIR, type SealedSegment } from './layout.ts';
 import type { RejectStore } from './rejects.ts';
 
 export interface SealOptions {
@@ -18,13 +17,14 @@ export interface SealOptions {
   readonly disk: Disk;
   readonly rejects: RejectStore;
   readonly nowMs: number;
-  /** Seals only the first `bytes` bytes, whose digest is known; the lines behind them begin the new active file. */
-  readonly known: { readonly bytes: number; readonly sha256: string } | undefined;
+  /** Seals only the first `bytes` bytes; the lines behind them begin the new active file. */
+  readonly bytes: number;
 }
 
 /**
- * Returns the new list, and the descriptor and size of the new active file. Cost: one digest of the active file
- * (about 2 GB/s) unless it is `known`; then a copy of the lines that came since.
+ * The caller syncs the directory before it says of a line in the new file that it is on the disk.
+ * Returns the new list, and the descriptor and size of the new active file. Cost: names, and a copy of the lines behind `bytes`;
+ * the digest is found out later.
  */
 export function sealActive(options: SealOptions): Sealed {
   const { directory, file, disk, active } = options;
@@ -33,9 +33,8 @@ export function sealActive(options: SealOptions): Sealed {
     active.readAt(active.ackBytes, partial);
     options.rejects.keep([partial], { target: file, reason: 'torn', stage: 'seal', timeMs: options.nowMs });
   }
-  const bytes = options.known?.bytes ?? active.ackBytes;
-  const sha256 = options.known?.sha256 ?? digestOfPrefix(active.readAt, bytes);
-  const segment: SealedSegment = { journal: file, file: freeName(options, sha256), bytes, sha256 };
+  const { bytes } = options;
+  const segment: SealedSegment = { journal: file, file: freeName(options), bytes, sha256: undefined };
   const rest = Buffer.alloc(active.ackBytes - bytes);
   if (active.readAt(bytes, rest) < rest.length) throw active.freeze('ends before its last line');
   const path = join(directory, file);
@@ -43,10 +42,12 @@ export function sealActive(options: SealOptions): Sealed {
   const mode = disk.statSync(path).mode & 0o777;
   disk.mkdirSync(join(directory, SEGMENTS_DIR), { recursive: true, mode: 0o700 });
   link(disk, path, target);
-  syncDirectory(disk, join(directory, SEGMENTS_DIR));
   const sealed = [...options.sealed, segment];
-  // From here on both names are one inode: a reopen sees that (isSealedTwin) and starts a new active file.
-  writeSealed(directory, sealed, disk);
+  prepareSealed(directory, sealed, disk);
+  syncDirectory(disk, join(directory, SEGMENTS_DIR));
+  // From here on both names are one inode: a reopen sees that (isSealedTwin) and starts a new active file. Both renames are in
+  // one directory, so no crash leaves the second without the first; one that undoes both leaves the old file, with every line.
+  nameSealed(directory, disk);
   try {
     startActive(disk, directory, file, mode, rest);
     disk.chmodSync(target, mode & 0o444);
@@ -56,6 +57,8 @@ export function sealActive(options: SealOptions): Sealed {
     throw error;
   }
 }
+
+const NAMED_BYTES = 4096;
 
 export interface Sealed {
   readonly sealed: readonly SealedSegment[];
@@ -70,17 +73,30 @@ function undoSeal(options: SealOptions, target: string, cause: unknown): void {
   const { directory, file, disk } = options;
   try {
     if (!isSealedTwin(disk, join(directory, file), target)) throw cause;
-    writeSealed(directory, options.sealed, disk);
+    prepareSealed(directory, options.sealed, disk);
+    nameSealed(directory, disk);
+    syncDirectory(disk, directory);
     disk.unlinkSync(target);
   } catch {
     options.active.freeze('could not be sealed', cause);
   }
 }
 
-/** A file with these bytes takes the active name, by rename: some of them may have been fsynced under the old one. */
+/**
+ * A file with these bytes takes the active name, by rename: some of them may have been fsynced under the old one. The caller
+ * syncs the directory.
+ */
 export function startActive(disk: Disk, directory: string, file: JournalFile, mode: number, bytes: Buffer = Buffer.alloc(0)): void {
-  const path = join(directory, file);
-  const temporary = `${path}.new`;
+  prepareActive(disk, directory, file, mode, bytes);
+  nameActive(disk, directory, file);
+}
+
+export function nameActive(disk: Disk, directory: string, file: JournalFile): void {
+  disk.renameSync(join(directory, `${file}.new`), join(directory, file));
+}
+
+export function prepareActive(disk: Disk, directory: string, file: JournalFile, mode: number, bytes: Buffer): void {
+  const temporary = join(directory, `${file}.new`);
   const fd = disk.openSync(temporary, 'w', mode);
   try {
     if (bytes.length > 0) {
@@ -92,26 +108,19 @@ export function startActive(disk: Disk, directory: string, file: JournalFile, mo
   }
   const owner = disk.statSync(directory);
   if (process.getuid?.() === 0 && owner.uid !== 0) disk.chownSync(temporary, owner.uid, owner.gid);
-  disk.renameSync(temporary, path);
-  syncDirectory(disk, directory);
 }
 
-export function digestOfPrefix(readAt: ReadAt, sizeBytes: number): string {
-  const hash = createHash('sha256');
-  const chunk = Buffer.allocUnsafe(1 << 20);
-  for (let at = 0; at < sizeBytes;) {
-    const got = readAt(at, chunk.subarray(0, Math.min(chunk.length, sizeBytes - at)));
-    if (got === 0)
-      throw new CtxError('journal.short_read', 'EIO', `the segment ends at byte ${at} of ${sizeBytes}`, { next: 'run ctx fsck' });
-    hash.update(chunk.subarray(0, got));
-    at += got;
-  }
-  return hash.digest('hex');
-}
-
-/** Equal bytes may be sealed twice in one session: each keeps its own inode, or the crash check above would be blind. */
-function freeName(options: SealOptions, sha256: string): string {
-  const stem = `${SEGMENTS_DIR}/${options.file.replace('.jsonl', '')}-${sha256.slice(0, 16)}`;
+/**
+ * From where the segment lies and how it ends, so that a repeated seal has the same name. Equal bytes may be sealed twice in one
+ * session: each keeps its own inode, or the crash check above would be blind.
+ */
+function freeName(options: SealOptions): string {
+  const { active, bytes, file } = options;
+  const end = Buffer.alloc(Math.min(bytes, NAMED_BYTES));
+  active.readAt(bytes - end.length, end);
+  const base = sealedOf(options.sealed, file).reduce((sum, segment) => sum + segment.bytes, 0);
+  const hex = createHash('sha256').update(`${base}:${bytes}:`).update(end).digest('hex');
+  const stem = `${SEGMENTS_DIR}/${file.replace('.jsonl', '')}-${hex.slice(0, 16)}`;
   const taken = new Set(options.sealed.map((segment) => segment.file));
   let name = `${stem}.jsonl`;
   for (let copy = 2; taken.has(name); copy++) name = `${stem}.${copy}.jsonl`;

@@ -4,14 +4,17 @@ import { CtxError } from '../abi/errors.ts';
 import { lineFault } from '../abi/records.ts';
 import { DEFAULT_MAX_LINE_BYTES, JOURNALS, type JournalFile } from '../abi/session-files.ts';
 import { ActiveFile, type Foreign } from './active-file.ts';
-import { guarded, nodeDisk, readWhole, type Disk } from './disk.ts';
-import type { ForkPlan } from './fork-plan.ts';
-import { forkHistory } from './fork.ts';
+import { guarded, nodeDisk, readWhole, syncDirectory, type Disk } from './disk.ts';
+import { FEW_SEGMENTS } from './chain-segments.ts';
+import { cutAtLine, wholeCut } from './fork-cut.ts';
+import { durableOf, type ForkPlan } from './fork-plan.ts';
+import { forkHistory, refuseUsed } from './fork.ts';
 import { ensureLastingName, isSealedTwin, readSealed, sealedOf, type SealedSegment } from './layout.ts';
 import { OrderPages } from './order-pages.ts';
 import { RejectStore, type RejectLimits } from './rejects.ts';
 import { fileMode, reopen } from './reopen.ts';
 import { sealActive, startActive } from './seal.ts';
+import { keyOf, knownDigests } from './segment-digests.ts';
 import { SegmentFiles } from './segment-files.ts';
 import { currentBoot, readMark, writeMark } from './sync-mark.ts';
 import { performSync, type PendingSync, type SyncWork } from './sync-work.ts';
@@ -24,6 +27,8 @@ export interface JournalOptions {
   /** Unfinished lines held in memory, per journal. Default 256 MiB. */
   readonly maxStagedBytes?: number;
   readonly now?: () => number;
+  /** Of a journal that has many segments, a fork copies so much of the active file rather than seal it. Default 8 KiB. */
+  readonly copyTailBytes?: number;
   /** Called synchronously after every commit, in order. */
   readonly onCommit?: (note: CommitNote) => void;
   readonly rejectLimits?: RejectLimits;
@@ -47,6 +52,7 @@ interface Side {
 }
 
 const PENDING_EVENTS = 64;
+const NOTHING: Buffer = Buffer.alloc(0);
 
 class Session implements SessionJournals {
   readonly #directory: string;
@@ -55,6 +61,7 @@ class Session implements SessionJournals {
   readonly #onCommit: ((note: CommitNote) => void) | undefined;
   readonly #maxLineBytes: number;
   readonly #maxStagedBytes: number;
+  readonly #copyTailBytes: number;
   readonly #rejects: RejectStore;
   readonly #boot: string;
   readonly #messages: Side;
@@ -72,6 +79,7 @@ class Session implements SessionJournals {
     this.#onCommit = options.onCommit;
     this.#maxLineBytes = options.maxLineBytes ?? DEFAULT_MAX_LINE_BYTES;
     this.#maxStagedBytes = options.maxStagedBytes ?? 256 << 20;
+    this.#copyTailBytes = options.copyTailBytes ?? 8192;
     this.#rejects = new RejectStore(directory, options.rejectLimits, this.#disk);
     this.#boot = options.bootId ?? currentBoot();
     this.#sealed = readSealed(directory, this.#disk);
@@ -105,31 +113,88 @@ class Session implements SessionJournals {
   beginFork(): ForkBeginning {
     const begun = [this.#messages, this.#events].map((side) => {
       side.active.refresh();
-      const data = side.active.beginSync();
-      const { ackBytes: bytes, syncKey: key } = side.active;
-      const work: SyncWork = { key, rejects: [], file: data.fd, directories: [] };
-      return { part: { journal: side.file, key, fd: data.fd, bytes, work }, data };
+      // What is on the disk already is not synced again: each sync costs a flush of the device.
+      const { ackBytes, syncKey: key, unsynced } = side.active;
+      const data = unsynced ? side.active.beginSync() : undefined;
+      const work: SyncWork = { key, rejects: [], file: data?.fd, directories: [] };
+      return { part: { journal: side.file, endBytes: side.baseBytes + ackBytes, work }, data };
     });
     return {
       parts: begun.map(({ part }) => part),
-      settle: () => begun.forEach(({ data }) => data.settle(undefined)),
-      release: () => begun.forEach(({ data }) => data.release()),
+      settle: () => begun.forEach(({ data }) => data?.settle(undefined)),
+      release: () => begun.forEach(({ data }) => data?.release()),
     };
   }
 
-  forkInto(childDirectory: string, atLine?: number, plan: ForkPlan = { seals: [], cuts: [] }): void {
+  forkInto(childDirectory: string, atLine?: number, plan?: ForkPlan): void {
     guarded(childDirectory, () => {
-      for (const side of [this.#messages, this.#events]) this.#seal(side, plan);
-      forkHistory({
-        parent: this.#directory,
-        child: childDirectory,
-        sealed: this.#sealed,
-        atLine,
-        disk: this.#disk,
-        boot: this.#boot,
-        cuts: plan.cuts,
-      });
+      refuseUsed(childDirectory, this.#disk);
+      const { durable, cut } = plan ?? this.#planHere(atLine);
+      const ends = cut?.ends ?? durable;
+      this.#recallDigests();
+      const tails = { 'messages.jsonl': NOTHING, 'events.jsonl': NOTHING };
+      for (const side of [this.#messages, this.#events]) tails[side.file] = this.#tail(side, ends[side.file], durable[side.file]);
+      const pages = new OrderPages(this.#directory, this.#disk);
+      try {
+        forkHistory({
+          parent: this.#directory,
+          child: childDirectory,
+          sealed: this.#sealed,
+          tails,
+          cut: cut ?? wholeCut(pages, ends),
+          pages,
+          disk: this.#disk,
+        });
+      } finally {
+        pages.close();
+      }
     });
+  }
+
+  seal(plan?: ForkPlan): void {
+    guarded(this.#directory, () => {
+      const { durable } = plan ?? this.#planHere(undefined);
+      this.#recallDigests();
+      for (const side of [this.#messages, this.#events]) this.#seal(side, durable[side.file]);
+    });
+  }
+
+  /** The same on this thread, where nobody else waits. */
+  #planHere(atLine: number | undefined): ForkPlan {
+    const sides = [this.#messages, this.#events];
+    for (const side of sides) {
+      side.active.refresh();
+      this.#sync(side);
+    }
+    const durable = durableOf(sides.map(({ file, baseBytes, active }) => ({ journal: file, endBytes: baseBytes + active.ackBytes })));
+    if (atLine === undefined) return { durable, cut: undefined };
+    const pages = new OrderPages(this.#directory, this.#disk);
+    try {
+      return { durable, cut: cutAtLine(this.#directory, pages, atLine, durable, this.#disk) };
+    } finally {
+      pages.close();
+    }
+  }
+
+  /** Digests that were found out since the segments were sealed; children get them too. */
+  #recallDigests(): void {
+    if (this.#sealed.every(({ sha256 }) => sha256 !== undefined)) return;
+    const known = knownDigests(this.#directory, this.#disk);
+    this.#sealed = this.#sealed.map((segment) => ({ ...segment, sha256: segment.sha256 ?? known.get(keyOf(segment)) }));
+  }
+
+  /** What a child that ends there gets of the active file by copy: little. Where it is more, the file is sealed, and it gets nothing. */
+  #tail(side: Side, endBytes: number, durableBytes: number): Buffer {
+    side.active.refresh();
+    const sizeBytes = Math.max(0, endBytes - side.baseBytes);
+    const segments = sealedOf(this.#sealed, side.file).length;
+    if (sizeBytes > 0 && (segments < FEW_SEGMENTS || sizeBytes > this.#copyTailBytes)) {
+      this.#seal(side, durableBytes);
+      return NOTHING;
+    }
+    const tail = Buffer.alloc(sizeBytes);
+    if (side.active.readAt(0, tail) < sizeBytes) throw side.active.freeze('ends before its last line');
+    return tail;
   }
 
   refresh(): boolean {
@@ -150,8 +215,10 @@ class Session implements SessionJournals {
     const sealed = sealedOf(this.#sealed, file);
     const last = sealed.at(-1);
     // A crash came between naming the sealed segment and starting a new active file.
-    if (last !== undefined && isSealedTwin(this.#disk, path, join(this.#directory, last.file)))
-      startActive(this.#disk, this.#directory, file, mode, (readWhole(this.#disk, path) ?? Buffer.alloc(0)).subarray(last.bytes));
+    if (last !== undefined && isSealedTwin(this.#disk, path, join(this.#directory, last.file))) {
+      startActive(this.#disk, this.#directory, file, mode, (readWhole(this.#disk, path) ?? NOTHING).subarray(last.bytes));
+      syncDirectory(this.#disk, this.#directory);
+    }
     const baseBytes = sealed.reduce((sum, segment) => sum + segment.bytes, 0);
     const kind = file === 'messages.jsonl' ? 'messages' : 'events';
     const opened = reopen({
@@ -319,12 +386,13 @@ class Session implements SessionJournals {
     }
   }
 
-  /** A plan for this very file spares the wait for the disk and the digest; another fork may have sealed it since. */
-  #seal(side: Side, plan: ForkPlan): void {
+  /** What is on the disk, up to there; another fork may have sealed some of it since. */
+  #seal(side: Side, durableBytes: number): void {
     side.active.refresh();
-    const known = plan.seals.find(({ journal, key }) => journal === side.file && key === side.active.syncKey);
-    if (side.active.ackBytes === 0 || (known === undefined && plan.seals.length > 0)) return;
-    if (known === undefined || side.active.syncFailed) this.#sync(side);
+    const bytes = Math.min(durableBytes - side.baseBytes, side.active.ackBytes);
+    if (bytes <= 0) return;
+    // A failed fsync is told again.
+    if (side.active.syncFailed) this.#sync(side);
     const opened = sealActive({
       directory: this.#directory,
       file: side.file,
@@ -333,11 +401,13 @@ class Session implements SessionJournals {
       disk: this.#disk,
       rejects: this.#rejects,
       nowMs: this.#now(),
-      known,
+      bytes,
     });
     const old = side.active;
     this.#sealed = opened.sealed;
     side.baseBytes += opened.bytes;
+    // JRN-11: the next fsync is of the name, too.
+    this.#directorySynced = false;
     ensureLastingName(this.#directory, side.file, side.baseBytes, this.#disk);
     side.active = this.#activeFile(side.file, opened.fd, opened.restBytes, opened.restBytes);
     side.writer.useActive(side.active);
@@ -356,11 +426,16 @@ function asError(error: unknown): Error | undefined {
 
 /** How far the order log reaches; it may trail, and an unusable one counts as empty. */
 function recordedEnds(directory: string, disk: Disk): Record<JournalFile, number> {
-  const pages = new OrderPages(directory, disk);
+  let pages: OrderPages | undefined;
   try {
+    pages = new OrderPages(directory, disk);
     const last = pages.at(pages.length - 1);
     return { 'messages.jsonl': last.messagesEnd, 'events.jsonl': last.eventsEnd };
+  } catch (error) {
+    // JRN-36: what is derived will say so; lines are taken.
+    if (!(error instanceof CtxError)) throw error;
+    return { 'messages.jsonl': 0, 'events.jsonl': 0 };
   } finally {
-    pages.close();
+    pages?.close();
   }
 }

@@ -62,10 +62,12 @@ export interface SessionJournals {
   /** What `planFork` works with, on another thread. The fork is of what is there now. */
   beginFork(): ForkBeginning;
   /**
-   * Seals the active segments (fsync, digest) and gives `child` the same history up to `atLine` of messages (default: all).
-   * With a plan it waits for no fsync and no digest of history.
+   * Gives `child` the same history up to `atLine` of messages (default: all): sealed segments by link, the active ones sealed
+   * first or, where that is little, copied. With a plan it waits for no fsync of history.
    */
   forkInto(childDirectory: string, atLine?: number, plan?: ForkPlan): void;
+  /** Seals the active segments, however little they hold. */
+  seal(plan?: ForkPlan): void;
   /** Takes in what others appended in the store (the watcher calls it). */
   refresh(): boolean;
   close(): void;
@@ -121,6 +123,13 @@ export interface OrderLog {
   indexOfMessagesOffset(bytes: number): number;
   /** Chained digest over everything up to the last record. */
   revision(): string;
+  /** What is in the file now is on the disk; spares a later `seal` the wait. */
+  sync(): Promise<void>;
+  /**
+   * The records that cover no more than these sizes, and the inputs they name, become sealed pieces, which a fork links; unless
+   * they are few (`keptBytes` of each file), which it copies. What they cover must be on the disk. A closed log is left as it is.
+   */
+  seal(messagesBytes: number, eventsBytes: number, keptBytes?: number): void;
   close(): void;
 }
 

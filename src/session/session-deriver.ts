@@ -13,7 +13,7 @@ import { PACK_RULE_VERSION } from '../context/pack-policy.ts';
 import type { SectionKind } from '../context/pack-source.ts';
 import { Engine } from '../derive/engine.ts';
 import type { Content, InputVersion } from '../derive/types.ts';
-import type { CommitNote } from '../journal/types.ts';
+import type { CommitNote, OrderLog } from '../journal/types.ts';
 import { DAMAGED } from '../search/sealed-segment.ts';
 import { terms } from '../search/terms.ts';
 import { planCacheGc, removeCacheFiles } from './cache-gc.ts';
@@ -152,8 +152,9 @@ class Deriver implements InspectableDeriver {
     if (!this.#closed) this.#parts.inputs.update();
   }
 
-  async settle(revision: Revision): Promise<void> {
-    await this.#catchUp(revision);
+  async settle(revision: Revision): Promise<OrderLog> {
+    await this.#record(revision);
+    return this.#parts.history.log;
   }
 
   async fetch(name: string, revision: Revision): Promise<Content> {
@@ -331,7 +332,7 @@ class Deriver implements InspectableDeriver {
   }
 
   /** Records for what has none yet. Many bytes (a copied session, an import) are taken in slices. */
-  async #catchUp(revision: Revision): Promise<void> {
+  async #record(revision: Revision): Promise<void> {
     this.#mustBeOpen();
     const { messagesBytes, eventsBytes } = revision;
     for (let size = CATCH_UP_BYTES; ;) {
@@ -347,8 +348,12 @@ class Deriver implements InspectableDeriver {
       await nextTurn();
       this.#mustBeOpen();
     }
-    this.#parts.inputs.update();
     this.#usedMs = this.#services.now();
+  }
+
+  async #catchUp(revision: Revision): Promise<void> {
+    await this.#record(revision);
+    this.#parts.inputs.update();
   }
 
   #mustBeOpen(): void {

@@ -1,5 +1,5 @@
 // What the server thread asks of a session's deriver. One SessionDeriver per session, on the deriver thread.
-import type { CommitNote } from '../journal/types.ts';
+import type { CommitNote, OrderLog } from '../journal/types.ts';
 import type { Content } from '../derive/types.ts';
 
 /** What the server thread knew when it asked: the deriver first brings its order log up to exactly this. */
@@ -22,8 +22,8 @@ export interface SessionDeriver {
   inputChanged(path: string): void;
   /** Whether its policy has packs counted by the engine's tokenizer: another model makes them stale (TOK-9). */
   readonly countedByEngine: boolean;
-  /** Everything up to the revision is in the order log. */
-  settle(revision: Revision): Promise<void>;
+  /** Everything up to the revision is in the order log, which it gives. */
+  settle(revision: Revision): Promise<Pick<OrderLog, 'sync' | 'seal'>>;
   /**
    * The current content of a derived file, by path below `context/` (`pack.json`, `swap/index.jsonl`,
    * `swap/chunk/sha256-…`, `dedup/blob/sha256-…`). Single flight per file; ENOENT for unknown ids.

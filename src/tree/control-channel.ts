@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import type { ControlReply, ControlRequest } from '../abi/control.ts';
 import { CtxError } from '../abi/errors.ts';
 import { parseGcPolicy } from '../context/gc.ts';
-import type { ForkPlan } from '../journal/fork-plan.ts';
+import type { ForkPart, ForkPlan } from '../journal/fork-plan.ts';
 import { syntheticAttr, syntheticIno } from './backing.ts';
 import type { Owner } from './bytes-node.ts';
 import { parseControlRequest } from './control-request.ts';
@@ -11,6 +11,7 @@ import type { DeriverRequest } from './deriver-client.ts';
 import { askEngine } from './engine-client.ts';
 import type { EngineRequest, ModelChange } from './engine-client.ts';
 import { prepareFork } from './fork-session.ts';
+import { listSealed, prepareSeal } from './seal-session.ts';
 import { reachSession } from './session-access.ts';
 import type { Session } from './sessions.ts';
 import type { Store } from './store.ts';
@@ -119,6 +120,25 @@ function afterDeriver(
   return new Later((finish) => session.ask(request, null, (value) => finish(then(value))), failed);
 }
 
+/** The journals of now are on the disk, and the order log is sealed as far; then `act`. */
+function afterPlan(session: Session, ask: (parts: readonly ForkPart[]) => DeriverRequest, act: (plan: ForkPlan) => unknown): Later {
+  const { parts, settle, release } = session.journals.beginFork();
+  let settled = false;
+  const end = (how: () => void): void => {
+    if (!settled) how();
+    settled = true;
+  };
+  return afterDeriver(
+    session,
+    ask(parts),
+    (plan) => {
+      end(settle);
+      return act(plan as ForkPlan);
+    },
+    () => end(release),
+  );
+}
+
 function afterEngine(store: Store, request: EngineRequest): Later {
   const { engine } = store.sessions.options.deriver;
   return new Later(
@@ -191,22 +211,16 @@ function perform(channel: ControlChannel, request: ControlRequest, caller: Calle
       const from = reachSession(store, request.from, caller, 'read');
       const act = prepareFork(store, from, request, caller);
       // The order log first holds all that the parent has: the child's order is its prefix.
-      const revision = from.at();
-      const { parts, settle, release } = from.journals.beginFork();
-      let settled = false;
-      const end = (how: () => void): void => {
-        if (!settled) how();
-        settled = true;
-      };
-      return afterDeriver(
-        from,
-        { kind: 'plan-fork', revision, parts, at: request.at },
-        (plan) => {
-          end(settle);
-          return act(plan as ForkPlan);
-        },
-        () => end(release),
-      );
+      return afterPlan(from, (parts) => ({ kind: 'plan-fork', revision: from.at(), parts, at: request.at }), act);
+    }
+    case 'seal': {
+      const session = reachSession(store, request.session, caller, 'read');
+      const act = prepareSeal(session, request.session);
+      return afterPlan(session, (parts) => ({ kind: 'plan-seal', revision: session.at(), parts }), act);
+    }
+    case 'digest': {
+      const session = reachSession(store, request.session, caller, 'read');
+      return afterDeriver(session, { kind: 'digest' }, listSealed(session, request.session));
     }
     case 'archive': {
       const session = reachSession(store, request.session, caller, 'change');

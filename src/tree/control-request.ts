@@ -13,6 +13,8 @@ const FIELDS = {
   'pack-at': { session: 'text', at: 'text' },
   gc: { session: 'text', dryRun: 'flag' },
   fork: { from: 'text', to: 'text', 'at?': 'line' },
+  seal: { session: 'text' },
+  digest: { session: 'text' },
   archive: { session: 'text' },
   rm: { session: 'text', force: 'flag' },
   'model.ls': {},

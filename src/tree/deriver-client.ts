@@ -30,6 +30,10 @@ export type DeriverRequest =
       readonly parts: readonly ForkPart[];
       readonly at: number | undefined;
     }
+  /** What takes long in a seal. */
+  | { readonly kind: 'plan-seal'; readonly revision: Revision; readonly parts: readonly ForkPart[] }
+  /** The digests of what is sealed: one read of what has none yet. */
+  | { readonly kind: 'digest' }
   | { readonly kind: 'close' };
 
 /** Result type of each kind; `plan-fork` finishes when the order log holds everything up to the revision. */
@@ -43,6 +47,8 @@ export interface DeriverResults {
   readonly gc: readonly { readonly path: string; readonly bytes: number; readonly reason: string }[];
   readonly drop: null;
   readonly 'plan-fork': ForkPlan;
+  readonly 'plan-seal': ForkPlan;
+  readonly digest: null;
   readonly close: null;
 }
 

@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import { constants } from 'node:fs';
 import type { ControlRequest } from '../abi/control.ts';
 import type { ForkPlan } from '../journal/fork-plan.ts';
+import { freshSyncKey } from '../journal/sync-work.ts';
 import { MAX_INPUT_BYTES } from '../session/input-bytes.ts';
 import { bytePath, native } from './backing.ts';
 import { newSessionPath } from './session-access.ts';
@@ -14,6 +15,7 @@ type ForkRequest = Extract<ControlRequest, { verb: 'fork' }>;
 
 /** Checks what may be checked now; the result makes the fork once the parent's order log is settled. */
 export function prepareFork(store: Store, from: Session, request: ForkRequest, caller: Caller): (plan: ForkPlan) => unknown {
+  const beganMs = performance.now();
   const check = (): string => {
     newSessionPath(store, request.to, caller);
     return `${store.root}/${request.to}`;
@@ -26,12 +28,21 @@ export function prepareFork(store: Store, from: Session, request: ForkRequest, c
     store.makeSession(directory, 0o755, caller, cwdOf(from));
     try {
       from.journals.forkInto(directory, request.at, plan);
+      // Nobody waits for it: whoever needs the fork on the disk now syncs one of its journals.
+      const names = {
+        key: freshSyncKey(),
+        rejects: [],
+        file: undefined,
+        directories: [directory, directory.slice(0, directory.lastIndexOf('/'))],
+      };
+      store.sessions.options.deriver.sync(names, () => {});
       const leftOut = copyInputs(store, from.directory, directory);
       return {
         session: request.to,
         from: request.from,
         ...(request.at === undefined ? {} : { at: request.at }),
         ...(leftOut.length === 0 ? {} : { left_out: leftOut }),
+        elapsed_ms: Math.round((performance.now() - beganMs) * 100) / 100,
       };
     } catch (error) {
       fs.rmSync(directory, { recursive: true, force: true });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { nodeDisk, type Disk } from '../../src/journal/disk.ts';
-import { fsckSession, openHistory, openOrderLog, readableSegments } from '../../src/journal/index.ts';
+import { fsckSession, openHistory, openOrderLog, readableSegments, type OrderLog } from '../../src/journal/index.ts';
 import { planFork } from '../../src/journal/fork-plan.ts';
 import { readSealed } from '../../src/journal/layout.ts';
 import { performSyncLater } from '../../src/journal/sync-work.ts';
@@ -115,9 +115,14 @@ describe('fork', () => {
     expect(fsckSession(parent.directory).filter((finding) => finding.severity === 'error')).toEqual([]);
   });
 
-  const planned = async (parent: Opened, atLine: number | undefined, meanwhile: () => void): Promise<[string, () => void]> => {
+  const planned = async (
+    parent: Opened,
+    atLine: number | undefined,
+    meanwhile: () => void,
+    log?: OrderLog,
+  ): Promise<[string, () => void]> => {
     const { parts, settle } = parent.journals.beginFork();
-    const work = planFork(parent.directory, parts, atLine, async (what) => performSyncLater(what));
+    const work = planFork({ directory: parent.directory, parts, atLine, log, sync: performSyncLater });
     meanwhile();
     const plan = await work;
     settle();
@@ -210,7 +215,7 @@ describe('fork', () => {
     fork();
     parent.journals.messages.write('1:a', Buffer.from(user('d')));
     expect(parent.text()).toBe(['a', 'b', 'c', 'd'].map(user).join(''));
-    expect([openFixture(first).text(), openFixture(second).text()]).toEqual([user('a') + user('b'), user('a') + user('b')]);
+    expect([openFixture(first).text(), openFixture(second).text()]).toEqual([user('a'), user('a') + user('b')]);
     expect([errors(first), errors(second), errors(parent.directory)]).toEqual([[], [], []]);
   });
 

@@ -284,7 +284,7 @@ describe('recovery', () => {
     const { directory } = filled();
     const path = join(directory, 'order.log');
     const bytes = fs.readFileSync(path);
-    bytes.writeUInt16BE(2, 8);
+    bytes.writeUInt16BE(3, 8);
     fs.writeFileSync(path, bytes);
     expect(outcome(() => openOrderLog(directory))).toBe('EOPNOTSUPP');
     expect(fs.readFileSync(path).equals(bytes)).toBe(true);

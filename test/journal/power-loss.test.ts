@@ -86,9 +86,15 @@ test('power loss at any operation: every fsynced line survives, no line is torn 
       if (step === 20) journals.forkInto(child);
       else {
         const { parts, settle } = journals.beginFork();
-        const plan = await planFork(parent, parts, undefined, async (work) => {
-          await Promise.resolve();
-          performSync(work, trace.disk);
+        const plan = await planFork({
+          directory: parent,
+          parts,
+          atLine: undefined,
+          log: { ...log, sync: () => Promise.resolve(), seal: (messages, events) => log.seal(messages, events, 0) },
+          sync: async (work) => {
+            await Promise.resolve();
+            performSync(work, trace.disk);
+          },
         });
         settle();
         // JRN-39: these came while the fork was planned; one was fsynced, so the new active file may not lose it.

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { fsckSession, lockJournal, lockStore, openOrderLog, readableSegments } from '../../src/journal/index.ts';
+import { digestParts, fsckSession, lockJournal, lockStore, openOrderLog, readableSegments } from '../../src/journal/index.ts';
 import { openFixture, outcome, temporaryDirectory, user } from './session-fixture.ts';
 
 describe('opening', () => {
@@ -162,12 +162,13 @@ test('the daemon holds the journal lock while it cuts: a tail is left alone whil
   expect(events()).toEqual([]);
 });
 
-test('fsck names what is wrong and changes nothing', () => {
+test('fsck names what is wrong and changes nothing', async () => {
   const { directory, journals, close } = openFixture();
   journals.messages.write('1:a', Buffer.from(user('a') + user('b')));
   journals.forkInto(temporaryDirectory());
   journals.messages.write('1:a', Buffer.from(user('c')));
   close();
+  await digestParts(directory);
   const [segment] = readableSegments(directory)['messages.jsonl'];
   fs.chmodSync(segment?.path as string, 0o600);
   fs.writeFileSync(segment?.path as string, (user('a') + user('b')).replace('"b"', '"B"'));

@@ -26,7 +26,7 @@ export interface Opened {
 
 export function openFixture(directory: string = temporaryDirectory(), options: JournalOptions = {}): Opened {
   const notes: CommitNote[] = [];
-  const journals = openSessionJournals(directory, { onCommit: (note) => notes.push(note), ...options });
+  const journals = openSessionJournals(directory, { copyTailBytes: 0, onCommit: (note) => notes.push(note), ...options });
   let open = true;
   const close = (): void => {
     if (open) journals.close();

@@ -104,6 +104,28 @@ describe.skipIf(!canMount)('other users of a mount', () => {
     expect(await ask(0, { verb: 'search', session, query: 'root', limit: 5 })).toMatchObject({ ok: false });
   });
 
+  it('seal and digest name the files of a history, to those who may read it', async () => {
+    interface Sealed {
+      readonly blobs: readonly { journal: string; file: string; bytes: number; file_bytes: number; sha256: string | null }[];
+      readonly elapsed_ms: number;
+    }
+    const session = `home/${EVE}/agent/a/session/sealed`;
+    const made = await as(EVE, `mkdir ${session} && seq -f '{"role":"user","content":"%g"}' 300 >> ${session}/messages.jsonl`);
+    expect(made.code).toBe(0);
+    const sealed = (await ask(EVE, { verb: 'seal', session })).result as Sealed;
+    expect(sealed.blobs.map(({ journal }) => journal)).toEqual(expect.arrayContaining(['messages.jsonl', 'order']));
+    expect(sealed.elapsed_ms).toBeGreaterThan(0);
+    // Nothing is left to seal: the same files again, now with what they hold.
+    const known = (await ask(EVE, { verb: 'digest', session })).result as Sealed;
+    expect(known.blobs.map(({ file, bytes }) => [file, bytes])).toEqual(sealed.blobs.map(({ file, bytes }) => [file, bytes]));
+    const messages = known.blobs[0];
+    expect(messages?.bytes).toBe(messages?.file_bytes);
+    const sum = await mounted.must(`sha256sum < '${mounted.store}/${session}/${messages?.file}' && sha256sum < ${session}/messages.jsonl`);
+    expect(sum.match(/[0-9a-f]{64}/g)).toEqual([messages?.sha256, messages?.sha256]);
+    expect(await ask(BOB, { verb: 'seal', session: ROOTS })).toMatchObject({ ok: false, error: { errno: 'EACCES' } });
+    expect(await ask(BOB, { verb: 'digest', session: ROOTS })).toMatchObject({ ok: false, error: { errno: 'EACCES' } });
+  });
+
   it('a fork is made only where its maker could make a session', async () => {
     await as(BOB, `mkdir -p home/${BOB}/agent/a`);
     await mounted.must('mkdir -p shared/closed/agent/z/session && mkdir -m 777 shared/open && mkdir -m 777 shared/open/agent');
