@@ -5,6 +5,7 @@ import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { digestOf } from '../src/abi/digest.ts';
 import { CtxError } from '../src/abi/errors.ts';
+import type { ForeignState } from '../src/engine/adopt.ts';
 import type { CompileRequest } from '../src/engine/compile-loop.ts';
 import { EngineTokenizer } from '../src/engine/engine-tokenizer.ts';
 import { absent, formatManifest, stale } from '../src/engine/manifest.ts';
@@ -123,6 +124,8 @@ export class EngineHost {
         return this.#evict(request.directory);
       case 'forget':
         return this.#forget(request.directory);
+      case 'adopt':
+        return this.#adopt(request.directory, request.foreign);
       case 'collect':
         return this.#collect(request.dryRun);
       case 'models':
@@ -270,6 +273,12 @@ export class EngineHost {
     await compiler.evict(key);
     await compiler.forget(key);
     return null;
+  }
+
+  async #adopt(directory: string, foreign: ForeignState): Promise<EngineResults['adopt']> {
+    const { lacking } = this.#engine;
+    if (lacking !== undefined) throw noEngine(lacking);
+    return (await this.#engine.compiler()).adopt(this.#key(directory), foreign);
   }
 
   async #collect(dryRun: boolean): Promise<EngineResults['collect']> {

@@ -11,6 +11,16 @@ export type ControlRequest =
   /** Makes all of the history immutable, and names its files (SealReply); `digest` also waits for every sha256. */
   | { readonly verb: 'seal'; readonly session: string }
   | { readonly verb: 'digest'; readonly session: string }
+  /** Links what is sealed of a session, with its digests known, into the caller's image layout (ImageLinkReply). */
+  | { readonly verb: 'image.link'; readonly session: string }
+  | ImageStartRequest
+  /** Compiled state in the caller's image layout, for a session that came from its image; for who mounted the store alone. */
+  | {
+      readonly verb: 'image.adopt';
+      readonly session: string;
+      readonly fingerprint: Readonly<Record<string, unknown>>;
+      readonly blobs: readonly { readonly sha256: string; readonly bytes: number }[];
+    }
   /** Moves the session to `<store>/archive/…` (still readable there). */
   | { readonly verb: 'archive'; readonly session: string }
   /** Deletes history for good; refused unless gc.policy has keep_messages=0 and keep_events=0, or force. */
@@ -44,6 +54,39 @@ export interface SealReply {
   }[];
   /** Bytes of recorded inputs. */
   readonly inputs: readonly { readonly file: string; readonly bytes: number; readonly sha256: string }[];
+  readonly elapsed_ms: number;
+}
+
+export interface ImageLinkReply {
+  readonly session: string;
+  readonly blobs: readonly (SealReply['blobs'][number] & {
+    readonly sha256: string;
+    /** false: the layout does not have it; who asks reads it through the mount. */
+    readonly linked: boolean;
+  })[];
+  readonly inputs: SealReply['inputs'];
+  /** What the session holds. */
+  readonly lines: { readonly messages: number; readonly events: number };
+  /** When its newest line came; 0 for an empty one. */
+  readonly newest_ms: number;
+  readonly elapsed_ms: number;
+}
+
+/** A new session whose history is blobs of the caller's image layout. */
+export interface ImageStartRequest {
+  readonly verb: 'image.start';
+  readonly session: string;
+  readonly blobs: readonly {
+    readonly journal: 'messages.jsonl' | 'events.jsonl' | 'order' | 'inputs';
+    readonly sha256: string;
+    readonly bytes: number;
+    readonly count?: number;
+  }[];
+  readonly inputs: readonly { readonly sha256: string; readonly bytes: number }[];
+}
+
+export interface ImageStartReply {
+  readonly session: string;
   readonly elapsed_ms: number;
 }
 

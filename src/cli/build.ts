@@ -4,9 +4,10 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
 import { tagImage } from '../image/image.ts';
-import { parseImageReference } from '../image/reference.ts';
+import { parseImageReference, tagKey } from '../image/reference.ts';
 import { buildDirectory, type Built } from '../image/build-directory.ts';
 import { usageError } from './errors.ts';
+import { snapshotSession } from './session-snapshot.ts';
 import { requireImages } from './image-store.ts';
 import { parseReference } from './reference.ts';
 import { examples, type Shell } from './shell.ts';
@@ -41,8 +42,10 @@ export function registerBuild(program: Command, shell: Shell): void {
         const built: Built =
           session === undefined
             ? await buildDirectory(images.store, { directory: resolve(source), as, epochSeconds: epochOf(shell.env) })
-            : await Promise.reject(usageError(`${source} is a session; only directories with a context.yaml are built`));
+            : await snapshotSession(images, session, { as, command: 'ctx build .' });
         await tagImage(images.store, built.image, built.key);
+        // Without a name of its own this is the latest of its name too: what `ctx run NAME` then takes.
+        if (as === undefined) await tagImage(images.store, built.image, tagKey({ ...parseImageReference(built.key), tag: undefined }));
         report(shell, built, performance.now() - started, options.json === true);
       } finally {
         await hold.release();

@@ -47,7 +47,7 @@ export async function takeCompiledState(shell: Shell, session: string, model: Mo
 type Taken = CompiledState & { readonly again: boolean };
 
 async function takeOnce(shell: Shell, session: string, model: ModelDescription): Promise<Taken> {
-  const manifest = await settled(shell, session);
+  const manifest = await settledManifest(shell, session);
   const nothing = (reason: string | undefined, again = false): Taken => ({ base: undefined, reason, again, end: () => Promise.resolve() });
   if (manifest?.state !== 'ready')
     return nothing(manifest === undefined ? undefined : `${manifest.state}: ${manifest.reason ?? 'no state'}`);
@@ -125,7 +125,8 @@ async function readNow(path: string): Promise<Buffer> {
   }
 }
 
-async function settled(shell: Shell, session: string): Promise<Manifest | undefined> {
+/** The manifest once nothing is under way; undefined where the mount shows none. */
+export async function settledManifest(shell: Shell, session: string): Promise<Manifest | undefined> {
   const progress = shell.terminal.progress();
   let unqueuedMs = 0;
   // Only what is active is compiled.

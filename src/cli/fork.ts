@@ -5,28 +5,42 @@ import { join } from 'node:path';
 import { ask } from './control-client.ts';
 import { usageError } from './errors.ts';
 import { requireSession } from './mounted.ts';
+import { forkNamed } from './image-fork.ts';
+import { imageNamed, shownInstance, type NamedImage } from './image-run.ts';
 import { parseReference } from './reference.ts';
 import { examples, type Shell } from './shell.ts';
+
+interface ForkOptions {
+  readonly at?: string;
+  readonly name?: string;
+  readonly memoryWrites: string;
+  readonly json?: boolean;
+}
 
 export function registerFork(program: Command, shell: Shell): void {
   program
     .command('fork')
-    .description('make a session that shares the history of another')
-    .argument('<from>', 'the session to fork')
-    .argument('<to>', 'the new session')
+    .description('make a session that shares the history of another, or a branch of an image')
+    .argument('<from>', 'the session, or the image, to fork')
+    .argument('<to>', 'the new session, or the new image')
     .option('--at <line>', 'share history up to this line of messages.jsonl (default: all)')
+    .option('--name <session>', 'of an image: AGENT/SESSION of the instance (default: by the name of the branch)')
+    .option('--memory-writes <policy>', 'of an image: shared, read-only or ephemeral', 'shared')
     .option('--json', 'print the new session')
     .addHelpText(
       'after',
       examples(
         ['ctx fork coder/default coder/try', 'both go on separately'],
         ['ctx fork coder/default coder/back --at 120', 'from an earlier message'],
+        ['ctx fork quilt/customer-review quilt/customer-review-alt', 'a branch of an image, and an instance of it'],
       ),
     )
-    .action(async (from: string, to: string, options: { at?: string; json?: boolean }) => {
+    .action(async (from: string, to: string, options: ForkOptions) => {
       const at = options.at === undefined ? undefined : Number(options.at.replace(/^messages:/, ''));
       if (at !== undefined && (!Number.isInteger(at) || at < 0))
         throw usageError(`--at ${options.at ?? ''} is not a line number`, 'use a line of messages.jsonl, such as 120');
+      const named = await imageNamed(shell, from);
+      if (named !== undefined) return forkOfImage(shell, named, to, at, options);
       const { path, mounted } = await requireSession(shell, from);
       const target = parseReference(to, mounted);
       const reply = await ask(mounted.root, { verb: 'fork', from: path, to: target.path, ...(at === undefined ? {} : { at }) });
@@ -38,4 +52,15 @@ export function registerFork(program: Command, shell: Shell): void {
       // CHN-10: FIFOs, sockets, devices and files too large for any pack.
       for (const name of leftOut) shell.terminal.note(`ctx: not copied: ${JSON.stringify(name).slice(1, -1)}`);
     });
+}
+
+async function forkOfImage(shell: Shell, named: NamedImage, to: string, at: number | undefined, options: ForkOptions): Promise<void> {
+  const memory = options.memoryWrites;
+  if (memory !== 'shared' && memory !== 'read-only' && memory !== 'ephemeral')
+    throw usageError(`--memory-writes ${memory} is none of shared, read-only, ephemeral`);
+  const { image, key, target, elapsedMs } = await forkNamed(named, to, { at, name: options.name, memory });
+  const shown = { ...shownInstance({ ...named, key }, target), digest: image.descriptor.digest, parent: named.key };
+  if (options.json === true) return shell.terminal.json({ ...shown, at: at ?? null, elapsed_ms: Math.round(elapsedMs * 100) / 100 });
+  shell.terminal.line(`${key}@${image.descriptor.digest}`);
+  shell.terminal.note(`instance: ${shown.instance}`);
 }

@@ -53,7 +53,10 @@ export async function resolveName(shell: Shell, text: string): Promise<Named & I
   });
 }
 
-async function sessionNamed(mounted: Mounted, text: string): Promise<{ readonly target: Target; readonly directory: string } | undefined> {
+export async function sessionNamed(
+  mounted: Mounted,
+  text: string,
+): Promise<{ readonly target: Target; readonly directory: string } | undefined> {
   let target: Target;
   try {
     target = parseReference(text, mounted);

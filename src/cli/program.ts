@@ -5,6 +5,7 @@ import { registerAppend } from './append.ts';
 import { registerArchive } from './archive.ts';
 import { registerBuild } from './build.ts';
 import { registerCat } from './cat.ts';
+import { registerCommit } from './commit.ts';
 import { registerCompact } from './compact.ts';
 import { registerCompletion } from './completion.ts';
 import { registerDoctor } from './doctor.ts';
@@ -24,6 +25,8 @@ import { registerModel } from './model.ts';
 import { registerMount } from './mount.ts';
 import { registerNew } from './new.ts';
 import { registerPack } from './pack.ts';
+import { registerPs } from './ps.ts';
+import { registerRebuild } from './rebuild.ts';
 import { registerResume } from './resume.ts';
 import { registerRm } from './rm.ts';
 import { registerRun } from './run.ts';
@@ -53,6 +56,9 @@ const VERBS: readonly RegisterVerb[] = [
   registerWiki,
   registerBuild,
   registerImages,
+  registerPs,
+  registerCommit,
+  registerRebuild,
   registerImport,
   registerFollow,
   registerExport,

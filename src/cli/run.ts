@@ -9,8 +9,10 @@ import { chatOnTerminal } from './chat-terminal.ts';
 import { lastRole, watchSession } from './chat-watch.ts';
 import { usageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
+import { imageNamed, instanceFor, shownInstance, type NamedImage } from './image-run.ts';
 import { chosenModel, driverFor } from './models-on-mount.ts';
 import { requireSession } from './mounted.ts';
+import type { Target } from './reference.ts';
 import { examples, type Shell } from './shell.ts';
 
 export interface RunOptions {
@@ -21,10 +23,17 @@ export interface RunOptions {
   readonly temperature: string;
   readonly seed?: string;
   readonly json?: boolean;
+  /** Of an image. */
+  readonly name?: string;
+  readonly detach?: boolean;
 }
 
 export function registerRun(program: Command, shell: Shell): void {
-  withRunOptions(program.command('run').description('talk with a model about a session; both sides are appended to it'))
+  withRunOptions(
+    program.command('run').description('talk with a model about a session, or about a new instance of an image; both sides are appended'),
+  )
+    .option('--name <session>', 'of an image: AGENT/SESSION of the new instance')
+    .option('-d, --detach', 'of an image: start the instance, and say its name')
     .option('--watch', 'answer user messages that any program appends, until interrupted')
     .addHelpText(
       'after',
@@ -33,6 +42,7 @@ export function registerRun(program: Command, shell: Shell): void {
         ['ctx run coder/default -p "why does the build fail?"', 'one question, one answer'],
         ['git diff | ctx run coder/default --json', 'the question is stdin; events as JSON lines'],
         ['ctx run coder/default --watch', 'answer what other programs append'],
+        ['ctx run quilt/customer-review', 'a new instance of an image'],
       ),
     )
     .action((reference: string, options: RunOptions) => runSession(shell, reference, options, false));
@@ -40,7 +50,7 @@ export function registerRun(program: Command, shell: Shell): void {
 
 export function withRunOptions(command: Command): Command {
   return command
-    .argument('<session>', 'AGENT/SESSION, or a path on the mount')
+    .argument('<session>', 'AGENT/SESSION, a path on the mount, or an image')
     .option('-p, --prompt <text>', 'one message instead of a chat')
     .option('--model <name>', 'PROVIDER/NAME instead of the default model (ctx model ls)')
     .option('--max-tokens <n>', 'longest answer', '2048')
@@ -59,19 +69,30 @@ export async function runSession(shell: Shell, reference: string, options: RunOp
   const watching = options.watch === true;
   if (watching && options.prompt !== undefined) throw usageError('--watch and -p exclude each other');
   if (options.prompt?.trim() === '') throw nothingToSay();
-  const { directory, mounted } = await requireSession(shell, reference);
-  const model = await chosenModel(mounted, options.model);
+  const named = await imageNamed(shell, reference);
+  const interactive = !watching && options.prompt === undefined && process.stdin.isTTY === true;
+  // Without anything to say an image is only started, as what runs in the background is.
+  const piped =
+    named === undefined || interactive || watching || resume
+      ? options.prompt
+      : (options.prompt ?? (options.detach === true ? '' : await stdinText()));
+  const detached = named !== undefined && (options.detach === true || piped === '');
+  const { mounted } = named ?? (await requireSession(shell, reference));
+  const model = detached ? undefined : await chosenModel(mounted, options.model);
+  const instance = named === undefined ? undefined : await instanceFor(named, options.name, resume);
+  if (named !== undefined && instance !== undefined) showInstance(shell, named, instance, options.json === true, detached);
+  if (model === undefined) return;
+  const { directory } = await requireSession(shell, instance?.path ?? reference);
   const output = options.json === true ? jsonOutput(shell.terminal) : textOutput(shell.terminal, process.stdout.isTTY === true);
   const chat = await ChatSession.open(shell, directory, model, driverFor(shell, model), limits);
   try {
-    const interactive = !watching && options.prompt === undefined && process.stdin.isTTY === true;
     const pending = resume && waits(await lastRole(directory));
     if (interactive || watching) await chat.ready();
     if (interactive) return await chatOnTerminal(shell, chat, output, pending);
     const stop = interrupted();
     if (watching) return await watchSession(shell, chat, output, stop);
     if (pending) ended(shell, await chat.answer(output, stop));
-    const text = stop.aborted ? undefined : (options.prompt ?? (resume ? undefined : await wholeStdin()));
+    const text = stop.aborted ? undefined : (piped ?? (resume ? undefined : await wholeStdin()));
     if (text !== undefined) ended(shell, await chat.say(text, output, stop));
     else if (!pending) shell.terminal.note('ctx: no message waits for an answer; give one with -p');
   } finally {
@@ -96,11 +117,24 @@ function interrupted(): AbortSignal {
 }
 
 async function wholeStdin(): Promise<string> {
+  const text = await stdinText();
+  if (text === '') throw nothingToSay();
+  return text;
+}
+
+/** '' when there is nothing to say. */
+async function stdinText(): Promise<string> {
   const pieces: Buffer[] = [];
   for await (const piece of process.stdin as AsyncIterable<Buffer>) pieces.push(piece);
   const text = Buffer.concat(pieces).toString('utf8').replace(/\n$/, '');
-  if (text.trim() === '') throw nothingToSay();
-  return text;
+  return text.trim() === '' ? '' : text;
+}
+
+function showInstance(shell: Shell, named: NamedImage, target: Target, json: boolean, detached: boolean): void {
+  const shown = shownInstance(named, target);
+  if (json) shell.terminal.line(JSON.stringify({ type: 'instance', ...shown }));
+  else if (detached) shell.terminal.line(shown.instance);
+  else shell.terminal.note(`instance: ${shown.instance}`);
 }
 
 function nothingToSay(): CtxError {

@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
+import { adoptState, type ForeignState } from './adopt.ts';
 import type { Artifact } from './artifact-shelf.ts';
 import type { ArtifactStore, Eviction } from './artifact-store.ts';
 import { Entries } from './compile-entries.ts';
@@ -118,6 +119,11 @@ export class Compiler {
     const entry = this.#entries.of(session);
     if (['ready', 'stale', 'failed'].includes(entry.manifest.state)) this.#publish(entry, absent(EVICTED), true);
     return eviction;
+  }
+
+  /** State of an image becomes an artifact that this session uses; a compile of the same tokens then has nothing to evaluate. */
+  adopt(session: string, foreign: ForeignState): Promise<{ readonly key: string; readonly tokens: number }> {
+    return adoptState(this.store, session, foreign);
   }
 
   /** The session was removed. */

@@ -142,12 +142,6 @@ interface Tool {
   readonly parameters?: Readonly<Record<string, unknown>>;
 }
 
-export interface SourceYaml {
-  readonly memory: readonly MemoryBinding[];
-  readonly retrieval: readonly Binding[];
-  readonly tools: readonly Tool[];
-}
-
 /** memory.yaml: `memory: [{name, mode, …}]`. */
 export function memoryOf(bytes: Buffer, where: string): readonly MemoryBinding[] {
   const value = parseYaml(bytes, where);

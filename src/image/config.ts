@@ -11,6 +11,8 @@ export interface LayerPart {
   readonly mediaType: string;
   readonly digest: OciDigest;
   readonly size: number;
+  /** Records of an order log, lines of recorded inputs. */
+  readonly count?: number;
 }
 
 export interface LayerFile {

@@ -5,8 +5,8 @@ import { MEDIA, type Descriptor } from './oci.ts';
 /** In front of a file's name: what is below it at that name is not there. */
 export const WHITEOUT = '.wh.';
 
-export const LAYER = 'dev.ctxfs.layer';
-export const LAYER_ROLE = 'dev.ctxfs.role';
+const LAYER = 'dev.ctxfs.layer';
+const LAYER_ROLE = 'dev.ctxfs.role';
 
 export interface JoinedFile extends LayerFile {
   /** Index of its layer. */

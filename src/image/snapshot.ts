@@ -2,7 +2,7 @@
 import type { Declared } from './bundle.ts';
 import { compose } from './compose.ts';
 import type { Branch, ContextLayer, ImageConfig, LayerPart, Role } from './config.ts';
-import { storeFiles } from './file-part.ts';
+import { readLayerFile, storeFiles } from './file-part.ts';
 import { writeImage, type Image } from './image.ts';
 import { joinFiles, sharedLayers, whiteoutOf, type Stretches } from './layers.ts';
 import type { ImageStore } from './layout-store.ts';
@@ -39,7 +39,7 @@ export async function writeSnapshot(store: ImageStore, snapshot: Snapshot): Prom
   const { history, parent } = snapshot;
   const kept = parent === undefined ? [] : parent.config.layers.slice(0, sharedLayers(parent.config.layers, history.stretches));
   const layers = [...kept];
-  const top = await topLayer(store, kept, snapshot);
+  const top = await topLayer(store, kept, { ...snapshot, files: new Map([...(await carried(store, kept, parent)), ...snapshot.files]) });
   if (top.parts.length > 0 || kept.length === 0) layers.push(top);
   const config: ImageConfig = compose({
     name: snapshot.name,
@@ -61,6 +61,15 @@ export async function writeSnapshot(store: ImageStore, snapshot: Snapshot): Prom
     ...(snapshot.branch === undefined ? {} : { branch: snapshot.branch }),
   });
   return writeImage(store, config);
+}
+
+/** Source that an instance does not see, of parent layers whose stretches it no longer has. */
+async function carried(store: ImageStore, kept: readonly ContextLayer[], parent: Image | undefined): Promise<ReadonlyMap<string, Buffer>> {
+  const files = new Map<string, Buffer>();
+  if (parent === undefined || kept.length === parent.config.layers.length) return files;
+  const { layers } = parent.config;
+  for (const [path, file] of joinFiles(layers)) if (!isOfInstance(path)) files.set(path, await readLayerFile(store, layers, file));
+  return files;
 }
 
 async function topLayer(store: ImageStore, kept: readonly ContextLayer[], { history, files, layer }: Snapshot): Promise<ContextLayer> {

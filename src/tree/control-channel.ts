@@ -11,6 +11,7 @@ import type { DeriverRequest } from './deriver-client.ts';
 import { askEngine } from './engine-client.ts';
 import type { EngineRequest, ModelChange } from './engine-client.ts';
 import { prepareFork } from './fork-session.ts';
+import { foreignState, linkHistory, startInstance } from './image-verbs.ts';
 import { listSealed, prepareSeal } from './seal-session.ts';
 import { reachSession } from './session-access.ts';
 import type { Session } from './sessions.ts';
@@ -222,6 +223,18 @@ function perform(channel: ControlChannel, request: ControlRequest, caller: Calle
       const session = reachSession(store, request.session, caller, 'read');
       return afterDeriver(session, { kind: 'digest' }, listSealed(session, request.session));
     }
+    case 'image.link': {
+      const session = reachSession(store, request.session, caller, 'read');
+      return linkHistory(store, session, listSealed(session, request.session)(), caller);
+    }
+    case 'image.adopt': {
+      // What one user gives, sessions of all would load.
+      ownStore(caller);
+      const { directory } = reachSession(store, request.session, caller, 'change');
+      return afterEngine(store, { kind: 'adopt', directory, foreign: foreignState(store, request, caller) });
+    }
+    case 'image.start':
+      return startInstance(store, request, caller);
     case 'archive': {
       const session = reachSession(store, request.session, caller, 'change');
       const to = `${store.root}/archive/${request.session}-${new Date().toISOString().replaceAll(':', '')}`;

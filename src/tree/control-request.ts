@@ -2,7 +2,7 @@
 import type { ControlRequest } from '../abi/control.ts';
 import { CtxError } from '../abi/errors.ts';
 
-type Kind = 'text' | 'flag' | 'count' | 'line' | 'object';
+type Kind = 'text' | 'flag' | 'count' | 'line' | 'object' | 'blobs';
 type Verb = ControlRequest['verb'];
 
 /** What each verb needs; a trailing `?` in the name marks what may be left out. */
@@ -15,6 +15,9 @@ const FIELDS = {
   fork: { from: 'text', to: 'text', 'at?': 'line' },
   seal: { session: 'text' },
   digest: { session: 'text' },
+  'image.link': { session: 'text' },
+  'image.adopt': { session: 'text', fingerprint: 'object', blobs: 'blobs' },
+  'image.start': { session: 'text', blobs: 'blobs', inputs: 'blobs' },
   archive: { session: 'text' },
   rm: { session: 'text', force: 'flag' },
   'model.ls': {},
@@ -32,6 +35,7 @@ const IS: Readonly<Record<Kind, (value: unknown) => boolean>> = {
   count: (value) => Number.isSafeInteger(value) && (value as number) >= 1,
   line: (value) => Number.isSafeInteger(value) && (value as number) >= 0,
   object: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  blobs: (value) => Array.isArray(value) && value.length <= 20_000 && value.every(isBlob),
 };
 
 const WORDS: Readonly<Record<Kind, string>> = {
@@ -40,7 +44,20 @@ const WORDS: Readonly<Record<Kind, string>> = {
   count: 'a whole number from 1',
   line: 'a line number from 0',
   object: 'an object',
+  blobs: 'an array of {sha256, bytes}',
 };
+
+function isBlob(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { journal, sha256, bytes, count } = value as Readonly<Record<string, unknown>>;
+  return (
+    (journal === undefined || ['messages.jsonl', 'events.jsonl', 'order', 'inputs'].includes(journal as string)) &&
+    typeof sha256 === 'string' &&
+    /^[0-9a-f]{64}$/.test(sha256) &&
+    IS.line(bytes) &&
+    (count === undefined || IS.count(count))
+  );
+}
 
 /** CHN-8: throws `control.request` (EINVAL) for anything that is not a request. */
 export function parseControlRequest(text: string): ControlRequest {

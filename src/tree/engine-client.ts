@@ -1,5 +1,6 @@
 // What the serving thread asks of the engine. Answers come later, on the serving thread; without an engine too.
 import type { ModelsReply } from '../abi/control.ts';
+import type { ForeignState } from '../engine/adopt.ts';
 import type { Revision } from '../session/types.ts';
 import { settling } from './deriver-client.ts';
 import type { Outcome } from './deriver-client.ts';
@@ -31,6 +32,8 @@ export type EngineRequest =
   | { readonly kind: 'evict'; readonly directory: string }
   /** The session is gone from the tree: its compiled state goes with it. */
   | { readonly kind: 'forget'; readonly directory: string }
+  /** Compiled state of the image that the session came from. */
+  | { readonly kind: 'adopt'; readonly directory: string; readonly foreign: ForeignState }
   | { readonly kind: 'collect'; readonly dryRun: boolean }
   | { readonly kind: 'models'; readonly change: ModelChange };
 
@@ -59,6 +62,7 @@ export interface EngineResults {
     readonly kept: readonly { readonly key: string; readonly sessions: number }[];
   };
   readonly forget: null;
+  readonly adopt: { readonly key: string; readonly tokens: number };
   readonly collect: readonly RemovedState[];
   readonly models: ModelsReply;
 }

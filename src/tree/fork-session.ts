@@ -24,7 +24,7 @@ export function prepareFork(store: Store, from: Session, request: ForkRequest, c
   return (plan) => {
     // Again: another may have made it while the order log settled.
     const directory = check();
-    makeAgent(store, directory, caller);
+    store.makeAgent(directory, caller);
     store.makeSession(directory, 0o755, caller, cwdOf(from));
     try {
       from.journals.forkInto(directory, request.at, plan);
@@ -57,16 +57,6 @@ function cwdOf(session: Session): string {
   } catch {
     return '/';
   }
-}
-
-/** The agent and its session/, as mkdir would have made them. */
-function makeAgent(store: Store, directory: string, caller: Caller): void {
-  const sessions = directory.slice(0, directory.lastIndexOf('/'));
-  const agent = sessions.slice(0, sessions.lastIndexOf('/'));
-  const { uid, gid } = directory.startsWith(`${store.root}/home/`)
-    ? fs.lstatSync(agent.slice(0, agent.lastIndexOf('/')))
-    : { uid: caller.uid, gid: caller.gid };
-  for (const path of [agent, sessions]) if (!fs.existsSync(path)) store.makeDirectory(path, 0o755, uid, gid);
 }
 
 /** Controls, pinned and child files of a fork start as its parent's are now. Returns what was left out. */

@@ -45,6 +45,16 @@ export class Store {
     fs.chmodSync(path, mode);
   }
 
+  /** The agent and its session/, as mkdir would have made them. `directory`: of the session. */
+  makeAgent(directory: string, caller: Caller): void {
+    const sessions = directory.slice(0, directory.lastIndexOf('/'));
+    const agent = sessions.slice(0, sessions.lastIndexOf('/'));
+    const { uid, gid } = directory.startsWith(`${this.root}/home/`)
+      ? fs.lstatSync(agent.slice(0, agent.lastIndexOf('/')))
+      : { uid: caller.uid, gid: caller.gid };
+    for (const path of [agent, sessions]) if (!fs.existsSync(path)) this.makeDirectory(path, 0o755, uid, gid);
+  }
+
   /** A whole session at once: made aside, then renamed, so that nobody meets half of one. */
   makeSession(directory: string, mode: number, caller: Caller, cwd: string): void {
     const parent = directory.slice(0, directory.lastIndexOf('/'));

@@ -43,9 +43,10 @@ test('joining layers is what unpacking one after the other gives', () => {
       const unpacked = new Map<string, number>();
       changes.forEach(({ files: put, gone }, index) => {
         for (const target of gone)
-          for (const at of [...unpacked.keys()]) if (at === target || at.startsWith(`${target}/`)) unpacked.delete(at);
+          for (const at of Array.from(unpacked.keys())) if (at === target || at.startsWith(`${target}/`)) unpacked.delete(at);
         for (const at of put) {
-          for (const other of [...unpacked.keys()]) if (other.startsWith(`${at}/`) || at.startsWith(`${other}/`)) unpacked.delete(other);
+          for (const other of Array.from(unpacked.keys()))
+            if (other.startsWith(`${at}/`) || at.startsWith(`${other}/`)) unpacked.delete(other);
           unpacked.set(at, index);
         }
       });
