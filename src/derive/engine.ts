@@ -1,7 +1,7 @@
 // Demand-driven rebuilds: a rule says what it depends on, `fetch` runs it only when that has changed.
 // DRV-1: single flight per rule. DRV-2: equal output keeps its time (backdating). DRV-3: memos are written last, by rename.
 import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import type { Content, ExecutionEntry, InputVersion, Rule } from './types.ts';
+import type { Content, ExecutionEntry, InputVersion, MemoOrigin, Rule } from './types.ts';
 
 export const ENGINE_VERSION = 'derive/1';
 const LOG_ENTRIES = 256;
@@ -16,6 +16,7 @@ export class Engine {
   readonly #path: string | undefined;
   readonly #version: string;
   readonly #now: () => number;
+  readonly #origin: MemoOrigin | undefined;
   readonly #memos = new Map<string, Memo>();
   readonly #flights = new Map<string, Promise<Content>>();
   readonly #dropped = new Set<string>();
@@ -24,8 +25,9 @@ export class Engine {
   #firstTime = 'there is no earlier build';
 
   /** `path`: where memos are kept between runs. `version` names everything in the code that outputs depend on. */
-  constructor(path: string | undefined, version: string, now: () => number) {
+  constructor(path: string | undefined, version: string, now: () => number, origin?: MemoOrigin) {
     this.#path = path;
+    this.#origin = origin;
     this.#version = `${ENGINE_VERSION} ${version}`;
     this.#now = now;
     this.#load();
@@ -70,7 +72,9 @@ export class Engine {
   /** DRV-3: a crash before the rename leaves the memos of before, never wrong ones. */
   save(): void {
     if (!this.#unsaved || this.#path === undefined) return;
-    writeFileSync(`${this.#path}.new`, JSON.stringify({ version: this.#version, memos: [...this.#memos] }), { mode: 0o600 });
+    writeFileSync(`${this.#path}.new`, JSON.stringify({ version: this.#version, origin: this.#origin?.now(), memos: [...this.#memos] }), {
+      mode: 0o600,
+    });
     renameSync(`${this.#path}.new`, this.#path);
     this.#unsaved = false;
   }
@@ -108,9 +112,13 @@ export class Engine {
   #load(): void {
     if (this.#path === undefined) return;
     try {
-      const kept = JSON.parse(readFileSync(this.#path, 'utf8')) as { version: string; memos: [string, Memo][] };
+      const kept = JSON.parse(readFileSync(this.#path, 'utf8')) as { version: string; origin?: string; memos: [string, Memo][] };
       if (kept.version !== this.#version) {
         this.#firstTime = 'the rules changed since the build before';
+        return;
+      }
+      if (this.#origin?.holds(kept.origin) === false) {
+        this.#firstTime = 'the history of the build before is no longer there';
         return;
       }
       for (const [name, memo] of kept.memos) this.#memos.set(name, memo);

@@ -19,6 +19,13 @@ export interface InputVersion {
   readonly changed?: (was: string) => string;
 }
 
+/** Names what memos were made of, so that memos of something else are not taken for ours. */
+export interface MemoOrigin {
+  now(): string;
+  /** Whether what was there then is still so, grown at most. */
+  holds(origin: unknown): boolean;
+}
+
 /** How one derived file is made. Rules never import rules: what they need of each other they ask of who wires them. */
 export interface Rule {
   readonly name: string;

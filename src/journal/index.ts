@@ -3,6 +3,7 @@
 export { fsckSession } from './fsck.ts';
 export { lockJournal, lockStore } from './flock.ts';
 export { openHistory } from './history.ts';
+export { HistoryMarks } from './history-marks.ts';
 export { readableSegments } from './layout.ts';
 export { openOrderLog } from './order-log.ts';
 export type { OrderFinding } from './order-recovery.ts';

@@ -1,16 +1,17 @@
 // The index of one session: sealed segments on a grid of lines, and one open segment. Layout of the directory:
 // `segment-<n>` (sealed, n from 0, no gaps), then `open-<n>.db`: those that are complete and not sealed yet, and the one that
 // grows. All of it is derived and may be deleted.
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
+import type { LineMark } from '../abi/line-mark.ts';
 import { rank, type RankOptions, type Ranking, type WeightedTerm } from './rank.ts';
 import type { Steps } from '../abi/steps.ts';
 import { DAMAGED, SealedSegment } from './sealed-segment.ts';
-import { Segment, buildSealed, removeSegment } from './segment.ts';
+import { Segment, buildSealed, removeSegment, unmarked } from './segment.ts';
 import { terms } from './terms.ts';
 import type { RecallIndex, SearchDoc, SearchHit } from './types.ts';
-import { SEARCH_VERSION, SEGMENT_LINES } from './version.ts';
+import { SEGMENT_LINES } from './version.ts';
 
 /** An index that also answers weighted queries (recall). */
 export interface TermIndex extends RecallIndex {
@@ -28,12 +29,13 @@ export interface TermIndex extends RecallIndex {
 }
 
 /**
- * Opens or creates the index in a directory. A file of another version or one that SQLite cannot read is dropped,
- * with all later ones: `lastLine` then says where to go on.
+ * Opens or creates the index in a directory. A file of another version, of another history or one that cannot be read is
+ * dropped, with all later ones: `lastLine` then says where to go on. A file that cannot be opened now (no descriptor is left)
+ * is an error, and stays.
  */
-export function openRecallIndex(directory: string): TermIndex {
+export function openRecallIndex(directory: string, markOf: LineMark = unmarked): TermIndex {
   mkdirSync(directory, { recursive: true });
-  return new SegmentedIndex(directory);
+  return new SegmentedIndex(directory, markOf);
 }
 
 /** The segment that holds a line (1-based lines, 0-based segments). */
@@ -51,6 +53,7 @@ export function buildSegment(
   number: number,
   docs: Iterable<SearchDoc>,
   throughLine: number = (number + 1) * SEGMENT_LINES,
+  mark: string = '',
 ): void {
   mkdirSync(directory, { recursive: true });
   const building = join(directory, `building-${number}.db`);
@@ -63,10 +66,10 @@ export function buildSegment(
   };
   removeSegment(openPath(directory, number));
   if (throughLine === (number + 1) * SEGMENT_LINES) {
-    buildSealed(sealedPath(directory, number), number, ordered(), building);
+    buildSealed(sealedPath(directory, number), number, ordered(), building, mark);
     return;
   }
-  const segment = new Segment(building, number, 'building');
+  const segment = new Segment(building, number, 'building', () => mark);
   for (const doc of ordered()) segment.add([doc], doc.line);
   segment.add([], throughLine);
   segment.finish(openPath(directory, number));
@@ -74,6 +77,7 @@ export function buildSegment(
 
 class SegmentedIndex implements TermIndex {
   readonly #directory: string;
+  readonly #markOf: LineMark;
   readonly #sealed: SealedSegment[] = [];
   /** Complete, and not sealed yet. */
   readonly #full: Segment[] = [];
@@ -83,29 +87,49 @@ class SegmentedIndex implements TermIndex {
   #damaged = false;
   #closed = false;
 
-  constructor(directory: string) {
+  constructor(directory: string, markOf: LineMark) {
     this.#directory = directory;
-    for (;;) {
-      const segment = openSealed(sealedPath(directory, this.#sealed.length), this.#sealed.length);
-      if (segment === undefined) break;
-      this.#sealed.push(segment);
-    }
-    let next = this.#sealed.length;
-    for (;;) {
-      const segment = openGrowing(openPath(directory, next), next);
-      if (segment?.complete !== true) {
-        this.#open = segment ?? new Segment(openPath(directory, next), next, 'open');
-        break;
-      }
-      this.#full.push(segment);
-      next += 1;
+    this.#markOf = markOf;
+    try {
+      this.#openSealed();
+      this.#open = this.#openGrowing();
+    } catch (error) {
+      for (const segment of [...this.#sealed, ...this.#full]) segment.close();
+      throw error;
     }
     const first = this.#sealed.length;
+    const next = first + this.#full.length;
     for (const name of readdirSync(directory)) {
-      const match = /^open-([0-9]+)\.db$/.exec(name);
-      const left = match !== null && (Number(match[1]) < first || Number(match[1]) > next);
+      const open = Number(/^open-([0-9]+)\.db$/.exec(name)?.[1] ?? first);
+      const sealed = Number(/^segment-([0-9]+)$/.exec(name)?.[1] ?? -1);
       // Also what an interrupted build or another version left.
-      if (left || /^segment-[0-9]+\.(?:db|sealing)$|^building-/.test(name)) removeSegment(join(directory, name));
+      if (open < first || open > next || sealed > first || /^segment-[0-9]+\.(?:db|sealing)$|^building-/.test(name))
+        removeSegment(join(directory, name));
+    }
+  }
+
+  #openSealed(): void {
+    for (;;) {
+      const number = this.#sealed.length;
+      const path = sealedPath(this.#directory, number);
+      const segment = openSealed(path, number);
+      if (segment === undefined) return;
+      if (segment.mark !== this.#markOf(segment.lastLine)) {
+        segment.close();
+        rmSync(path);
+        return;
+      }
+      this.#sealed.push(segment);
+    }
+  }
+
+  #openGrowing(): Segment {
+    for (;;) {
+      const number = this.#sealed.length + this.#full.length;
+      const path = openPath(this.#directory, number);
+      const segment = openGrowing(path, number, this.#markOf) ?? new Segment(path, number, 'open', this.#markOf);
+      if (!segment.complete) return segment;
+      this.#full.push(segment);
     }
   }
 
@@ -173,6 +197,15 @@ class SegmentedIndex implements TermIndex {
   }
 
   *#sealAll(): Steps<void> {
+    try {
+      yield* this.#sealFull();
+    } finally {
+      // Also after a failure: whoever comes next tries again.
+      this.#sealing = undefined;
+    }
+  }
+
+  *#sealFull(): Steps<void> {
     for (let segment = this.#full[0]; segment !== undefined && !this.#closed; segment = this.#full[0]) {
       const number = this.#sealed.length;
       const path = sealedPath(this.#directory, number);
@@ -183,7 +216,6 @@ class SegmentedIndex implements TermIndex {
       removeSegment(segment.path);
       yield;
     }
-    this.#sealing = undefined;
   }
 
   flush(): void {
@@ -203,7 +235,7 @@ class SegmentedIndex implements TermIndex {
     // The cache was deleted meanwhile: it is made again, but nothing that it lay in (DRV-7).
     for (const path of [dirname(this.#directory), this.#directory]) if (!existsSync(path)) mkdirSync(path, { mode: 0o700 });
     const number = this.#sealed.length + this.#full.length + 1;
-    const next = new Segment(openPath(this.#directory, number), number, 'open');
+    const next = new Segment(openPath(this.#directory, number), number, 'open', this.#markOf);
     this.#full.push(this.#open);
     this.#open = next;
   }
@@ -217,26 +249,37 @@ function openPath(directory: string, number: number): string {
   return join(directory, `open-${number}.db`);
 }
 
-/** Undefined (and the file removed) when it is unreadable, incomplete or of another version. */
-function openGrowing(path: string, number: number): Segment | undefined {
+/** Undefined (and the file removed) when it is unreadable, incomplete, of another version or of another history. */
+function openGrowing(path: string, number: number, markOf: LineMark): Segment | undefined {
   if (!existsSync(path)) return undefined;
   let segment: Segment | undefined;
   try {
-    segment = new Segment(path, number, 'open');
-    if (segment.version === SEARCH_VERSION) return segment;
-  } catch {
+    segment = new Segment(path, number, 'open', markOf);
+    if (segment.usable) return segment;
+  } catch (error) {
     // Derived bytes: whatever is wrong with them, they are built again.
+    if (statSync(path).isFile() && isOfTheMoment(error)) throw error;
   }
   segment?.close();
   removeSegment(path);
   return undefined;
 }
 
+/** libsql gives no code when not even a connection can be made. */
+const OF_THE_MOMENT = /^(?:|EMFILE|ENFILE|ENOMEM|ENOSPC|EDQUOT|EACCES|EPERM|SQLITE_(?:CANTOPEN|NOMEM|FULL|BUSY|PERM).*)$/;
+
+/** Nothing is wrong with the file: there are no descriptors, no memory, no room, or the program may not look at it. */
+function isOfTheMoment(error: unknown): boolean {
+  const { code } = error as { readonly code?: unknown };
+  return typeof code === 'string' && OF_THE_MOMENT.test(code);
+}
+
 function openSealed(path: string, number: number): SealedSegment | undefined {
   if (!existsSync(path)) return undefined;
   try {
     return new SealedSegment(path, number);
-  } catch {
+  } catch (error) {
+    if (isOfTheMoment(error)) throw error;
     // Whatever has its name: a directory too.
     rmSync(path, { force: true, recursive: true });
     return undefined;

@@ -1,6 +1,6 @@
 // A sealed segment: one file that never changes. A line of text with the version, then blocks and runs as they were written,
 // then the directory: where blocks lie, the upper halves of their first hashes and their sums, the hot terms, and the rows' map to lines; at
-// the end how long all of that is, with its digest. A term is found by one step in memory and one read of about 1 KB.
+// the end how long all of that is and the mark of the history it is of, with their digest. A term is found by one step in memory and one read of about 1 KB.
 // What is read is checked: damaged bytes are an error, never an answer.
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
@@ -8,13 +8,15 @@ import { CtxError } from '../abi/errors.ts';
 import { BlockReader, HOT, HOT_ROWS, readRows } from './postings.ts';
 import type { PostingsSink, RowList, TermKey } from './postings.ts';
 import { RowMap } from './row-map.ts';
-import { SEARCH_VERSION, SEGMENT_LINES } from './version.ts';
+import { SEARCH_VERSION, SEGMENT_FORMAT, SEGMENT_LINES } from './version.ts';
 
-const HEAD: Buffer = Buffer.from(`ctxfs recall segment ${SEARCH_VERSION}\n`);
-/** Numbers at the end of the file: number, blocks, hot terms, rows, last line; then the directory's digest. */
+const HEAD: Buffer = Buffer.from(`ctxfs recall segment ${SEARCH_VERSION}.${SEGMENT_FORMAT}\n`);
+/** At the end of the file: number, blocks, hot terms, rows, last line; then the mark of history, and the digest of all that and the directory. */
 const TAIL_NUMBERS = 5;
+const MARK_BYTES = 64;
 const DIGEST_BYTES = 32;
-const TAIL_BYTES: number = TAIL_NUMBERS * 4 + DIGEST_BYTES;
+const TOLD_BYTES: number = TAIL_NUMBERS * 4 + MARK_BYTES;
+const TAIL_BYTES: number = TOLD_BYTES + DIGEST_BYTES;
 const WRITE_BYTES = 1 << 18;
 
 /** Terms come in the order of their hashes, then `finish`. Nothing has the file's name before it is whole and durable. */
@@ -58,15 +60,16 @@ export class SealedWriter implements PostingsSink {
     this.#hot.push(top, low, hotRow);
   }
 
-  finish(path: string, number: number, rows: RowMap): void {
+  finish(path: string, number: number, rows: RowMap, mark: string): void {
     const directory = Buffer.concat([
       ...[this.#tops, this.#starts, this.#sizes, this.#sums, this.#hot].map((numbers) => Buffer.from(Uint32Array.from(numbers).buffer)),
       rows.lineBytes(0),
       rows.lengthBytes(0),
     ]);
-    const tail = Buffer.from(
-      Uint32Array.of(number, this.#tops.length, this.#hot.length / 3, rows.rows, SEGMENT_LINES * (number + 1)).buffer,
-    );
+    const numbers = Uint32Array.of(number, this.#tops.length, this.#hot.length / 3, rows.rows, SEGMENT_LINES * (number + 1));
+    const tail = Buffer.alloc(TOLD_BYTES);
+    tail.set(Buffer.from(numbers.buffer));
+    tail.write(mark, TAIL_NUMBERS * 4, MARK_BYTES, 'latin1');
     this.#append(directory);
     this.#append(tail);
     this.#append(createHash('sha256').update(directory).update(tail).digest());
@@ -118,6 +121,8 @@ export class SealedSegment {
   readonly path: string;
   readonly map: RowMap;
   readonly lastLine: number;
+  /** Of the history that it was made of. */
+  readonly mark: string;
   readonly #file: number = ++files;
   readonly #fd: number;
   readonly #tops: Uint32Array;
@@ -143,11 +148,8 @@ export class SealedSegment {
       const directoryBytes = rowsAt + rows * 3;
       if (own !== number || HEAD.length + directoryBytes + TAIL_BYTES > size) throw this.#damaged('its end is not its own');
       const directory = this.#read(size - TAIL_BYTES - directoryBytes, directoryBytes);
-      const digest = createHash('sha256')
-        .update(directory)
-        .update(tail.subarray(0, TAIL_NUMBERS * 4))
-        .digest();
-      if (!digest.equals(tail.subarray(TAIL_NUMBERS * 4))) throw this.#damaged('its directory is not what was written');
+      const digest = createHash('sha256').update(directory).update(tail.subarray(0, TOLD_BYTES)).digest();
+      if (!digest.equals(tail.subarray(TOLD_BYTES))) throw this.#damaged('its directory is not what was written');
       const numbers = (place: number): Uint32Array => {
         const into = new Uint32Array(blocks);
         Buffer.from(into.buffer).set(directory.subarray(place * blocks * 4, (place + 1) * blocks * 4));
@@ -159,6 +161,7 @@ export class SealedSegment {
       for (let at = hotAt; at < rowsAt; at += 12)
         this.#hot.set(hotKey(directory.readUInt32LE(at), directory.readUInt32LE(at + 4)), directory.readUInt32LE(at + 8));
       this.lastLine = last;
+      this.mark = tail.toString('latin1', TAIL_NUMBERS * 4, TOLD_BYTES).replace(/\0+$/, '');
     } catch (error) {
       closeSync(this.#fd);
       throw error;

@@ -2,6 +2,7 @@
 // is sealed: its rows go into a file of their own (sealed-segment.ts), which never changes.
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
 import Database from 'libsql';
+import type { LineMark } from '../abi/line-mark.ts';
 import { finish } from '../abi/steps.ts';
 import type { Steps } from '../abi/steps.ts';
 import { Gathering } from './gathering.ts';
@@ -12,7 +13,7 @@ import type { RowList, TermKey } from './postings.ts';
 import { RowMap } from './row-map.ts';
 import { SealedWriter } from './sealed-segment.ts';
 import type { SearchDoc } from './types.ts';
-import { SEARCH_VERSION, SEGMENT_LINES } from './version.ts';
+import { SEARCH_VERSION, SEGMENT_FORMAT, SEGMENT_LINES } from './version.ts';
 
 /** What a flush leaves unwritten: it is indexed again after a restart. */
 const UNWRITTEN_LINES = 256;
@@ -28,6 +29,7 @@ export class Segment {
   readonly #mode: 'open' | 'building';
   readonly #db: Database.Database;
   readonly #parts: Parts;
+  readonly #markOf: LineMark;
   #gathering: Gathering | undefined;
   #writtenRows: number;
   #writtenLine: number;
@@ -35,23 +37,32 @@ export class Segment {
   #closed = false;
 
   /** `open`: made when missing; what was flushed survives a crash. `building`: survives nothing before it is finished. */
-  constructor(path: string, number: number, mode: 'open' | 'building') {
+  constructor(path: string, number: number, mode: 'open' | 'building', markOf: LineMark = unmarked) {
     this.path = path;
+    this.#markOf = markOf;
     this.#mode = mode;
     this.map = new RowMap(number * SEGMENT_LINES);
     this.#db = new Database(path);
-    this.#db.exec(`PRAGMA page_size=8192; PRAGMA cache_size=-256; PRAGMA temp_store=MEMORY;`);
-    this.#db.prepare(`PRAGMA journal_mode=${mode === 'open' ? 'WAL' : 'OFF'}`).all();
-    this.#db.exec(`PRAGMA synchronous=${mode === 'open' ? 'NORMAL' : 'OFF'}; ${SCHEMA}`);
-    this.#db.prepare('INSERT OR IGNORE INTO about VALUES (?, ?)').run('version', SEARCH_VERSION);
-    this.#parts = new Parts(this.#db, (lines, lengths) => this.map.load(lines, lengths));
+    try {
+      this.#db.exec(`PRAGMA page_size=8192; PRAGMA cache_size=-256; PRAGMA temp_store=MEMORY;`);
+      this.#db.prepare(`PRAGMA journal_mode=${mode === 'open' ? 'WAL' : 'OFF'}`).all();
+      this.#db.exec(`PRAGMA synchronous=${mode === 'open' ? 'NORMAL' : 'OFF'}; ${SCHEMA}`);
+      this.#db.prepare('INSERT OR IGNORE INTO about VALUES (?, ?)').run('version', SEARCH_VERSION);
+      this.#db.prepare('INSERT OR IGNORE INTO about VALUES (?, ?)').run('format', SEGMENT_FORMAT);
+      this.#parts = new Parts(this.#db, (lines, lengths) => this.map.load(lines, lengths));
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
     this.#writtenRows = this.map.rows;
     this.#writtenLine = this.#parts.all.at(-1)?.endLine ?? this.map.baseLine;
     this.#lastLine = this.#writtenLine;
   }
 
-  get version(): number | undefined {
-    return (this.#db.prepare('SELECT value FROM about WHERE key = ?').raw().get('version') as [number] | undefined)?.[0];
+  /** It is of this version, and what is written of it is of the history that there is. */
+  get usable(): boolean {
+    if (this.#about('version') !== SEARCH_VERSION || this.#about('format') !== SEGMENT_FORMAT) return false;
+    return this.#writtenLine === this.map.baseLine || this.#about('history') === this.#markOf(this.#writtenLine);
   }
 
   get lastLine(): number {
@@ -120,7 +131,7 @@ export class Segment {
         writer.abandon();
         return false;
       }
-      writer.finish(path, this.map.baseLine / SEGMENT_LINES, this.map);
+      writer.finish(path, this.map.baseLine / SEGMENT_LINES, this.map, this.#markOf(this.#lastLine) ?? '');
     } catch (error) {
       writer.abandon();
       throw error;
@@ -164,6 +175,7 @@ export class Segment {
         this.map.lineBytes(from),
         this.map.lengthBytes(from),
       );
+      this.#db.prepare('INSERT OR REPLACE INTO about VALUES (?, ?)').run('history', this.#markOf(endLine) ?? '');
       if (this.#mode === 'open') this.#joinSmall();
     });
     this.#writtenRows = this.map.rows;
@@ -185,6 +197,10 @@ export class Segment {
     this.#parts.merge(first, this.map.lineBytes(row), this.map.lengthBytes(row));
   }
 
+  #about(key: string): number | string | undefined {
+    return (this.#db.prepare('SELECT value FROM about WHERE key = ?').raw().get(key) as [number | string] | undefined)?.[0];
+  }
+
   #in(work: () => void): void {
     this.#db.exec('BEGIN');
     work();
@@ -193,7 +209,7 @@ export class Segment {
 }
 
 /** Builds a sealed segment from the documents of all its lines; no index is open in its directory. */
-export function buildSealed(path: string, number: number, docs: Iterable<SearchDoc>, building: string): void {
+export function buildSealed(path: string, number: number, docs: Iterable<SearchDoc>, building: string, mark: string): void {
   const map = new RowMap(number * SEGMENT_LINES);
   const gathering = new Gathering();
   // More than one gathering holds: the others wait in a file.
@@ -224,7 +240,7 @@ export function buildSealed(path: string, number: number, docs: Iterable<SearchD
       const parts = spill(map.baseLine + SEGMENT_LINES);
       finish(parts.join(parts.all, writer));
     }
-    writer.finish(path, number, map);
+    writer.finish(path, number, map, mark);
   } catch (error) {
     writer.abandon();
     throw error;
@@ -241,6 +257,9 @@ function gatherDoc(gathering: Gathering, map: RowMap, { line, text }: SearchDoc)
     if (count > 0) map.push(line, count);
   }
 }
+
+/** Documents that are of no history. */
+export const unmarked: LineMark = () => '';
 
 /** Removes a segment file and what SQLite keeps beside it. */
 export function removeSegment(path: string): void {

@@ -1,12 +1,16 @@
 // BlockRecords of whole blocks in an append-only cache file, found by number. Layout of the cache directory:
-// `blocks.z` (a version line, then deflated records), `blocks.at` (24 bytes a block: end offset, newest user line, where its messages end).
-// Derived: may be deleted at any time; a torn or foreign end is cut off on open.
+// `blocks.z` (a version line, then deflated records), `blocks.at` (40 bytes a block: end offset, newest user line, where its messages end,
+// and a digest of the mark of history up to its last line). Derived: may be deleted at any time; an end that is torn, foreign or
+// of another history is cut off on open.
+import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { ZlibOptions } from 'node:zlib';
 import { CtxError } from '../abi/errors.ts';
+import type { LineMark } from '../abi/line-mark.ts';
 import { decodeRecord, RECORD_VERSION } from '../context/record-codec.ts';
+import { BLOCK_LINES } from '../context/types.ts';
 import type { BlockRecord } from '../context/types.ts';
 
 /** One mapped block: its encoded record, deflated. `user`: newest user message at or before its end within the block; 0 when none. */
@@ -17,8 +21,9 @@ export interface MappedBlock {
   readonly bytes: number;
 }
 
-export const BLOCK_STORE_VERSION: string = `blocks/3 records/${RECORD_VERSION}`;
-const INDEX_BYTES = 24;
+export const BLOCK_STORE_VERSION: string = `blocks/4 records/${RECORD_VERSION}`;
+const INDEX_BYTES = 40;
+const MARK_BYTES = 16;
 const CACHED_BLOCKS = 96;
 
 export class BlockStore {
@@ -29,9 +34,11 @@ export class BlockStore {
   #messagesEnds: Float64Array = new Float64Array(64);
   #count = 0;
   readonly #headBytes: number;
+  readonly #markOf: LineMark;
   readonly #cache = new Map<number, BlockRecord>();
 
-  constructor(directory: string) {
+  constructor(directory: string, markOf: LineMark) {
+    this.#markOf = markOf;
     mkdirSync(directory, { recursive: true });
     this.#records = openSync(join(directory, 'blocks.z'), 'a+', 0o600);
     this.#index = openSync(join(directory, 'blocks.at'), 'a+', 0o600);
@@ -75,6 +82,7 @@ export class BlockStore {
       index.writeDoubleLE(end, i * INDEX_BYTES);
       index.writeDoubleLE(messagesEnd, i * INDEX_BYTES + 16);
       index.writeDoubleLE(user, i * INDEX_BYTES + 8);
+      this.#mark(this.#count - 1)?.copy(index, (i + 1) * INDEX_BYTES - MARK_BYTES);
     }
     writeWhole(this.#records, Buffer.concat(parts));
     // The index last: records without an entry are cut off on open, never the other way round.
@@ -140,7 +148,8 @@ export class BlockStore {
     const bytes = Buffer.alloc(Math.floor(fstatSync(this.#index).size / INDEX_BYTES) * INDEX_BYTES);
     readSync(this.#index, bytes, 0, bytes.length, 0);
     let before = this.#headBytes;
-    for (let at = 0; at < bytes.length; at += INDEX_BYTES) {
+    const whole = bytes.subarray(0, this.#ofThisHistory(bytes) * INDEX_BYTES);
+    for (let at = 0; at < whole.length; at += INDEX_BYTES) {
       const end = bytes.readDoubleLE(at);
       if (!(end > before && end <= sizeBytes)) break;
       this.#push(end, bytes.readDoubleLE(at + 8), bytes.readDoubleLE(at + 16));
@@ -148,6 +157,23 @@ export class BlockStore {
     }
     ftruncateSync(this.#index, this.#count * INDEX_BYTES);
     ftruncateSync(this.#records, before);
+  }
+
+  /** How many of the first blocks are: each mark covers all that was before it. One look at the last when all are. */
+  #ofThisHistory(index: Buffer): number {
+    const holds = (number: number): boolean =>
+      this.#mark(number)?.equals(index.subarray((number + 1) * INDEX_BYTES - MARK_BYTES, (number + 1) * INDEX_BYTES)) === true;
+    let low = 0;
+    for (let high = index.length / INDEX_BYTES, next = high - 1; low < high; next = (low + high) >>> 1) {
+      if (holds(next)) low = next + 1;
+      else high = next;
+    }
+    return low;
+  }
+
+  #mark(number: number): Buffer | undefined {
+    const mark = this.#markOf((number + 1) * BLOCK_LINES);
+    return mark === undefined ? undefined : createHash('sha256').update(mark).digest().subarray(0, MARK_BYTES);
   }
 }
 

@@ -3,14 +3,17 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isContributionType } from '../context/contributions.ts';
 import type { Contribution } from '../context/types.ts';
+import type { HistoryMarks } from '../journal/index.ts';
 import type { HistoryReader, OrderLog } from '../journal/types.ts';
 
-const VERSION = 'contributions/1';
+const VERSION = 'contributions/2';
 const PIECE_BYTES = 4 << 20;
 const MARK: Buffer = Buffer.from('context.');
 
 interface Kept {
   readonly version: string;
+  /** HistoryMarks. */
+  readonly of: string;
   readonly eventBytes: number;
   readonly eventLines: number;
   readonly found: readonly Contribution[];
@@ -20,17 +23,19 @@ export class ContributionLog {
   readonly #path: string;
   readonly #events: HistoryReader;
   readonly #log: OrderLog;
+  readonly #marks: HistoryMarks;
   #found: Contribution[] = [];
   #eventBytes = 0;
   #eventLines = 0;
   #savedBytes = 0;
 
-  constructor(directory: string, events: HistoryReader, log: OrderLog) {
+  constructor(directory: string, events: HistoryReader, log: OrderLog, marks: HistoryMarks) {
     this.#path = join(directory, 'contributions.json');
     this.#events = events;
     this.#log = log;
+    this.#marks = marks;
     const kept = readKept(this.#path);
-    if (kept !== undefined && kept.eventBytes <= events.sizeBytes) {
+    if (kept !== undefined && marks.holds(kept.of)) {
       this.#found = [...kept.found];
       this.#eventBytes = this.#savedBytes = kept.eventBytes;
       this.#eventLines = kept.eventLines;
@@ -68,7 +73,13 @@ export class ContributionLog {
   /** Keeps what was found, by rename. */
   save(): void {
     if (this.#savedBytes === this.#eventBytes) return;
-    const kept: Kept = { version: VERSION, eventBytes: this.#eventBytes, eventLines: this.#eventLines, found: this.#found };
+    const kept: Kept = {
+      version: VERSION,
+      of: this.#marks.now(),
+      eventBytes: this.#eventBytes,
+      eventLines: this.#eventLines,
+      found: this.#found,
+    };
     writeFileSync(`${this.#path}.new`, JSON.stringify(kept), { mode: 0o600 });
     renameSync(`${this.#path}.new`, this.#path);
     this.#savedBytes = this.#eventBytes;

@@ -22,7 +22,7 @@ export interface MapTask {
   /** Whether block records are wanted. */
   readonly blocks: boolean;
   /** Build this segment of the search index from the same lines: all of its lines, or its first ones. */
-  readonly segment?: { readonly directory: string; readonly number: number };
+  readonly segment?: { readonly directory: string; readonly number: number; readonly mark: string };
 }
 
 export interface MapResult {
@@ -36,7 +36,8 @@ const SEARCHED_CHARS = 16_384;
 export function mapHistory(task: MapTask): MapResult {
   const blocks: MappedBlock[] = [];
   const { segment } = task;
-  if (segment !== undefined) buildSegment(segment.directory, segment.number, docsOf(task, blocks), task.firstLine + task.lines - 1);
+  if (segment !== undefined)
+    buildSegment(segment.directory, segment.number, docsOf(task, blocks), task.firstLine + task.lines - 1, segment.mark);
   else for (const lines of readBlocks(task)) blocks.push(mapWhole(lines));
   return { blocks };
 }

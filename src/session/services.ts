@@ -1,4 +1,5 @@
 // What a session's derivation needs from outside: tokenizers, search, time, and (optionally) other cores.
+import type { LineMark } from '../abi/line-mark.ts';
 import { openCounter } from '../tokens/counter.ts';
 import type { TokenCounter } from '../tokens/types.ts';
 import { openRecallIndex } from '../search/recall-index.ts';
@@ -22,7 +23,7 @@ export interface DeriverServices {
   counter(name: string): TokenCounter;
   /** Absent: there is no engine here. */
   readonly engine?: EngineTokens;
-  openRecall(directory: string): TermIndex;
+  openRecall(directory: string, markOf: LineMark): TermIndex;
   now(): number;
   log(line: string): void;
   /** Absent: everything runs on this thread. */

@@ -299,10 +299,12 @@ class Deriver implements InspectableDeriver {
 
   #open(): Parts {
     makeInCache(this.#cache);
-    const engine = new Engine(join(this.#cache, 'memos.json'), PACK_RULE_VERSION, this.#services.now);
     const history = new SessionHistory(this.#directory, this.#cache, this.#services);
+    // Memos name files by their paths, and packs their session: those of a copied directory are of the one it was copied from.
+    const rules = `${PACK_RULE_VERSION} ${this.#directory}`;
+    const engine = new Engine(join(this.#cache, 'memos.json'), rules, this.#services.now, history.marks);
     const blobs = new BlobFiles(join(this.#cache, 'out'));
-    const checkpoint = readCheckpoint(this.#cache, history.blocks.count);
+    const checkpoint = readCheckpoint(this.#cache, history.blocks.count, history.marks);
     const folds = new SectionFolds(history, checkpoint?.sections);
     const pack = new PackRun(history, folds, this.#services, this.#identity(), join(this.#cache, 'epochs'), blobs);
     const swap = new SwapFiles(history, blobs, this.#cache);
@@ -623,6 +625,7 @@ class Deriver implements InspectableDeriver {
     if (identityOf(this.#directory) !== this.#place || !existsSync(this.#cache)) return;
     writeCheckpoint(this.#cache, {
       version: CHECKPOINT_VERSION,
+      of: history.marks.now(),
       resets: pack.resets.save(),
       mark: pack.mark,
       sections: folds.checkpoint(),

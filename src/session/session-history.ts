@@ -8,7 +8,7 @@ import { isUserMessage } from '../context/pack-line.ts';
 import { BLOCK_LINES } from '../context/types.ts';
 import type { BlockRecord, Contribution, MessageLine } from '../context/types.ts';
 import type { Steps } from '../abi/steps.ts';
-import { openHistory, openOrderLog } from '../journal/index.ts';
+import { HistoryMarks, openHistory, openOrderLog } from '../journal/index.ts';
 import type { HistoryReader, OrderLog } from '../journal/types.ts';
 import { segmentOfLine } from '../search/recall-index.ts';
 import type { TermIndex } from '../search/recall-index.ts';
@@ -33,9 +33,12 @@ const TASK_BLOCKS = 64;
 const APART_LINES = 4096;
 const INDEX_BATCH = 64;
 const MOST_UNSEALED = 2;
+/** After a failure (the disk is full, say) sealing is tried again, but not at once: it costs seconds. */
+const SEAL_AGAIN_MS = 30_000;
 
 export class SessionHistory implements SectionHistory {
   readonly log: OrderLog;
+  readonly marks: HistoryMarks;
   readonly messages: HistoryReader;
   readonly events: HistoryReader;
   readonly lines: MessageLines;
@@ -46,6 +49,7 @@ export class SessionHistory implements SectionHistory {
   readonly #cache: string;
   #index: TermIndex | undefined;
   #progress = 1;
+  #sealFromMs = 0;
 
   constructor(directory: string, cache: string, services: DeriverServices) {
     this.#services = services;
@@ -54,9 +58,10 @@ export class SessionHistory implements SectionHistory {
     this.log = openOrderLog(directory, { now: services.now });
     this.messages = openHistory(directory, 'messages.jsonl', this.log);
     this.events = openHistory(directory, 'events.jsonl', this.log);
-    this.blocks = new BlockStore(cache);
+    this.marks = new HistoryMarks(directory, this.log);
+    this.blocks = new BlockStore(cache, this.marks.ofLine);
     this.lines = new MessageLines(this.messages, (block) => this.blocks.messagesOf(block));
-    this.contributionLog = new ContributionLog(cache, this.events, this.log);
+    this.contributionLog = new ContributionLog(cache, this.events, this.log, this.marks);
   }
 
   get index(): TermIndex {
@@ -66,7 +71,7 @@ export class SessionHistory implements SectionHistory {
     }
     if (this.#index === undefined) {
       makeInCache(this.#cache);
-      this.#index = this.#services.openRecall(join(this.#cache, 'recall'));
+      this.#index = this.#services.openRecall(join(this.#cache, 'recall'), this.marks.ofLine);
     }
     return this.#index;
   }
@@ -126,9 +131,9 @@ export class SessionHistory implements SectionHistory {
         due = this.#services.now() + SLICE_MS;
       }
       // Many lines at once: no one is idle soon.
-      if (this.index.unsealed < MOST_UNSEALED) continue;
+      if (this.index.unsealed < MOST_UNSEALED || this.#services.now() < this.#sealFromMs) continue;
       try {
-        for (const steps = this.index.seal(); steps.next().done !== true;) await nextTurn();
+        for (const steps = this.#seal(this.index); steps.next().done !== true;) await nextTurn();
       } catch (error) {
         // It only saves time: a segment that is not sealed answers as well.
         this.#services.log(`derive.seal: ${String(error)}`);
@@ -139,7 +144,8 @@ export class SessionHistory implements SectionHistory {
 
   /** What may wait until nobody asks for anything, in steps of a few milliseconds; nothing else may use the index in a step. */
   later(): Steps<void> | undefined {
-    return this.#index === undefined || this.#index.unsealed === 0 ? undefined : this.#index.seal();
+    const index = this.#index;
+    return index === undefined || index.unsealed === 0 || this.#services.now() < this.#sealFromMs ? undefined : this.#seal(index);
   }
 
   /** The index up to a line; what is missing is added here and now (at most a block, after `prepare`). */
@@ -157,7 +163,17 @@ export class SessionHistory implements SectionHistory {
   close(): void {
     this.#index?.close();
     this.blocks.close();
+    this.marks.close();
     this.log.close();
+  }
+
+  *#seal(index: TermIndex): Steps<void> {
+    try {
+      yield* index.seal();
+    } catch (error) {
+      this.#sealFromMs = this.#services.now() + SEAL_AGAIN_MS;
+      throw error;
+    }
   }
 
   async #mapHere(whole: number): Promise<void> {
@@ -244,7 +260,8 @@ export class SessionHistory implements SectionHistory {
     for (let number = first; number * SEGMENT_LINES < through; number += 1) {
       const block = (number * SEGMENT_LINES) / BLOCK_LINES;
       const task = this.#task(block, Math.min(SEGMENT_LINES / BLOCK_LINES, whole - block), block >= this.blocks.count);
-      tasks.push({ ...task, segment: { directory, number } });
+      const mark = this.marks.ofLine(task.firstLine + task.lines - 1) ?? '';
+      tasks.push({ ...task, segment: { directory, number, mark } });
     }
     return tasks;
   }

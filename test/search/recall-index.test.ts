@@ -1,8 +1,9 @@
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { LineMark } from '../../src/abi/line-mark.ts';
 import { finish } from '../../src/abi/steps.ts';
 import { buildSegment, openRecallIndex } from '../../src/search/recall-index.ts';
 import { SEGMENT_LINES } from '../../src/search/version.ts';
@@ -178,6 +179,52 @@ describe('recall index', () => {
     const index = openRecallIndex(directory);
     expect(index.lastLine).toBe(SEGMENT_LINES);
     index.close();
+  });
+
+  test('IDX-13 what could not be sealed is sealed when it is tried again', () => {
+    const index = openRecallIndex(directory);
+    index.add(
+      Array.from({ length: SEGMENT_LINES }, (_, i) => doc(i + 1, `${sentence(i, 2)} ${i}`)),
+      SEGMENT_LINES,
+    );
+    const before = index.query('river 77', 20);
+    mkdirSync(join(directory, 'segment-0'));
+    expect(() => finish(index.seal())).toThrow(expect.objectContaining({ code: 'EISDIR' }));
+    expect([index.unsealed, index.query('river 77', 20)]).toEqual([1, before]);
+    rmSync(join(directory, 'segment-0'), { recursive: true });
+    finish(index.seal());
+    expect([index.unsealed, index.query('river 77', 20)]).toEqual([0, before]);
+    index.close();
+  });
+
+  test('DRV-10 segments of another history are dropped with all later ones, sealed or growing', () => {
+    const docsOf = (number: number): SearchDoc[] =>
+      Array.from({ length: SEGMENT_LINES }, (_, i) => doc(number * SEGMENT_LINES + i + 1, `${sentence(i, 1)} ${i}`));
+    /** History was cut behind a line, and went on otherwise. */
+    const cutAt =
+      (line: number): LineMark =>
+      (through) =>
+        `order:${through <= line ? 'a' : 'b'}${through}`;
+    const before = cutAt(Infinity);
+    for (const number of [0, 1, 2]) {
+      const through = (number + 1) * SEGMENT_LINES;
+      buildSegment(directory, number, docsOf(number), through, before(through));
+    }
+    let index = openRecallIndex(directory, before);
+    index.add([doc(3 * SEGMENT_LINES + 1, 'violin')], 3 * SEGMENT_LINES + 300);
+    index.close();
+    const reopened = (markOf: LineMark): number => {
+      index = openRecallIndex(directory, markOf);
+      const { lastLine } = index;
+      index.close();
+      return lastLine;
+    };
+    expect(reopened(before)).toBe(3 * SEGMENT_LINES + 300);
+    expect(reopened(cutAt(3 * SEGMENT_LINES + 299))).toBe(3 * SEGMENT_LINES);
+    expect(reopened(cutAt(2 * SEGMENT_LINES - 1))).toBe(SEGMENT_LINES);
+    expect(readdirSync(directory)).toEqual(['open-1.db', 'segment-0']);
+    // History is shorter than what the index is of.
+    expect(reopened((line) => (line < SEGMENT_LINES ? before(line) : undefined))).toBe(0);
   });
 
   test('IDX-11 an index that is closed while it seals leaves the segment as it was, and goes on when it is opened', () => {

@@ -70,17 +70,18 @@ test('IDX-11 IDX-5 a segment is sealed while nobody asks, and packs are those of
   }
 });
 
-test('IDX-11 a segment that cannot be sealed fails no read', async () => {
+test('IDX-11 IDX-13 a segment that cannot be sealed fails no read, and is sealed later', async () => {
   const session = new TestSession({ 'context/budget': '2000\n' });
   try {
     await session.deriver.close();
     const lines = Array.from({ length: 2 * SEGMENT_LINES + 64 }, (_, i) => lineOf(i + 1)).join('');
     expect(session.journals.messages.write('bulk:1', Buffer.from(lines))).toBe(Buffer.byteLength(lines));
     const logged: string[] = [];
+    let laterMs = 0;
     // Without a pool all lines are indexed here, and sealed on the way; something is in the way of the first segment.
     const deriver = openSessionDeriver(session.directory, {
       counter: services.counter,
-      now: services.now,
+      now: () => services.now() + laterMs,
       close: async () => Promise.resolve(),
       log: (line) => void logged.push(line),
       openRecall: (directory) => {
@@ -92,8 +93,12 @@ test('IDX-11 a segment that cannot be sealed fails no read', async () => {
     const pack = readContent(await deriver.fetch('pack.json', session.revision)).toString();
     expect((JSON.parse(pack) as { items: unknown[] }).items.length).toBeGreaterThan(2);
     expect(logged.filter((line) => line.startsWith('derive.seal')).length).toBe(1);
+    const sealed = join(session.directory, 'context/.cache/recall/segment-0');
+    rmSync(sealed, { recursive: true });
+    laterMs = 60_000;
+    await deriver.fetch('pack.md', session.revision);
+    await vi.waitUntil(() => existsSync(sealed), { timeout: 120_000, interval: 5 });
     await deriver.close();
-    // What is in the way is a damaged segment to the next one who opens the index.
     session.deriver = session.open();
     expect((await session.deriver.search('Lisbon7', 1, session.revision)).length).toBe(1);
   } finally {

@@ -1,5 +1,5 @@
 // A real session directory, written through the real journals, for tests of the deriver.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { openSessionJournals } from '../../src/journal/index.ts';
@@ -77,6 +77,17 @@ export class TestSession {
     await this.deriver.close();
     if (scratch) this.remove('context/.cache');
     this.deriver = this.open();
+  }
+
+  /** What a power cut may take: journals lose their ends (offsets in bytes), the cache stays. Nothing is open afterwards until `open`. */
+  async cut(ends: { readonly messages: number; readonly events: number; readonly order?: number }): Promise<void> {
+    this.notify();
+    await this.deriver.close();
+    this.journals.close();
+    truncateSync(join(this.directory, 'messages.jsonl'), ends.messages);
+    truncateSync(join(this.directory, 'events.jsonl'), ends.events);
+    if (ends.order !== undefined) truncateSync(join(this.directory, 'order.log'), ends.order);
+    this.journals = this.#openJournals();
   }
 
   async end(): Promise<void> {
