@@ -14,12 +14,14 @@ export interface MemoryMount {
   readonly share: number | undefined;
   /** Pages of plans that are being carried out: what they cite comes first. */
   readonly plans: readonly string[];
+  /** The domain of the wiki that the session works for; undefined: only what is common to all. */
+  readonly domain: string | undefined;
 }
 
 const MOST_MOUNTS = 8;
 const MOST_PLANS = 8;
 const PLACE = /^(?:wiki|home\/(?:0|[1-9][0-9]{0,9})\/wiki|shared\/[a-zA-Z0-9][a-zA-Z0-9._+-]{0,63}\/wiki)$/;
-const KEYS = ['name', 'path', 'mode', 'scope', 'share', 'plan'];
+const KEYS = ['name', 'path', 'mode', 'scope', 'share', 'plan', 'domain'];
 
 /** Undefined: the key is not there. `refuse` throws. */
 export function readMemoryMounts(value: unknown, refuse: (what: string) => never): readonly MemoryMount[] | undefined {
@@ -36,7 +38,7 @@ function readMount(entry: unknown, where: string, refuse: (what: string) => neve
   if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) return refuse(`${where} is not a mapping`);
   const map = entry as Readonly<Record<string, unknown>>;
   for (const key of Object.keys(map)) if (!KEYS.includes(key)) refuse(`unknown key ${where}.${key} (known: ${KEYS.join(', ')})`);
-  const { path, share, plan } = map;
+  const { path, share, plan, domain } = map;
   if (typeof path !== 'string' || !isPlace(path)) return refuse(`${where}.path is not wiki, home/UID/wiki, shared/NAME/wiki, or below one`);
   const name = map['name'] ?? (path.startsWith('shared/') ? path.split('/')[1] : 'wiki');
   if (typeof name !== 'string' || !isObjectName(name)) return refuse(`${where}.name is not a name`);
@@ -45,6 +47,8 @@ function readMount(entry: unknown, where: string, refuse: (what: string) => neve
   const plans: readonly unknown[] = plan === undefined || plan === null ? [] : Array.isArray(plan) ? plan : [plan];
   if (plans.length > MOST_PLANS || !plans.every((page) => typeof page === 'string' && isInside(page)))
     refuse(`${where}.plan is not the path of a page, or up to ${MOST_PLANS} of them`);
+  if (domain !== undefined && (typeof domain !== 'string' || !isInside(domain) || domain.includes('/')))
+    refuse(`${where}.domain is not a name`);
   const shared = path.startsWith('shared/');
   return {
     name,
@@ -53,6 +57,7 @@ function readMount(entry: unknown, where: string, refuse: (what: string) => neve
     scope: oneOf(map['scope'], MEMORY_SCOPES, shared ? 'project' : 'user', `${where}.scope`, refuse),
     share: share as number | undefined,
     plans: plans as readonly string[],
+    domain: domain as string | undefined,
   };
 }
 

@@ -14,7 +14,7 @@ export function memoryMounts(named: readonly MemoryMount[] | undefined, owner: S
   const own = 'home' in owner ? `home/${owner.home}` : `shared/${owner.shared}`;
   if (named === undefined) {
     const scope = 'home' in owner ? 'user' : 'project';
-    const mount = { name: 'wiki', path: `${own}/wiki`, mode: 'read-write', scope, share: undefined, plans: [] } as const;
+    const mount = { name: 'wiki', path: `${own}/wiki`, mode: 'read-write', scope, share: undefined, plans: [], domain: undefined } as const;
     return [{ ...mount, assumed: true, refused: undefined }];
   }
   return named.map((mount) => {

@@ -108,7 +108,7 @@ interface Chosen {
 /** Undefined: a page changed meanwhile. */
 function choosePages(wiki: WikiDirectory, mount: SessionMemory, { question, todo }: MemoryRequest): Chosen | undefined {
   const plans = [...new Set([...mount.plans, ...openPlans(wiki, todo)])];
-  const memory = memoryPages(wiki, plans);
+  const memory = memoryPages(wiki, plans, mount.domain ?? null);
   const planned = planPages(memory, question);
   const left: LeftPage[] = planned.left.map(({ path, reason }) => ({ page: path, reason }));
   for (const plan of mount.plans) if (wiki.index.get(plan) === undefined) left.push({ page: plan, reason: 'the plan is not there' });

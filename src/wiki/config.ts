@@ -54,6 +54,8 @@ export interface WikiConfig {
   readonly copies: readonly DeclaredCopy[];
   readonly outputs: readonly ExpectedOutput[];
   readonly buckets: Buckets | undefined;
+  /** Directories at the root that are kept apart: each for its own client, say. */
+  readonly domains: readonly string[];
 }
 
 export const DEFAULT_CONFIG: WikiConfig = {
@@ -76,6 +78,7 @@ export const DEFAULT_CONFIG: WikiConfig = {
   copies: [],
   outputs: [],
   buckets: undefined,
+  domains: [],
 };
 
 const SCHEDULES: Readonly<Record<string, number>> = { hourly: 1, daily: 24, weekly: 168, monthly: 744 };
@@ -130,6 +133,7 @@ const LISTS: ReadonlyMap<string, keyof WikiConfig> = new Map([
   ['frontmatter_keys', 'frontmatterKeys'],
   ['plan_types', 'planTypes'],
   ['project_types', 'projectTypes'],
+  ['domains', 'domains'],
 ]);
 
 type Entry = Readonly<Record<string, FrontmatterValue>>;
@@ -172,6 +176,11 @@ function buckets(value: FrontmatterValue | undefined): Buckets | undefined {
 
 function configError(what: string): CtxError {
   return new CtxError('wiki.config', 'EINVAL', what, { where: CONFIG_PATH, next: 'see docs/wiki.md' });
+}
+
+/** The domain that a path belongs to; undefined: it is common to all. */
+export function domainOf(path: string, { domains }: WikiConfig): string | undefined {
+  return domains.find((domain) => foldName(path).startsWith(`${foldName(domain)}/`));
 }
 
 /** What a path is to the wiki. `other`: a file that is no page. */

@@ -108,6 +108,25 @@ export function driftOf(copy: string, canonical: CanonicalFacts): readonly Drift
   });
 }
 
+/** The copy with links where it repeats the wiki, or says something else: a copy drifts, a link cannot. `link` is Markdown. */
+export function withLinks(
+  copy: string,
+  drifts: readonly Drift[],
+  link: (drift: Drift) => string,
+): { readonly text: string; readonly replaced: number } {
+  const lines = copy.split('\n');
+  let replaced = 0;
+  for (const drift of drifts) {
+    const row = lines[drift.line - 1] ?? '';
+    const at = row.indexOf(drift.said);
+    // Said twice in a line: which one is meant cannot be seen.
+    if (at < 0 || row.indexOf(drift.said, at + 1) >= 0) continue;
+    lines[drift.line - 1] = `${row.slice(0, at)}${link(drift)}${row.slice(at + drift.said.length)}`;
+    replaced += 1;
+  }
+  return { text: lines.join('\n'), replaced };
+}
+
 function sameValues(a: Statement, b: Statement): boolean {
   if (a.values.size !== b.values.size) return false;
   for (const value of a.values) if (!b.values.has(value)) return false;

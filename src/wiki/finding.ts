@@ -42,6 +42,7 @@ export type Rule =
   | 'expected-output'
   | 'memory-drift'
   | 'bucket'
+  | 'domain-leak'
   | 'large-page'
   | 'binary-page'
   | 'unreadable'
@@ -81,6 +82,7 @@ export const RULES: Readonly<Record<Rule, RuleAbout>> = {
   'expected-output': { level: 'error', about: 'a scheduled job that did not produce its file' },
   'memory-drift': { level: 'warning', about: 'a copy that says something else than the wiki' },
   bucket: { level: 'warning', about: 'a file or directory outside its bucket' },
+  'domain-leak': { level: 'warning', about: 'a link from one domain into another' },
   'large-page': { level: 'warning', about: 'a page too long to be read in full' },
   'binary-page': { level: 'warning', about: 'a page that is not text' },
   unreadable: { level: 'error', about: 'a file that could not be read' },

@@ -1,4 +1,5 @@
 // Findings about the links of one page.
+import { domainOf } from './config.ts';
 import { RULES, type Finding, type Rule } from './finding.ts';
 import type { LinkKind } from './markdown.ts';
 import { isPagePath, nameOf } from './paths.ts';
@@ -63,6 +64,9 @@ function linkFinding(
         if (!hasAnchor(to.anchor, target.facts.markdown.anchors))
           return say('broken-link', `${what} to #${to.anchor}, which ${to.path === page.path ? 'this page' : to.path} does not have`);
       }
+      const [own, other] = [domainOf(page.path, index.config), domainOf(to.path, index.config)];
+      if (own !== undefined && other !== undefined && own !== other)
+        return say('domain-leak', `${what} leads from ${own} into ${other}, which is kept apart`);
       return to.spelling ? say('link-spelling', `${what} is spelt otherwise than its file, ${nameOf(to.path)}`) : undefined;
     }
     default:

@@ -1,4 +1,5 @@
 // The pages of a wiki as search and memory take them. Read when asked: what was deleted or edited is never served as it was.
+import { domainOf } from './config.ts';
 import type { MemoryPages } from './memory.ts';
 import type { PageFacts } from './page.ts';
 import type { SearchPage } from './page-search.ts';
@@ -11,7 +12,8 @@ import type { IndexedPage } from './wiki-index.ts';
 /** By facts, which are as the bytes are: an edited page has others. */
 const known = new WeakMap<PageFacts, { readonly targets: ReadonlySet<string>; readonly page: SearchPage }>();
 
-export function memoryPages(wiki: WikiDirectory, plans: readonly string[] = []): MemoryPages {
+/** `domain`: only what is common, and what belongs to it; null: only what is common; undefined: everything. */
+export function memoryPages(wiki: WikiDirectory, plans: readonly string[] = [], domain?: string | null): MemoryPages {
   const { index } = wiki;
   const text = ({ path }: IndexedPage): string => wiki.text(path) ?? '';
   const [entry] = index.special('index');
@@ -23,7 +25,10 @@ export function memoryPages(wiki: WikiDirectory, plans: readonly string[] = []):
       .slice(0, 1)
       .map((page) => ({ path: page.path, text: text(page) })),
     index: entry === undefined ? undefined : { path: entry.path, text: text(entry) },
-    pages: index.curated().map((page) => searchPage(wiki, page)),
+    pages: index
+      .curated()
+      .filter(({ path }) => domain === undefined || [undefined, domain ?? undefined].includes(domainOf(path, wiki.config)))
+      .map((page) => searchPage(wiki, page)),
     plans,
   };
 }

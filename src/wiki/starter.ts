@@ -45,8 +45,9 @@ export function starter({ day, name, domains }: StarterOptions): readonly Starte
     },
     { path: 'templates/page.md', text: page('Title', 'concept', day, PAGE_BODY) },
     { path: 'templates/plan.md', text: page('Plan', 'plan', day, '## Goal\n\n## Next steps\n\n- [ ] \n', `last_reconciled: ${day}\n`) },
-    { path: '.wiki/config.yaml', text: CONFIG },
+    { path: '.wiki/config.yaml', text: domains.length === 0 ? CONFIG : `${CONFIG}domains: [${domains.join(', ')}]\n` },
     { path: '.wiki/BUILD-GUIDE.md', text: BUILD_GUIDE },
+    ...ADAPTERS,
     { path: '.gitignore', text: '.update-queue\n.obsidian/workspace*\n' },
   ];
 }
@@ -150,7 +151,38 @@ lint_days: 7
 #   runtime: [~/.claude]
 #   unsearched: [~/Archive]
 #   scopes: [~/AI]
+# domains: [acme, globex]
 `;
+
+/** Run by `ctx wiki tell`, once a finding. */
+const ADAPTERS: readonly StarterFile[] = [
+  {
+    path: '.wiki/adapters/notify.sh',
+    text: `#!/bin/sh
+# One notice a finding: ctx wiki tell "sh .wiki/adapters/notify.sh"
+# In the environment: FINDING_ID, FINDING_RULE, FINDING_LEVEL, FINDING_FILE, FINDING_LINE, FINDING_MESSAGE. A failure is tried again next time.
+# Keep the line that fits, and fill in where it goes.
+set -eu
+text="$FINDING_LEVEL: $FINDING_FILE:$FINDING_LINE $FINDING_MESSAGE"
+# printf '%s\\n' "$text" | mail -s "wiki: $FINDING_RULE" me@example.org
+# curl -fsS --max-time 20 --data-urlencode "message=$text" https://chat.example.org/hook
+printf '%s\\n' "$text"
+`,
+  },
+  {
+    path: '.wiki/adapters/task.sh',
+    text: `#!/bin/sh
+# One task a finding: ctx wiki tell "sh .wiki/adapters/task.sh"
+# The environment is that of notify.sh. FINDING_ID is the same for as long as the finding is.
+# Keep the line that fits your tracker.
+set -eu
+title="wiki: $FINDING_MESSAGE"
+# gh issue create --title "$title" --body "$FINDING_FILE:$FINDING_LINE ($FINDING_RULE, $FINDING_ID)" --label wiki
+# glab issue create --title "$title" --description "$FINDING_FILE:$FINDING_LINE ($FINDING_ID)"
+printf -- '- [ ] %s (%s:%s, %s)\\n' "$title" "$FINDING_FILE" "$FINDING_LINE" "$FINDING_ID"
+`,
+  },
+];
 
 const BUILD_GUIDE = `# Building this wiki, for the AI that helps with it
 
@@ -163,8 +195,8 @@ Go through these with the person, one at a time, and stop where they want to sto
    Declare each under \`copies:\` in .wiki/config.yaml, and replace what is copied by a link to its page.
 4. Ask which scheduled jobs there are, and declare the file that each writes under \`expected_outputs:\`.
 5. Install the hooks (\`ctx wiki hooks install claude-code\`), or agree on a day of the week for \`ctx wiki lint --fix\`.
-6. Notices and tasks: \`ctx wiki lint --json\` gives findings as data. Send them where the person looks: mail, a chat, a task tracker
-   (one task a finding; its id is stable, so the same one is never filed twice).
+6. Notices and tasks: ask where the person looks, and edit .wiki/adapters/notify.sh (mail, a chat) or .wiki/adapters/task.sh (a task tracker).
+   \`ctx wiki tell "sh .wiki/adapters/task.sh"\` runs it once for each finding that it was not run for yet.
 7. Append an entry to log.md with a \`Judgment:\` line, run \`ctx wiki lint\`, and commit.
 
 Then leave it alone for two weeks. Add what is missed, nothing else.

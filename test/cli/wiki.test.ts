@@ -159,6 +159,40 @@ describe('ctx wiki', { timeout: 240_000 }, () => {
     expect(JSON.parse(outcome.stdout)).toMatchObject([{ copy, line: 1, page: 'a.md', page_line: 3, verdict: 'differs', wins: 'wiki' }]);
   });
 
+  it('WIK-66 a fix replaces what a copy repeats by a link, and leaves claims of others as they are', async () => {
+    const root = mkdtempSync(join(home, 'linked-'));
+    writeFileSync(join(root, 'INDEX.md'), '# I\n');
+    writeFileSync(join(root, 'a.md'), '# A\n\nThe gateway listens on port 8443.\n');
+    const copy = join(root, '../COPY.md');
+    const text = '# Mine\n\n- The gateway listens on port 443. Be brief.\n- Never push on Fridays.\n';
+    writeFileSync(copy, text);
+    const forwarded = await wiki(root, 'drift', '--fix', '--forwarded', copy);
+    expect([readFileSync(copy, 'utf8'), forwarded.stderr]).toEqual([text, expect.stringContaining('1 claims')]);
+    expect((await wiki(root, 'drift', '--fix', copy)).stdout).toContain('1 facts are links now');
+    expect(readFileSync(copy, 'utf8')).toBe(
+      `# Mine\n\n- [a.md, line 3](${root.slice(root.lastIndexOf('/') + 1)}/a.md) Be brief.\n- Never push on Fridays.\n`,
+    );
+    expect((await wiki(root, 'drift', '--json', copy)).stdout.trim()).toBe('[]');
+  });
+
+  it('WIK-67 a command is run once for each open finding, and a failure is tried again', async () => {
+    const root = mkdtempSync(join(home, 'told-'));
+    writeFileSync(join(root, 'INDEX.md'), '# I\n\n[[Nowhere]] and [[Nothing]]\n');
+    const tell = (command: string): Promise<Outcome> => wiki(root, 'tell', '--level', 'error', command);
+    expect((await tell('exit 3')).code).toBe(1);
+    const told = await tell('echo "$FINDING_RULE $FINDING_FILE:$FINDING_LINE $FINDING_ID"; test -e INDEX.md');
+    expect(told.stdout.trim().split('\n')).toEqual([
+      expect.stringMatching(/^broken-link INDEX\.md:3 [0-9a-f]+$/),
+      expect.stringMatching(/^broken-link INDEX\.md:3 [0-9a-f]+$/),
+    ]);
+    expect((await tell('echo "$FINDING_RULE $FINDING_FILE:$FINDING_LINE $FINDING_ID"; test -e INDEX.md')).stdout).toBe('');
+    expect((await wiki(home, 'init', 'with-adapters', '--no-git')).code).toBe(0);
+    writeFileSync(join(home, 'with-adapters/people.md'), '# P\n\n[[Nobody]]\n');
+    expect((await wiki(join(home, 'with-adapters'), 'tell', '--level', 'error', 'sh .wiki/adapters/task.sh')).stdout).toMatch(
+      /^- \[ \] wiki: .*Nobody.* \(people\.md:3, /,
+    );
+  });
+
   it('WIK-33 hooks are installed once beside what is there, and answer', async () => {
     const root = mkdtempSync(join(home, 'hooks-'));
     writeFileSync(join(root, 'INDEX.md'), '# The index\n');

@@ -145,6 +145,26 @@ describe('what is packed', () => {
   });
 });
 
+describe('domains', () => {
+  test('WIK-65 pages of a domain are packed only where the mount names it', async () => {
+    for (const [domain, expected] of [
+      [undefined, []],
+      ['acme', ['home/0/wiki/acme/port.md']],
+      ['globex', ['home/0/wiki/globex/port.md']],
+    ] as const) {
+      const s = session({ 'context/policy.yaml': `memory: [{path: wiki${domain === undefined ? '' : `, domain: ${domain}`}}]\n` });
+      put(s, 'home/0/wiki', '.wiki/config.yaml', 'domains: [acme, globex]\n');
+      for (const name of ['acme', 'globex'])
+        put(s, 'home/0/wiki', `${name}/port.md`, `# Port of ${name}\n\nThe gateway of ${name} listens there.\n`);
+      ask(s, 'Which port does the gateway listen on?');
+      const pack = await packOf(s);
+      expect(memoryOf(pack)).toContain('home/0/wiki/gateway.md');
+      expect(memoryOf(pack).filter((source) => source.endsWith('/port.md'))).toEqual(expected);
+      if (domain !== 'globex') expect(await s.read('prompt.json')).not.toContain('globex listens');
+    }
+  });
+});
+
 describe('when it changes', () => {
   test('MEM-4 an edit never changes a running epoch, and shows in the next one', async () => {
     const s = session();

@@ -12,6 +12,22 @@ const LOGGED = '# Log\n\n## 2026-04-10 begin\n\n- a.md b.md c.md plan.md\n- Judg
 const said = (root: string, ...rules: readonly string[]): readonly string[] =>
   linted(root, ...rules).map(({ file, line, target }) => `${file}:${line} ${target}`);
 
+describe('domains', () => {
+  it('WIK-65 a link from one domain into another is told, one into what is common is not', () => {
+    const root = scratch({
+      '.wiki/config.yaml': 'domains: [acme, globex]\n',
+      'INDEX.md': '# I\n\n[a](acme/a.md) [g](globex/g.md) [c](common.md)\n',
+      'common.md': '# C\n\n[a](acme/a.md)\n',
+      'acme/a.md': '# A\n\n[g](../globex/g.md) [c](../common.md) [b](b.md)\n',
+      'acme/b.md': '# B\n\n[a](a.md)\n',
+      'globex/g.md': '# G\n',
+    });
+    expect(linted(root, 'domain-leak').map(({ file, line, target }) => `${file}:${line} ${target}`)).toEqual([
+      'acme/a.md:3 ../globex/g.md',
+    ]);
+  });
+});
+
 describe('pages among pages', () => {
   it('orphans and unindexed pages are told, in a wiki only', () => {
     const files = { 'a.md': '[b](b.md)\n', 'b.md': '# b\n' };

@@ -1,10 +1,14 @@
 // ctx wiki drift: copies of knowledge against the wiki, fact by fact.
-import { statSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { readFileSync, statSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 
 import type { DeclaredCopy } from '../../wiki/config.ts';
-import { compareCopies } from '../../wiki/lint-outside.ts';
+import { withLinks } from '../../wiki/drift.ts';
+import { compareCopies, type CopyReport } from '../../wiki/lint-outside.ts';
+import type { WikiDirectory } from '../../wiki/wiki-directory.ts';
+import { replaceFile } from '../../wiki/write.ts';
+import { digestOf } from '../../abi/digest.ts';
 import { CtxError } from '../../abi/errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { examples, type Shell } from '../shell.ts';
@@ -17,12 +21,17 @@ export function registerDrift(wiki: Command, shell: Shell): void {
     .argument('[copy...]', 'files or directories (default: the copies declared in .wiki/config.yaml, and the memory of Claude Code)')
     .option('-d, --dir <dir>', 'the wiki (default: the one here)')
     .option('--forwarded', 'what is named is forwarded instructions: claims')
+    .option('--fix', 'replace each fact of a copy that the wiki has by a link to its page (forwarded instructions stay as they are)')
     .option('--json', 'print an array')
     .addHelpText(
       'after',
-      examples(['ctx wiki drift', 'declared copies; exit 5 when one says something else'], ['ctx wiki drift ../app/CLAUDE.md', 'one file']),
+      examples(
+        ['ctx wiki drift', 'declared copies; exit 5 when one says something else'],
+        ['ctx wiki drift ../app/CLAUDE.md', 'one file'],
+        ['ctx wiki drift --fix ../app/CLAUDE.md', 'its facts become links'],
+      ),
     )
-    .action((given: readonly string[], options: { dir?: string; forwarded?: boolean; json?: boolean }) => {
+    .action((given: readonly string[], options: { dir?: string; forwarded?: boolean; fix?: boolean; json?: boolean }) => {
       const { terminal } = shell;
       const place = requireWiki(options.dir);
       const kind = options.forwarded === true ? 'forwarded' : 'copy';
@@ -41,6 +50,7 @@ export function registerDrift(wiki: Command, shell: Shell): void {
         ? place.config.copies
         : [...place.config.copies, memory];
       const reports = compareCopies(place, named.length > 0 ? named : declared, home(shell));
+      if (options.fix === true) return fix(shell, place, reports);
       const facts = reports.flatMap(({ copy, path, drifts }) =>
         drifts.map((drift) => ({
           copy: path,
@@ -70,5 +80,26 @@ export function registerDrift(wiki: Command, shell: Shell): void {
         );
       }
       if (facts.some(({ verdict }) => verdict === 'differs')) shell.exit(EXIT.findings);
+      return undefined;
     });
+}
+
+/** The wiki wins, so what a copy said is not kept. Claims of others are not ours to change. */
+function fix({ terminal }: Shell, place: WikiDirectory, reports: readonly CopyReport[]): void {
+  for (const { copy, path, drifts } of reports) {
+    if (drifts.length === 0) continue;
+    if (copy.kind === 'forwarded') {
+      terminal.note(`${plain(path)}: ${drifts.length} claims; forwarded instructions stay as they are`);
+      continue;
+    }
+    const before = readFileSync(path, 'utf8');
+    const { text, replaced } = withLinks(before, drifts, ({ page, pageLine }) => {
+      const target = relative(dirname(path), join(place.root, page));
+      return `[${page.replace(/([[\]])/g, '\\$1')}, line ${pageLine}](${/[\s()<>]/.test(target) ? `<${target}>` : target})`;
+    });
+    if (replaced === 0) continue;
+    if (replaceFile(dirname(path), basename(path), text, digestOf(before)))
+      terminal.line(`${plain(path)}: ${replaced} facts are links now`);
+    else terminal.note(`${plain(path)} changed meanwhile, and was left as it is`);
+  }
 }

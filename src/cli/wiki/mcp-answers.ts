@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { CtxError } from '../../abi/errors.ts';
 import { openCounter } from '../../tokens/counter.ts';
 import type { TokenCounter } from '../../tokens/types.ts';
+import { domainOf } from '../../wiki/config.ts';
 import { chooseMemory } from '../../wiki/memory.ts';
 import { memoryPages } from '../../wiki/memory-pages.ts';
 import type { WikiDirectory } from '../../wiki/wiki-directory.ts';
@@ -18,10 +19,10 @@ const MOST_LEFT = 8;
 
 let counter: TokenCounter | undefined;
 
-export function queryText(place: WikiDirectory, question: string, budgetTokens: number, plans: readonly string[]): string {
-  for (const plan of plans) known(place, plan);
+export function queryText(place: WikiDirectory, question: string, budgetTokens: number, plans: readonly string[], domain?: string): string {
+  for (const plan of plans) known(place, plan, domain);
   const { count } = (counter ??= openCounter());
-  const memory = chooseMemory(memoryPages(place, plans), question, budgetTokens, (text) => count.call(counter, text));
+  const memory = chooseMemory(memoryPages(place, plans, domain), question, budgetTokens, (text) => count.call(counter, text));
   const items = memory.items.map(({ path, heading, startLine, endLine, reason, text }) => {
     const lines = startLine === undefined ? '' : `:${startLine}-${endLine ?? startLine}`;
     return `<page path=${JSON.stringify(`${path}${lines}`)}${heading === undefined || heading === '' ? '' : ` section=${JSON.stringify(heading)}`} reason=${JSON.stringify(reason)}>\n${text.trimEnd()}\n</page>\n`;
@@ -31,8 +32,8 @@ export function queryText(place: WikiDirectory, question: string, budgetTokens: 
   return `${items.join('')}${left.join('')}${found ? '' : 'no page answers this\n'}`;
 }
 
-export function pageText(place: WikiDirectory, path: string, fromLine: number): string {
-  const lines = wikiPage(place, path).split('\n');
+export function pageText(place: WikiDirectory, path: string, fromLine: number, domain?: string): string {
+  const lines = wikiPage(place, path, domain).split('\n');
   if (fromLine > lines.length) throw new CtxError('wiki.line', 'EINVAL', `has ${lines.length} lines`, { where: path });
   let chars = 0;
   let end = fromLine - 1;
@@ -45,15 +46,20 @@ export function pageText(place: WikiDirectory, path: string, fromLine: number): 
 }
 
 /** A text file of the wiki, through no symbolic link. */
-export function wikiPage(place: WikiDirectory, path: string): string {
-  known(place, path);
+export function wikiPage(place: WikiDirectory, path: string, domain?: string): string {
+  known(place, path, domain);
   const bytes = readFileSync(placeInside(place.root, path));
   if (bytes.includes(0)) throw new CtxError('wiki.binary', 'EINVAL', 'is not text', { where: path });
   return bytes.toString('utf8');
 }
 
-function known(place: WikiDirectory, path: string): void {
-  if (place.has(path)) return;
+/** With a domain, pages of other ones are not there. */
+export function isOffered(place: WikiDirectory, path: string, domain: string | undefined): boolean {
+  return place.has(path) && (domain === undefined || [undefined, domain].includes(domainOf(path, place.config)));
+}
+
+function known(place: WikiDirectory, path: string, domain: string | undefined): void {
+  if (isOffered(place, path, domain)) return;
   throw new CtxError('wiki.page', 'ENOENT', 'is no file of this wiki', {
     where: path,
     next: 'name it as query and lint do: by its path in the wiki',
@@ -80,9 +86,12 @@ export async function lintText(
   shell: Shell,
   place: WikiDirectory,
   { file, rule, limit }: { readonly file?: string | undefined; readonly rule?: string | undefined; readonly limit: number },
+  domain?: string,
 ): Promise<string> {
   const { open } = await lintWiki(shell, place);
-  const asked = open.filter((finding) => (file === undefined || finding.file === file) && (rule === undefined || finding.rule === rule));
+  const asked = open
+    .filter((finding) => [undefined, domain].includes(domain === undefined ? undefined : domainOf(finding.file, place.config)))
+    .filter((finding) => (file === undefined || finding.file === file) && (rule === undefined || finding.rule === rule));
   const rows = asked
     .slice(0, limit)
     .map(({ level, rule: of, file: where, line, message }) => `${level} ${of} ${where}:${line} ${message.slice(0, 400)}\n`);

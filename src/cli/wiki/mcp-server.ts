@@ -8,14 +8,14 @@ import { CtxError } from '../../abi/errors.ts';
 import type { WikiDirectory } from '../../wiki/wiki-directory.ts';
 import { asCtxError } from '../errors.ts';
 import type { Shell } from '../shell.ts';
-import { ingestText, lintText, MOST_SOURCE_CHARS, pageText, queryText, wikiPage } from './mcp-answers.ts';
+import { ingestText, isOffered, lintText, MOST_SOURCE_CHARS, pageText, queryText, wikiPage } from './mcp-answers.ts';
 
 const MOST_MESSAGE_BYTES = 8 << 20;
 const MOST_LISTED = 1000;
 const URI = 'wiki:///';
 
 /** Resolves when the client has gone. */
-export async function serveWiki(shell: Shell, place: WikiDirectory): Promise<void> {
+export async function serveWiki(shell: Shell, place: WikiDirectory, domain?: string): Promise<void> {
   const server = new McpServer(
     { name: 'ctx-wiki', version: '1' },
     { instructions: 'Durable knowledge of this person or team. Ask (query) before answering about it; a person reviews what you ingest.' },
@@ -35,7 +35,7 @@ export async function serveWiki(shell: Shell, place: WikiDirectory): Promise<voi
       },
       annotations: { readOnlyHint: true },
     },
-    ({ question, budget_tokens, plan }) => answered(() => queryText(look(), question, budget_tokens, plan)),
+    ({ question, budget_tokens, plan }) => answered(() => queryText(look(), question, budget_tokens, plan, domain)),
   );
   server.registerTool(
     'read',
@@ -44,7 +44,7 @@ export async function serveWiki(shell: Shell, place: WikiDirectory): Promise<voi
       inputSchema: { path: z.string().min(1).max(1024), from_line: z.number().int().min(1).default(1) },
       annotations: { readOnlyHint: true },
     },
-    ({ path, from_line }) => answered(() => pageText(look(), path, from_line)),
+    ({ path, from_line }) => answered(() => pageText(look(), path, from_line, domain)),
   );
   server.registerTool(
     'ingest',
@@ -69,11 +69,12 @@ export async function serveWiki(shell: Shell, place: WikiDirectory): Promise<voi
       },
       annotations: { readOnlyHint: true },
     },
-    (asked) => answered(() => lintText(shell, look(), asked)),
+    (asked) => answered(() => lintText(shell, look(), asked, domain)),
   );
   const list = (): { resources: { uri: string; name: string; mimeType: string }[] } => ({
     resources: look()
       .index.curated()
+      .filter(({ path }) => isOffered(place, path, domain))
       .slice(0, MOST_LISTED)
       .map(({ path, facts }) => ({
         uri: `${URI}${path.split('/').map(encodeURIComponent).join('/')}`,
@@ -82,7 +83,7 @@ export async function serveWiki(shell: Shell, place: WikiDirectory): Promise<voi
       })),
   });
   server.registerResource('page', new ResourceTemplate(`${URI}{+path}`, { list }), { mimeType: 'text/markdown' }, (uri, { path }) => ({
-    contents: [{ uri: uri.href, mimeType: 'text/markdown', text: wikiPage(look(), decodeURIComponent(String(path))) }],
+    contents: [{ uri: uri.href, mimeType: 'text/markdown', text: wikiPage(look(), decodeURIComponent(String(path)), domain) }],
   }));
   const transport = new StdioServerTransport(process.stdin, process.stdout, { maxBufferSize: MOST_MESSAGE_BYTES });
   const gone = new Promise<void>((resolve) => {

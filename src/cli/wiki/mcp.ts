@@ -9,6 +9,7 @@ export function registerMcp(wiki: Command, shell: Shell): void {
     .command('mcp')
     .description('serve query, read, ingest and lint to an agent, as an MCP server over stdio')
     .argument('[dir]', 'the wiki (default: the one here)')
+    .option('--domain <name>', 'offer only what is common, and this domain')
     .addHelpText(
       'after',
       examples(
@@ -16,9 +17,9 @@ export function registerMcp(wiki: Command, shell: Shell): void {
         ['ctx wiki mcp ~/AI/wiki', 'a command for the settings of any other agent'],
       ),
     )
-    .action(async (directory: string | undefined) => {
+    .action(async (directory: string | undefined, options: { domain?: string }) => {
       const place = requireWiki(directory);
       const { serveWiki } = await import('./mcp-server.ts');
-      await serveWiki(shell, place);
+      await serveWiki(shell, place, options.domain);
     });
 }

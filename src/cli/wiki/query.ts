@@ -16,6 +16,7 @@ interface QueryArguments {
   readonly budget: string;
   readonly dir?: string;
   readonly session?: string;
+  readonly domain?: string;
   readonly plan?: readonly string[];
   readonly text?: boolean;
   readonly json?: boolean;
@@ -28,6 +29,7 @@ export function registerQuery(wiki: Command, shell: Shell): void {
     .argument('<question...>', 'words')
     .option('-d, --dir <dir>', 'the wiki (default: the one here)')
     .option('-s, --session <session>', 'the wikis that a session mounts, each with its part of the budget')
+    .option('--domain <name>', 'only what is common, and this domain (default: everything; of a session: what its mount names)')
     .option('-b, --budget <tokens>', 'tokens in all', '4000')
     .option('--plan <page...>', 'a plan that is carried out: the pages it cites come first')
     .option('--text', 'print what was chosen, as a model is given it')
@@ -52,10 +54,10 @@ export function registerQuery(wiki: Command, shell: Shell): void {
           throw usageError(`${plan} is no page of ${places.map(({ place }) => place.root).join(', ')}`, 'name it by its path in the wiki');
       const counter = openCounter();
       const part = Math.floor(budget / places.length);
-      const found = places.map(({ place, plans }) => ({
+      const found = places.map(({ place, plans, domain }) => ({
         root: place.root,
         budget: part,
-        ...chooseMemory(memoryPages(place, plans), words.join(' '), part, (text) => counter.count(text)),
+        ...chooseMemory(memoryPages(place, plans, options.domain ?? domain), words.join(' '), part, (text) => counter.count(text)),
       }));
       if (options.json === true) terminal.json(options.session === undefined ? found[0] : found);
       else for (const memory of found) show(shell, memory, options.text === true, found.length > 1);
@@ -66,13 +68,13 @@ export function registerQuery(wiki: Command, shell: Shell): void {
 async function placesOf(
   shell: Shell,
   { session, dir, plan = [] }: QueryArguments,
-): Promise<readonly { readonly place: WikiDirectory; readonly plans: readonly string[] }[]> {
-  if (session === undefined) return [{ place: requireWiki(dir), plans: plan }];
+): Promise<readonly { readonly place: WikiDirectory; readonly plans: readonly string[]; readonly domain: string | null | undefined }[]> {
+  if (session === undefined) return [{ place: requireWiki(dir), plans: plan, domain: undefined }];
   const wikis = await sessionWikis(shell, session);
   const faults: CtxError[] = [];
-  const places = wikis.flatMap(({ root, plans }) => {
+  const places = wikis.flatMap(({ root, plans, domain }) => {
     try {
-      return [{ place: WikiDirectory.open(root), plans: [...plan, ...plans] }];
+      return [{ place: WikiDirectory.open(root), plans: [...plan, ...plans], domain: domain ?? null }];
     } catch (error) {
       // One that this user may not read does not take the others with it.
       if (!(error instanceof CtxError)) throw error;

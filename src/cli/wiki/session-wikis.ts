@@ -8,7 +8,7 @@ import { memoryMounts, type SessionMemory } from '../../session/memory-mounts.ts
 import { requireSession } from '../mounted.ts';
 import type { Shell } from '../shell.ts';
 
-export interface MountedWiki extends Pick<SessionMemory, 'name' | 'plans'> {
+export interface MountedWiki extends Pick<SessionMemory, 'name' | 'plans' | 'domain'> {
   readonly root: string;
 }
 
@@ -17,10 +17,10 @@ export async function sessionWikis(shell: Shell, reference: string): Promise<rea
   const { directory, mounted, session } = await requireSession(shell, reference);
   const policy = parsePolicy(await readFile(join(directory, 'context/policy.yaml'), 'utf8'));
   const wikis: MountedWiki[] = [];
-  for (const { name, path, plans, refused } of memoryMounts(policy.memory, session.owner)) {
+  for (const { name, path, plans, domain, refused } of memoryMounts(policy.memory, session.owner)) {
     const root = join(mounted.root, path);
     const found = refused === undefined ? await stat(root).catch(() => undefined) : undefined;
-    if (found?.isDirectory() === true) wikis.push({ name, root, plans });
+    if (found?.isDirectory() === true) wikis.push({ name, root, plans, domain });
   }
   if (wikis.length > 0) return wikis;
   throw new CtxError('wiki.none', 'ENOENT', 'mounts no wiki that is there', {

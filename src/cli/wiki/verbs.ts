@@ -11,6 +11,7 @@ import type { RegisterWikiVerb } from './place.ts';
 import { registerQuery } from './query.ts';
 import { registerReview } from './review.ts';
 import { registerStatus } from './status.ts';
+import { registerTell } from './tell.ts';
 
 export const WIKI_VERBS: readonly RegisterWikiVerb[] = [
   registerInit,
@@ -24,4 +25,5 @@ export const WIKI_VERBS: readonly RegisterWikiVerb[] = [
   registerDrift,
   registerHooks,
   registerMcp,
+  registerTell,
 ];
