@@ -37,6 +37,16 @@ need_commands() {
   rm -f "$log"
 }
 
+# The registry that the tests start themselves; the service that comes with its package does not stay on.
+need_registry() {
+  local as_root=()
+  command -v docker-registry >/dev/null && return 0
+  need_commands docker-registry:docker-registry
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+  "${as_root[@]}" timeout -k 10 60 invoke-rc.d docker-registry stop >/dev/null 2>&1 </dev/null || true
+  "${as_root[@]}" timeout -k 10 60 update-rc.d docker-registry disable >/dev/null 2>&1 </dev/null || true
+}
+
 apt_install() {
   local log=$1
   shift

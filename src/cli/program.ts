@@ -20,12 +20,16 @@ import { registerGc } from './gc.ts';
 import { registerImages } from './images.ts';
 import { registerImport } from './import.ts';
 import { registerInspect } from './inspect.ts';
+import { registerLogin } from './login.ts';
+import { registerLogout } from './logout.ts';
 import { registerLs } from './ls.ts';
 import { registerModel } from './model.ts';
 import { registerMount } from './mount.ts';
 import { registerNew } from './new.ts';
 import { registerPack } from './pack.ts';
 import { registerPs } from './ps.ts';
+import { registerPull } from './pull.ts';
+import { registerPush } from './push.ts';
 import { registerRebuild } from './rebuild.ts';
 import { registerResume } from './resume.ts';
 import { registerRm } from './rm.ts';
@@ -65,6 +69,10 @@ const VERBS: readonly RegisterVerb[] = [
   registerFork,
   registerArchive,
   registerRm,
+  registerPush,
+  registerPull,
+  registerLogin,
+  registerLogout,
   registerEvict,
   registerGc,
   registerFsck,

@@ -14,7 +14,9 @@ beforeAll(async () => {
 });
 
 const VERBS =
-  'mount umount status ls new append cat pack explain search import follow export fork archive rm gc fsck doctor completion'.split(' ');
+  'mount umount status ls new append cat pack explain search import follow export fork archive rm gc fsck doctor completion push pull login logout'.split(
+    ' ',
+  );
 
 describe('ctx without a mount', () => {
   it('the help lists every verb, and each verb shows examples', async () => {

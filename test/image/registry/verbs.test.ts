@@ -1,0 +1,83 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import * as fs from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { CTX } from '../../cli/program.ts';
+import { mountStore, type MountedStore } from '../../cli/mounted-store.ts';
+import { startDockerRegistry, type RunningRegistry } from './docker-registry.ts';
+import { end, SmallRegistry } from './small-registry.ts';
+
+let mounted: MountedStore;
+let registry: RunningRegistry;
+let directory: string;
+const HOME = (): string => join(directory, 'home');
+
+beforeAll(async () => {
+  [mounted, registry] = await Promise.all([mountStore('registry'), startDockerRegistry()]);
+  directory = join(mounted.store, '..');
+  await fs.mkdir(join(directory, 'source'));
+  await fs.mkdir(HOME());
+  await fs.writeFile(join(directory, 'source/context.yaml'), 'name: quilt/customer-review\nversion: "2026.05"\n');
+  await fs.writeFile(join(directory, 'source/transcript.jsonl'), '{"role":"user","content":"hello"}\n');
+});
+afterAll(async () => {
+  await Promise.all([mounted.end(), registry.stop()]);
+});
+
+const run = (...args: readonly string[]): ReturnType<MountedStore['ctx']> => mounted.ctx(args, { env: { HOME: HOME() } });
+
+test('ctx push and ctx pull on a mount: what comes back is what was built', async () => {
+  const built = await run('build', join(directory, 'source'), '--json');
+  expect(built).toMatchObject({ code: 0, stderr: '' });
+  const { digest, image } = JSON.parse(built.stdout) as { digest: string; image: string };
+  const pushed = await run('push', image, `${registry.host}/team/review`, '--json');
+  expect(pushed).toMatchObject({ code: 0, stderr: '' });
+  expect(JSON.parse(pushed.stdout)).toMatchObject({ remote: `${registry.host}/team/review:2026.05`, digest, referrers: [] });
+  const pulled = await run('pull', `${registry.host}/team/review:2026.05`, '--json');
+  expect(pulled).toMatchObject({ code: 0, stderr: '' });
+  expect(JSON.parse(pulled.stdout)).toMatchObject({ image: 'team/review:2026.05', digest, fetched_bytes: 0, replaced: null });
+  const text = await run('pull', `${registry.host}/team/review:2026.05`, '--as', 'mine');
+  expect(text.stdout).toContain(`mine:latest@${digest}\n`);
+  const own = join(mounted.root, `home/${process.getuid?.() ?? 0}/image`);
+  expect(
+    await mounted.must(`diff -r '${own}/quilt/customer-review/2026.05' '${own}/team/review/2026.05' && ls -A '${own}/.store/tmp'`),
+  ).toBe('');
+});
+
+test('ctx push and ctx pull say what is wrong', async () => {
+  const fails = async (code: number, words: string, ...args: readonly string[]): Promise<void> => {
+    const outcome = await run(...args);
+    expect(outcome.stderr).toContain(words);
+    expect(outcome).toMatchObject({ code, stdout: '' });
+  };
+  await fails(1, 'names no registry', 'push', 'quilt/customer-review:2026.05');
+  await fails(4, 'is no image here', 'push', 'unknown', `${registry.host}/x`);
+  await fails(4, 'is not there', 'pull', `${registry.host}/unknown/x`);
+  await fails(2, '--idle', 'pull', `${registry.host}/x/y`, '--idle', 'soon');
+  await fails(2, 'not a digest', 'pull', `${registry.host}/x/y`, '--as', `a@sha256:${'0'.repeat(64)}`);
+  await fails(1, 'plain HTTP', 'pull', 'http://registry.example/x');
+});
+
+test('an interrupted pull ends cleanly, with 130', async () => {
+  const slow = await SmallRegistry.start();
+  try {
+    const asked = new Promise<void>((resolve) => {
+      slow.meddle = ({ url }, response) => {
+        if (url?.includes('/manifests/') !== true) return (end(response, 404), true);
+        resolve();
+        return true;
+      };
+    });
+    const env = { ...process.env, ...mounted.env, HOME: HOME() };
+    const child = spawn(process.execPath, [CTX, 'pull', `${slow.host}/a/b`], { stdio: ['ignore', 'ignore', 'pipe'], env, cwd: '/' });
+    let said = '';
+    child.stderr.on('data', (piece: Buffer) => (said += piece.toString()));
+    await asked;
+    child.kill('SIGINT');
+    const [code] = (await once(child, 'close')) as [number];
+    expect({ code, said }).toEqual({ code: 130, said: 'ctx: pull was interrupted; run it again to go on\n' });
+  } finally {
+    await slow.stop();
+  }
+});
