@@ -19,7 +19,7 @@ export interface ForeignState {
 
 const MAX_TOKEN_BYTES = 64 * 1024 * 1024;
 
-/** IMG-15. Errors: `engine.foreign_state` when the files are not what they were said to be; ENOSPC as a compile has it. */
+/** IMG-35. Errors: `engine.foreign_state` when the files are not what they were said to be; ENOSPC as a compile has it. */
 export async function adoptState(
   store: ArtifactStore,
   session: string,

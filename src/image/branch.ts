@@ -1,4 +1,4 @@
-// `ctx fork IMAGE NEW`: the same layers under a new name, with a record of where it left its parent (IMG-12). Writes no layer.
+// `ctx fork IMAGE NEW`: the same layers under a new name, with a record of where it left its parent (IMG-32). Writes no layer.
 import type { Branch, ImageConfig } from './config.ts';
 import { writeImage, type Image } from './image.ts';
 import type { ImageStore } from './layout-store.ts';

@@ -1,4 +1,4 @@
-// Compiled state of an image: a manifest of its own whose subject is the image, so that evicting it changes no digest (IMG-14).
+// Compiled state of an image: a manifest of its own whose subject is the image, so that evicting it changes no digest (IMG-34).
 import { record, canonicalBytes, MEDIA, parseBounded, type Descriptor, type Manifest, type OciDigest } from './oci.ts';
 import { SUBJECT, type ImageStore } from './layout-store.ts';
 

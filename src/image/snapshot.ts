@@ -1,4 +1,4 @@
-// A session as an image: what its parent image has is named again, what is new is one layer on top (IMG-10).
+// A session as an image: what its parent image has is named again, what is new is one layer on top (IMG-30).
 import type { Declared } from './bundle.ts';
 import { compose } from './compose.ts';
 import type { Branch, ContextLayer, ImageConfig, LayerPart, Role } from './config.ts';

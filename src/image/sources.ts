@@ -1,4 +1,4 @@
-// Whether an image can be rebuilt from its source: every recorded hash against what is there (IMG-13).
+// Whether an image can be rebuilt from its source: every recorded hash against what is there (IMG-33).
 import type { ImageConfig } from './config.ts';
 import { sourceHash } from './config.ts';
 import { tableOf } from './file-part.ts';

@@ -1,10 +1,11 @@
 // `image.link` and `image.start` of the control channel: a session's sealed history becomes blobs of the caller's image layout,
-// and a session is made whose history is such blobs. By link: nothing of the history is read or copied (IMG-9).
+// and a session is made whose history is such blobs. By link: nothing of the history is read or copied (IMG-31).
 import * as fs from 'node:fs';
 import type { ControlRequest, ImageLinkReply, ImageStartReply, ImageStartRequest, SealReply } from '../abi/control.ts';
 import { CtxError } from '../abi/errors.ts';
 import type { ForeignState } from '../engine/adopt.ts';
 import { adoptHistory } from '../journal/index.ts';
+import { loadInput, readInputs } from '../journal/inputs.ts';
 import { OrderPages } from '../journal/order-pages.ts';
 import type { RawRecord } from '../journal/order-record.ts';
 import { lstat, restoreDirectory } from './backing.ts';
@@ -97,6 +98,7 @@ export function startInstance(store: Store, request: ImageStartRequest, caller: 
   store.makeSession(directory, 0o755, caller, '/');
   try {
     adoptHistory(directory, history);
+    restoreInputs(store, directory);
   } catch (error) {
     fs.rmSync(directory, { recursive: true, force: true });
     throw error;
@@ -112,6 +114,28 @@ function lastSealed(directory: string): RawRecord {
     pages.close();
   }
 }
+
+/** Files as the newest recorded inputs have them: were they written later, each would be a change, and begin an epoch of its own. */
+function restoreInputs(store: Store, directory: string): void {
+  const newest = new Map<string, string | undefined>();
+  for (const { path, digest } of readInputs(directory).inputs) if (RESTORED.test(path)) newest.set(path, digest);
+  const { uid, gid } = fs.lstatSync(directory);
+  for (const [path, digest] of newest) {
+    const target = `${directory}/${path}`;
+    if (digest === undefined) {
+      fs.rmSync(target, { force: true });
+      continue;
+    }
+    const folder = target.slice(0, target.lastIndexOf('/'));
+    if (lstat(folder) === undefined) store.makeDirectory(folder, 0o755, uid, gid);
+    fs.writeFileSync(target, loadInput(directory, digest), { mode: 0o644 });
+    store.own(target, uid, gid);
+  }
+}
+
+// eslint-disable-next-line no-control-regex
+const RESTORED =
+  /^context\/(?:budget|gc\.policy|policy\.yaml|tools\.json|pinned\/[^./\u0000-\u001f\u007f\ufffd][^/\u0000-\u001f\u007f\ufffd]*|child\/[^./][^/\u0000-\u001f\u007f\ufffd]*\/(?!artifact)[^./][^/\u0000-\u001f\u007f\ufffd]*)$/;
 
 export function foreignState(store: Store, { fingerprint, blobs }: ImageAdoptRequest, caller: Caller): ForeignState {
   const directory = `${layoutOf(store, caller)}/blobs/sha256`;
