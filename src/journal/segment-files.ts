@@ -3,11 +3,14 @@ import { CtxError } from '../abi/errors.ts';
 import { errnoOf, nodeDisk, type Disk } from './disk.ts';
 import type { Extent, SegmentRef } from './types.ts';
 
+const MAX_OPEN = 16;
+
 export class SegmentFiles {
   readonly #disk: Disk;
   #refs: readonly SegmentRef[] = [];
   #bases: number[] = [];
   #fds: (number | undefined)[] = [];
+  #opened: number[] = [];
   #sizeBytes = 0;
 
   constructor(refs: readonly SegmentRef[], disk: Disk = nodeDisk) {
@@ -68,10 +71,22 @@ export class SegmentFiles {
   close(): void {
     for (const fd of this.#fds) if (fd !== undefined) this.#disk.closeSync(fd);
     this.#fds = this.#refs.map(() => undefined);
+    this.#opened = [];
   }
 
+  /** Of many segments the one that was opened longest ago is closed: a long chain of forks must not use up the descriptors. */
   #fd(index: number): number {
-    return (this.#fds[index] ??= openSegment(this.#disk, (this.#refs[index] as SegmentRef).path));
+    const known = this.#fds[index];
+    if (known !== undefined) return known;
+    const oldest = this.#opened.length >= MAX_OPEN ? this.#opened.shift() : undefined;
+    if (oldest !== undefined) {
+      this.#disk.closeSync(this.#fds[oldest] as number);
+      this.#fds[oldest] = undefined;
+    }
+    const fd = openSegment(this.#disk, (this.#refs[index] as SegmentRef).path);
+    this.#fds[index] = fd;
+    this.#opened.push(index);
+    return fd;
   }
 
   /** Last segment whose base is at or before the position. */

@@ -1,7 +1,8 @@
 // Forks of a long session on a real mount, beside `cp -r` and git (commit and branch of the same files) in the same run.
-// node test/bench/run.mjs test/bench/fork.ts [messages…]   (default 1000 1000000; one JSON line each; needs git, and 4 GB below BENCH_DIR)
+// node test/bench/run.mjs test/bench/fork.ts [messages…]   (default 1000 1000000; one JSON line each; needs git, and 5 GB below BENCH_DIR)
 // Every message has an order record of its own, as in a session that was talked in: the longest log that there can be.
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,9 +40,9 @@ async function measure(messages: number): Promise<Record<string, unknown>> {
     const historyBytes = makeSession(join(store, place, 'bench'), messages);
     await run('sync', ['-f', store]);
     await ctx('mount');
-    const pid = Number(/^pid=(\d+)$/m.exec(fs.readFileSync(join(mountpoint, 'status'), 'utf8'))?.[1]);
-    // A fork as a user asks for it; the operation's own time is what it reports.
-    let walls: number[] = [];
+    const pid = Number(/^pid=(\d+)$/m.exec((await run('cat', [join(mountpoint, 'status')])).stdout)?.[1]);
+    // As a user asks for it; the operation's own time is what it reports. The daemon has only just been started.
+    const walls: number[] = [];
     const fork = async (to: string, at?: number): Promise<Figure> => {
       const [before, wrote] = [await usage(store), writtenBytes(pid)];
       const began = performance.now();
@@ -50,11 +51,13 @@ async function measure(messages: number): Promise<Record<string, unknown>> {
       const { elapsed_ms } = JSON.parse(said) as { elapsed_ms: number };
       return { ms: elapsed_ms, new_bytes: (await usage(store)) - before, written_bytes: writtenBytes(pid) - wrote };
     };
-    await ctx('ls', 'coder');
+    // Opened, as whoever looks at it does: what that writes is not the fork's.
+    await run('tail', ['-c', '1', join(mountpoint, place, 'bench/messages.jsonl')]);
     const first = await fork('first');
     const second = await fork('second');
     const middle = await fork('middle', Math.floor(messages / 2));
-    fs.appendFileSync(join(mountpoint, place, 'bench/messages.jsonl'), `${messageText(messages + 1)}\n`);
+    await fs.promises.appendFile(join(mountpoint, place, 'bench/messages.jsonl'), messageLine(messages + 1));
+    await recorded(join(store, place, 'bench/inputs.jsonl'));
     const appended = await fork('appended');
     const many = await manyForks(join(mountpoint, '.control'), store, `${place}/bench`, `${place}/many`);
     await ctx('umount');
@@ -69,14 +72,20 @@ async function measure(messages: number): Promise<Record<string, unknown>> {
       second,
       at_middle: middle,
       after_one_message: appended,
-      [`${FORKS}_forks`]: many,
-      command_ms: { first: round(walls[0] ?? 0), others: round(Math.min(...(walls = walls.slice(1)))) },
+      forks: many,
+      command_ms: { first: round(walls[0] ?? 0), others: round(Math.min(...walls.slice(1))) },
       ...peers,
     };
   } finally {
     await ctx('umount', '--lazy').catch(() => undefined);
     fs.rmSync(root, { recursive: true, force: true });
   }
+}
+
+/** The first message that the daemon takes of a session has its controls recorded. */
+async function recorded(path: string): Promise<void> {
+  for (let tries = 0; tries < 600 && !(fs.existsSync(path) && fs.statSync(path).size > 0); tries++)
+    await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 /** One after another, over the control channel: without the start of a process for each. */
@@ -89,7 +98,13 @@ async function manyForks(control: string, store: string, from: string, to: strin
   }
   times.sort((a, b) => a - b);
   const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;
-  return { p50_ms: at(0.5), p95_ms: at(0.95), max_ms: at(1), new_bytes_each: Math.round(((await usage(store)) - before) / FORKS) };
+  return {
+    count: FORKS,
+    p50_ms: at(0.5),
+    p95_ms: at(0.95),
+    max_ms: at(1),
+    new_bytes_each: Math.round(((await usage(store)) - before) / FORKS),
+  };
 }
 
 async function ask(path: string, request: object): Promise<unknown> {
@@ -145,7 +160,7 @@ function makeSession(directory: string, messages: number): number {
   const log = openOrderLog(directory);
   let endBytes = 0;
   for (let n = 1; n <= messages; n += 2000) {
-    const lines = Array.from({ length: Math.min(2000, messages - n + 1) }, (_, k) => Buffer.from(`${messageText(n + k)}\n`));
+    const lines = Array.from({ length: Math.min(2000, messages - n + 1) }, (_, k) => messageLine(n + k));
     fs.writeSync(fd, Buffer.concat(lines));
     // Two seconds apart: no two commits share a record.
     const notes = lines.map((line, k): CommitNote => ({
@@ -159,6 +174,13 @@ function makeSession(directory: string, messages: number): number {
   log.close();
   fs.closeSync(fd);
   return endBytes;
+}
+
+/** 1,000 bytes where the text leaves room: a million of them are a gigabyte. */
+function messageLine(n: number): Buffer {
+  const text = messageText(n);
+  const mark = createHash('sha512').update(String(n)).digest('hex').repeat(8);
+  return Buffer.from(`${text.slice(0, -1)},"mark":"${mark.slice(0, Math.max(0, 988 - Buffer.byteLength(text)))}"}\n`);
 }
 
 function round(value: number): number {

@@ -84,6 +84,43 @@ if (pack.length > 0) {
     '',
   );
 }
+const forks = lines('fork.jsonl');
+if (forks.length > 0) {
+  const figure = ({ ms, new_bytes }) => `${number(ms)} / ${number(new_bytes / 1024)}`;
+  parts.push(
+    '## Forks',
+    '',
+    `A session on a mount whose messages have an order record each, ${forks[0].cpus} CPUs: milliseconds of the operation / new KiB on the disk (\`du\`). The daemon was just started before the first. \`cp -r\` and git (add and commit; a branch) of the same files in the same run.`,
+    '',
+    table(
+      [
+        'messages',
+        'history MB',
+        'first',
+        'second',
+        '--at the middle',
+        'after one more message',
+        'many: p50 ms / p95 ms / KiB each',
+        '`cp -r`',
+        'git commit',
+        'git branch',
+      ],
+      forks.map((row) => [
+        number(row.messages),
+        number(row.history_mb),
+        figure(row.first),
+        figure(row.second),
+        figure(row.at_middle),
+        figure(row.after_one_message),
+        `${number(row.forks.count)}: ${number(row.forks.p50_ms)} / ${number(row.forks.p95_ms)} / ${number(row.forks.new_bytes_each / 1024)}`,
+        figure(row.cp_r),
+        figure(row.git_commit),
+        figure(row.git_branch),
+      ]),
+    ),
+    '',
+  );
+}
 for (const [name, title, note] of [
   ['tokens', 'Token counting', 'MB/s; tiktoken (WASM) on the same text in the same run.'],
   [
