@@ -51,6 +51,8 @@ async function measure(messages: number): Promise<Record<string, unknown>> {
       const { elapsed_ms } = JSON.parse(said) as { elapsed_ms: number };
       return { ms: elapsed_ms, new_bytes: (await usage(store)) - before, written_bytes: writtenBytes(pid) - wrote };
     };
+    // The user's image store is there, which `ctx fork` looks into.
+    await ctx('images');
     // Opened, as whoever looks at it does: what that writes is not the fork's.
     await run('tail', ['-c', '1', join(mountpoint, place, 'bench/messages.jsonl')]);
     const first = await fork('first');
