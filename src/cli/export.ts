@@ -1,17 +1,18 @@
-// ctx export: a session's history for other programs and for people, or the file that it was imported from.
+// ctx export: a session's history for other programs and for people, the file that it was imported from, or images as one file.
 import { createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { once } from 'node:events';
 import type { Command } from 'commander';
 
+import type { ImageStore } from '../image/layout-store.ts';
 import { asCtxError, usageError } from './errors.ts';
+import type { ImageExportOptions } from './image-export.ts';
 import { requireSession } from './mounted.ts';
 import { examples, type Shell } from './shell.ts';
 
-interface Options {
-  readonly to: string;
-  readonly output?: string;
+interface Options extends ImageExportOptions {
+  readonly to?: string;
   readonly source?: string;
   readonly reasoning?: boolean;
 }
@@ -21,38 +22,63 @@ export const TARGETS = ['openai', 'openai-lines', 'markdown', 'original'] as con
 export function registerExport(program: Command, shell: Shell): void {
   program
     .command('export')
-    .description('write the history of a session in another form')
-    .argument('<session>', 'AGENT/SESSION, or a path on the mount')
-    .option('--to <form>', `${TARGETS.join(', ')}`, 'openai')
+    .description('write the history of a session in another form, or images as one file')
+    .argument('<session>', 'AGENT/SESSION, a path on the mount, or an image NAME[:TAG]')
+    .argument('[image...]', 'more images, into the same file')
+    .option('--to <form>', `of a session: ${TARGETS.join(', ')} (default: openai)`)
     .option('-o, --output <file>', 'write to a file, complete or not at all (default: stdout)')
     .option('--source <source>', 'which source, when --to original and the session has several')
     .option('--reasoning', 'keep readable reasoning (reasoning_content) in openai forms')
+    .option('--redact', 'of an image: take secrets, credentials and private documents out, whatever its policy asks for')
+    .option('--no-compiled', 'of an image: leave compiled state out, even where the policy lets it go')
+    .option('--encrypt-to <recipient...>', 'of an image: encrypt with age (age1…)')
+    .option('--passphrase', 'of an image: encrypt with a passphrase (age)')
+    .option('--passphrase-file <file>', 'take the passphrase from a file')
+    .option('--json', 'of an image: print what was written')
     .addHelpText(
       'after',
       examples(
         ['ctx export coder/default > chat.json', 'a chat-completions messages array'],
         ['ctx export coder/default --to markdown -o chat.md', 'for reading'],
         ['ctx export coder/old --to original', 'the imported file, byte for byte'],
+        ['ctx export quilt/review:2026.05 -o review.tar', 'an image, for ctx import elsewhere'],
       ),
     )
-    .action(async (reference: string, options: Options) => {
-      if (!(TARGETS as readonly string[]).includes(options.to))
-        throw usageError(`${options.to} is not a form`, `use one of ${TARGETS.join(', ')}`);
+    .action(async (reference: string, more: readonly string[], options: Options) => {
+      const form = options.to ?? 'openai';
+      if (!(TARGETS as readonly string[]).includes(form)) throw usageError(`${form} is not a form`, `use one of ${TARGETS.join(', ')}`);
+      const store = await imageNamed(shell, reference, options);
+      if (store !== undefined) {
+        const { exportImages } = await import('./image-export.ts');
+        return exportImages(shell, store, [reference, ...more], options);
+      }
+      if (more.length > 0) throw usageError(`${reference} is a session; one is exported at a time`);
       const { directory } = await requireSession(shell, reference);
-      const pieces = await exported(directory, options);
+      const pieces = await exported(directory, form, options);
       if (options.output === undefined) for await (const piece of pieces) await shell.terminal.write(piece);
       else await writeWhole(resolve(options.output), pieces);
     });
 }
 
-async function exported(directory: string, options: Options): Promise<AsyncIterable<string | Uint8Array>> {
+/** The store, when the reference names an image in it; what can only be a session is not looked up there. */
+async function imageNamed(shell: Shell, reference: string, { to, source }: Options): Promise<ImageStore | undefined> {
+  if (to !== undefined || source !== undefined || reference.startsWith('session:')) return undefined;
+  const { tryImageReference } = await import('../image/reference.ts');
+  if (tryImageReference(reference) === undefined && !/^(image:)?sha256:/.test(reference)) return undefined;
+  const { hasImages, resolveName } = await import('./image-store.ts');
+  if (!reference.startsWith('image:') && !(await hasImages(shell, reference))) return undefined;
+  const named = await resolveName(shell, reference);
+  return named.kind === 'image' ? named.store : undefined;
+}
+
+async function exported(directory: string, form: string, options: Options): Promise<AsyncIterable<string | Uint8Array>> {
   const interop = await import('../interop/index.ts');
   const messages = (): AsyncIterable<string> => interop.fileLines(join(directory, 'messages.jsonl'));
   const events = (): AsyncIterable<string> => interop.fileLines(join(directory, 'events.jsonl'));
   const chat = { reasoning: options.reasoning === true };
-  if (options.to === 'openai') return interop.exportOpenAi(messages(), chat);
-  if (options.to === 'openai-lines') return interop.exportOpenAiLines(messages(), chat);
-  if (options.to === 'markdown') return interop.exportMarkdown(messages());
+  if (form === 'openai') return interop.exportOpenAi(messages(), chat);
+  if (form === 'openai-lines') return interop.exportOpenAiLines(messages(), chat);
+  if (form === 'markdown') return interop.exportMarkdown(messages());
   return interop.exportOriginal(messages, events, options.source);
 }
 

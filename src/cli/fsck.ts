@@ -1,4 +1,4 @@
-// ctx fsck: reads journals, order logs and recorded inputs of a store, and says what is not as it should be. Changes nothing.
+// ctx fsck: reads journals, order logs, recorded inputs and images of a store, and says what is not as it should be. Changes nothing.
 import { readdir, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { Command } from 'commander';
@@ -19,8 +19,8 @@ interface Options {
 export function registerFsck(program: Command, shell: Shell): void {
   program
     .command('fsck')
-    .description('check journals, order logs and recorded inputs; changes nothing')
-    .argument('[session...]', 'AGENT/SESSION (default: every session of the store)')
+    .description('check journals, order logs, recorded inputs and images; changes nothing')
+    .argument('[session...]', 'AGENT/SESSION (default: every session of the store, and its images)')
     .option('--store <dir>', 'the store (default: that of the live mount, else CTX_STORE or the default store)')
     .option('--json', 'print an array')
     .addHelpText(
@@ -55,6 +55,13 @@ export function registerFsck(program: Command, shell: Shell): void {
         });
         findings.push(...fsckSession(directory).map((finding) => ({ session, ...finding })));
       }
+      if (references.length === 0)
+        for (const [place, directory] of await imageStores(store, closed)) {
+          const { ImageStore } = await import('../image/layout-store.ts');
+          const { checkStore } = await import('../image/fsck.ts');
+          const found = await checkStore(ImageStore.at(directory), (blob, of) => progress.update(`${place}: blob ${blob} of ${of}`));
+          findings.push(...found.map((finding) => ({ session: place, ...finding })));
+        }
       progress.done();
       const errors = findings.filter(({ severity }) => severity === 'error').length;
       if (options.json === true) terminal.json(findings);
@@ -91,6 +98,17 @@ async function sessionsOf(store: string, closed: string[]): Promise<readonly str
         }
       }
     }
+  }
+  return found;
+}
+
+/** Layouts of images, by their place in the tree. */
+async function imageStores(store: string, closed: string[]): Promise<readonly (readonly [string, string])[]> {
+  const found: (readonly [string, string])[] = [];
+  for (const owner of await list(join(store, 'home'), closed)) {
+    const place = `home/${owner}/image`;
+    const facts = await stat(join(store, place, '.store/oci-layout')).catch(() => undefined);
+    if (facts !== undefined) found.push([place, join(store, place, '.store')]);
   }
   return found;
 }

@@ -26,6 +26,13 @@ export async function requireImages(shell: Shell): Promise<ImagesOnMount> {
   return { mounted, store: await ImageStore.open(imageStoreDirectory(mounted)) };
 }
 
+/** Whether the name is that of an image here; makes no store where there is none. */
+export async function hasImages(shell: Shell, text: string): Promise<boolean> {
+  const mounted = await requireMount(shell);
+  if ((await stat(join(imageStoreDirectory(mounted), 'index.json')).catch(() => undefined)) === undefined) return false;
+  return (await findImage((await requireImages(shell)).store, text)) !== undefined;
+}
+
 export type Named =
   | { readonly kind: 'session'; readonly target: Target; readonly directory: string }
   | { readonly kind: 'image'; readonly image: Image; readonly key: string };

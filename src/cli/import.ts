@@ -8,18 +8,18 @@ import { CtxError } from '../abi/errors.ts';
 import type { Format, JournalImportState, SourceDescription, TranscriptSource } from '../interop/index.ts';
 import { asCtxError, usageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
+import type { ImageImportOptions } from './image-import.ts';
 import { requireMount, type Mounted } from './mounted.ts';
 import { defaultReference, JournalAppender, openTarget, type SessionTarget } from './session-target.ts';
 import { examples, type Shell } from './shell.ts';
 
-interface Options {
+interface Options extends ImageImportOptions {
   readonly session?: string;
   readonly from?: string;
   readonly episode?: string;
   readonly split?: boolean;
   readonly mine?: boolean;
   readonly list?: boolean;
-  readonly json?: boolean;
 }
 
 interface Outcome {
@@ -38,14 +38,17 @@ export const FORMAT_NAMES = 'claude-code, codex, gemini, openai, swe-agent, pi, 
 export function registerImport(program: Command, shell: Shell): void {
   program
     .command('import')
-    .description('bring transcripts of other agents in; again adds only what is new')
-    .argument('[file...]', 'transcripts, or directories of them; - is stdin')
+    .description('bring transcripts of other agents in, or images that ctx export wrote; again adds only what is new')
+    .argument('[file...]', 'transcripts, directories of them, or image archives; - is a transcript on stdin')
     .option('--session <session>', 'where to (default: one session a transcript, AGENT is its format)')
     .option('--from <format>', `format instead of detecting it: ${FORMAT_NAMES}`)
     .option('--episode <n>', 'one conversation of a file that holds many (from 0)')
     .option('--split', 'each conversation of such a file into a session of its own: SESSION-0, SESSION-1, …')
     .option('--mine', "this user's own transcripts (Claude Code, Codex, Gemini CLI, pi)")
     .option('--list', 'say what would be imported, and where to')
+    .option('--as <name>', 'NAME[:TAG] of the image in an archive')
+    .option('--identity <file...>', 'age identities that open an encrypted archive')
+    .option('--passphrase-file <file>', 'the passphrase that opens it (default: CTX_PASSPHRASE, or asked for)')
     .option('--json', 'print what was imported')
     .addHelpText(
       'after',
@@ -53,6 +56,7 @@ export function registerImport(program: Command, shell: Shell): void {
         ['ctx import chat.json --session coder/old', 'the format is found in the content'],
         ['ctx import --mine', 'all own transcripts, a session each'],
         ['ctx import results.json --split --session tau/airline', 'a benchmark: one session an episode'],
+        ['ctx import review.tar', 'images from a file of ctx export'],
       ),
     )
     .action(async (files: readonly string[], options: Options) => {
@@ -61,7 +65,11 @@ export function registerImport(program: Command, shell: Shell): void {
       if (episode !== undefined && !(Number.isInteger(episode) && episode >= 0))
         throw usageError(`--episode ${options.episode ?? ''} is not a number from 0`);
       if (options.split === true && options.session === undefined) throw usageError('--split needs --session', 'its name gets -0, -1, …');
-      const paths = await transcriptPaths(files, options);
+      const { archives, others } = await sorted(files, options);
+      const images = await importArchives(shell, archives, options);
+      if (archives.length > 0 && others.length === 0 && options.mine !== true)
+        return options.json === true ? shell.terminal.json(images) : undefined;
+      const paths = await transcriptPaths(others, options);
       if (paths.length === 0) throw nothingFound(files, options);
       const outcomes: Outcome[] = [];
       let failures = 0;
@@ -79,10 +87,34 @@ export function registerImport(program: Command, shell: Shell): void {
           shell.terminal.note(`ctx: ${known instanceof CtxError ? known.describe() : String(known)}`);
         }
       }
-      if (options.json === true) shell.terminal.json(outcomes);
+      if (options.json === true) shell.terminal.json([...images, ...outcomes]);
       else for (const outcome of outcomes) shell.terminal.line(describe(outcome, options.list === true));
       if (failures > 0) shell.exit(EXIT.failed);
     });
+}
+
+/** Archives of images apart from transcripts; `--from` says that nothing is an archive. */
+async function sorted(
+  files: readonly string[],
+  options: Options,
+): Promise<{ readonly archives: readonly string[]; readonly others: readonly string[] }> {
+  if (options.from !== undefined || options.session !== undefined || options.list === true) return { archives: [], others: files };
+  const { isArchive } = await import('./image-import.ts');
+  const archives = await Promise.all(files.map(async (file) => file !== '-' && (await isArchive(resolve(file)))));
+  return { archives: files.filter((_file, at) => archives[at]), others: files.filter((_file, at) => archives[at] !== true) };
+}
+
+/** One after another: what the first brings in stays when the second is refused. */
+async function importArchives(shell: Shell, archives: readonly string[], options: Options): Promise<readonly object[]> {
+  const done: object[] = [];
+  if (archives.length === 0) return done;
+  const { describeImported, importImages } = await import('./image-import.ts');
+  for (const archive of archives)
+    for (const imported of await importImages(shell, resolve(archive), options)) {
+      done.push({ image: imported.key, digest: imported.digest, replaces: imported.replaces ?? null, file: archive });
+      if (options.json !== true) shell.terminal.line(describeImported(imported));
+    }
+  return done;
 }
 
 /** `--from` names a format that there is. */

@@ -22,6 +22,8 @@ import { registerImport } from './import.ts';
 import { registerInspect } from './inspect.ts';
 import { registerLogin } from './login.ts';
 import { registerLogout } from './logout.ts';
+
+import { registerKey } from './key.ts';
 import { registerLs } from './ls.ts';
 import { registerModel } from './model.ts';
 import { registerMount } from './mount.ts';
@@ -36,8 +38,10 @@ import { registerRm } from './rm.ts';
 import { registerRun } from './run.ts';
 import { registerSearch } from './search.ts';
 import { examples, type RegisterVerb, type Shell } from './shell.ts';
+import { registerSign } from './sign.ts';
 import { registerStatus } from './status.ts';
 import { registerUmount } from './umount.ts';
+import { registerVerify } from './verify.ts';
 import { registerWiki } from './wiki.ts';
 
 const VERBS: readonly RegisterVerb[] = [
@@ -63,6 +67,9 @@ const VERBS: readonly RegisterVerb[] = [
   registerPs,
   registerCommit,
   registerRebuild,
+  registerKey,
+  registerSign,
+  registerVerify,
   registerImport,
   registerFollow,
   registerExport,

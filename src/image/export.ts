@@ -2,7 +2,9 @@
 import type { ArchiveContent } from './archive.ts';
 import { type ImageStore, REF_NAME, SUBJECT } from './layout-store.ts';
 import { MEDIA, type Descriptor, type OciDigest } from './oci.ts';
+import type { Image } from './image.ts';
 import { requireExportable } from './policy.ts';
+import { redactImage, REDACTIONS, type Redacted } from './redact.ts';
 import { checkImage, requireBlobs } from './verify-image.ts';
 
 export interface ExportImage {
@@ -11,7 +13,14 @@ export interface ExportImage {
   readonly descriptor: Descriptor;
 }
 
+export interface LeavingImage extends ExportImage {
+  /** How often each rule took something out of it. */
+  readonly redacted?: Readonly<Record<string, number>>;
+}
+
 export interface ExportPlan extends ArchiveContent {
+  /** As they leave: what was redacted has another digest. */
+  readonly images: readonly LeavingImage[];
   readonly sizeBytes: number;
   /** Compiled manifests that leave. */
   readonly compiled: number;
@@ -22,7 +31,36 @@ export interface ExportPlan extends ArchiveContent {
 /** Referrers of other kinds stay: nobody knows what they hold. */
 const ABOUT: readonly string[] = [MEDIA.signature, MEDIA.provenance, MEDIA.redaction];
 
-export async function planExport(store: ImageStore, images: readonly ExportImage[], compiled = true): Promise<ExportPlan> {
+export interface ExportOptions {
+  /** Let compiled state go where the policy does (default). */
+  readonly compiled?: boolean;
+  /** Redact whatever the policy asks for, and everything else besides. */
+  readonly redact?: boolean;
+}
+
+/**
+ * The image that leaves in place of this one, by export or push, and whether its compiled state may. The caller holds the store.
+ * Throws when its policy lets nothing out, or when what it must not show cannot be found for certain.
+ */
+export async function leavingImage(
+  store: ImageStore,
+  image: Image,
+  key: string,
+  options: ExportOptions = {},
+): Promise<{
+  readonly descriptor: Descriptor;
+  readonly compiled: boolean;
+  readonly redacted?: Redacted;
+  readonly reasons: readonly string[];
+}> {
+  const verdict = requireExportable(image.config.policy, key);
+  const redacted = await redactImage(store, image, options.redact === true ? REDACTIONS : image.config.policy.redact_on_export);
+  const reasons = options.compiled === false ? [] : verdict.reasons;
+  if (redacted !== undefined) return { descriptor: redacted.image.descriptor, compiled: false, redacted, reasons };
+  return { descriptor: image.descriptor, compiled: verdict.compiled && options.compiled !== false, reasons };
+}
+
+export async function planExport(store: ImageStore, images: readonly ExportImage[], options: ExportOptions = {}): Promise<ExportPlan> {
   const entries = new Map<string, Descriptor>();
   const blobs = new Map<OciDigest, Descriptor>();
   const reasons = new Set<string>();
@@ -44,14 +82,16 @@ export async function planExport(store: ImageStore, images: readonly ExportImage
       await addReferrers(referrer.digest, ABOUT);
     }
   };
+  const leaving: LeavingImage[] = [];
   for (const { key, descriptor } of images) {
-    const { config } = await checkImage(store, descriptor);
-    const verdict = requireExportable(config.policy, key);
-    if (compiled) for (const reason of verdict.reasons) reasons.add(`${key}: ${reason}`);
-    await add(descriptor, { [REF_NAME]: key });
-    await addReferrers(descriptor.digest, verdict.compiled && compiled ? [...ABOUT, MEDIA.compiled] : ABOUT);
+    const image = await leavingImage(store, await checkImage(store, descriptor), key, options);
+    leaving.push({ key, descriptor: image.descriptor, ...(image.redacted === undefined ? {} : { redacted: image.redacted.rules }) });
+    for (const reason of image.reasons) reasons.add(`${key}: ${reason}`);
+    await add(image.descriptor, { [REF_NAME]: key });
+    await addReferrers(image.descriptor.digest, image.compiled ? [...ABOUT, MEDIA.compiled] : ABOUT);
   }
   return {
+    images: leaving,
     entries: [...entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry),
     blobs: [...blobs.values()],
     sizeBytes: [...blobs.values()].reduce((sum, { size }) => sum + size, 0),

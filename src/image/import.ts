@@ -1,10 +1,9 @@
 // IMG-75: an archive is checked whole in a stage of its own; then its blobs are taken over by rename, and its names appear at once.
-import * as fs from 'node:fs/promises';
 import { CtxError } from '../abi/errors.ts';
 import type { ImageConfig } from './config.ts';
 import { listAnnotations } from './image.ts';
 import { checkKind } from './kinds.ts';
-import { FOREIGN, ImageStore, REF_NAME, SUBJECT } from './layout-store.ts';
+import { FOREIGN, type ImageStore, REF_NAME, SUBJECT } from './layout-store.ts';
 import { invalid, MEDIA, type Descriptor, type OciDigest } from './oci.ts';
 import { tagKey, tryImageReference } from './reference.ts';
 import { unpackArchive, type Unpacked, type UnpackLimits } from './unpack.ts';
@@ -34,16 +33,15 @@ export async function importArchive(
   options: ImportOptions,
 ): Promise<readonly ImportedImage[]> {
   const held = await store.hold();
-  const directory = store.temporaryPath('import');
+  const stage = store.stage();
   try {
-    const stage = await ImageStore.open(directory, false);
     const unpacked = await unpackArchive(pieces, stage, options.where, options);
     const images = await checkArchive(stage, unpacked, options);
     for (const { key, entry } of images) await options.trust?.(stage, entry, key);
     await store.adoptFrom(stage, [...unpacked.blobs.values()]);
     return await name(store, images, unpacked);
   } finally {
-    await fs.rm(directory, { recursive: true, force: true });
+    await stage.remove();
     await held.release();
   }
 }

@@ -13,7 +13,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   [MEDIA.image]: {
     name: 'image',
     config: [MEDIA.config],
-    layers: [MEDIA.files, MEDIA.messages, MEDIA.events, MEDIA.order],
+    layers: [MEDIA.files, MEDIA.messages, MEDIA.events, MEDIA.order, MEDIA.inputs, MEDIA.input],
     referrer: false,
   },
   [MEDIA.compiled]: { name: 'compiled state', config: [MEDIA.compiledConfig], layers: [MEDIA.kvState, MEDIA.kvTokens], referrer: true },

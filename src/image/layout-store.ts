@@ -35,19 +35,24 @@ export class ImageStore {
   readonly directory: string;
   readonly #durable: boolean;
 
-  private constructor(directory: string, durable: boolean) {
+  protected constructor(directory: string, durable: boolean) {
     this.directory = directory;
     this.#durable = durable;
   }
 
-  /** Makes the layout where there is none. One that is not durable does not survive a power cut: a stage for what is checked first. */
-  static async open(directory: string, durable = true): Promise<ImageStore> {
+  /** Makes the layout where there is none. */
+  static async open(directory: string): Promise<ImageStore> {
     await fs.mkdir(join(directory, 'blobs/sha256'), { recursive: true, mode: 0o700 });
     await fs.mkdir(join(directory, TEMPORARY), { recursive: true, mode: 0o700 });
-    const store = new ImageStore(directory, durable);
+    const store = new ImageStore(directory, true);
     const marker = join(directory, 'oci-layout');
     if ((await fs.stat(marker).catch(() => undefined)) === undefined) await store.#replace(marker, '{"imageLayoutVersion":"1.0.0"}');
     return store;
+  }
+
+  /** One that is there, to be read only. */
+  static at(directory: string): ImageStore {
+    return new ImageStore(directory, true);
   }
 
   blobPath(digest: OciDigest): string {
@@ -103,8 +108,13 @@ export class ImageStore {
     if (this.#durable) await syncDirectory(join(this.directory, 'blobs/sha256'));
   }
 
-  /** Takes blobs over, by rename, from a stage in {@link temporaryPath}, which has checked them. */
-  async adoptFrom(stage: ImageStore, blobs: readonly Written[]): Promise<void> {
+  /** Where what nobody vouches for is checked before it is taken over. */
+  stage(): StagedStore {
+    return new StagedStore(this.directory, this.temporaryPath('stage'));
+  }
+
+  /** Takes blobs over, by rename, from a stage of this store, which has checked them. */
+  async adoptFrom(stage: StagedStore, blobs: readonly Written[]): Promise<void> {
     for (const { digest, size } of blobs) {
       if ((await this.sizeOf(digest)) === size) continue;
       const file = await fs.open(stage.blobPath(digest), 'r');
@@ -242,6 +252,42 @@ export class ImageStore {
     }
     await fs.rename(temporary, path);
     await syncDirectory(this.directory);
+  }
+}
+
+/** Blobs beside those of the store, under names of their own in tmp/, and an index in memory. Does not survive a power cut. */
+export class StagedStore extends ImageStore {
+  readonly #prefix: string;
+  readonly #blobs = new Set<OciDigest>();
+  #entries: readonly Descriptor[] = [];
+
+  constructor(directory: string, prefix: string) {
+    super(directory, false);
+    this.#prefix = prefix;
+  }
+
+  override blobPath(digest: OciDigest): string {
+    return `${this.#prefix}.${hexOfDigest(digest)}`;
+  }
+
+  override async put(bytes: Uint8Array | AsyncIterable<Uint8Array>, expected: Expected = {}): Promise<Written> {
+    const written = await super.put(bytes, expected);
+    this.#blobs.add(written.digest);
+    return written;
+  }
+
+  override entries(): Promise<readonly Descriptor[]> {
+    return Promise.resolve(this.#entries);
+  }
+
+  override change(edit: (entries: readonly Descriptor[]) => readonly Descriptor[]): Promise<void> {
+    this.#entries = edit(this.#entries);
+    return Promise.resolve();
+  }
+
+  /** What was not taken over. */
+  async remove(): Promise<void> {
+    for (const digest of this.#blobs) await fs.rm(this.blobPath(digest), { force: true });
   }
 }
 

@@ -82,7 +82,7 @@ test('IMG-70 compiled state leaves only when the policy says so, and a source th
     const tar = await whole(writeArchive(store, plan));
     expect(tar.includes('secret state'), JSON.stringify(change)).toBe(leaves);
     expect(tar.includes(hexOfDigest(compiled.digest)), JSON.stringify(change)).toBe(leaves);
-    expect((await planExport(store, [{ key: 'p:1', descriptor }], false)).compiled).toBe(0);
+    expect((await planExport(store, [{ key: 'p:1', descriptor }], { compiled: false })).compiled).toBe(0);
   }
   const closed = await storeImage(store, 'p:1', SOURCES, { policy: { ...open, allow_source_export: false } });
   await expect(planExport(store, [{ key: 'p:1', descriptor: closed }])).rejects.toMatchObject({
