@@ -1,9 +1,13 @@
 // The image side of ctx run and ctx resume: an instance is started (or, to resume, the newest one taken), then talked with.
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
 import { findImage, readImage, type Image } from '../image/image.ts';
 import { tagKey, tryImageReference } from '../image/reference.ts';
 import { usageError } from './errors.ts';
-import { requireImages, type ImagesOnMount } from './image-store.ts';
+import { imageStoreDirectory, requireImages, type ImagesOnMount } from './image-store.ts';
 import { instances, referenceOfTarget, startInstance } from './instance.ts';
+import { requireMount } from './mounted.ts';
 import { parseReference, type Target } from './reference.ts';
 import { sessionNamed } from './image-store.ts';
 import type { Shell } from './shell.ts';
@@ -19,6 +23,9 @@ export async function imageNamed(shell: Shell, text: string): Promise<NamedImage
   if (text.startsWith('session:')) return undefined;
   const reference = tryImageReference(text);
   if (reference === undefined && !/^(?:image:)?sha256:/.test(text)) return undefined;
+  const mounted = await requireMount(shell);
+  // A name that is no image's makes no layout.
+  if ((await stat(join(imageStoreDirectory(mounted), 'index.json')).catch(() => undefined)) === undefined) return undefined;
   const images = await requireImages(shell);
   const found = await findImage(images.store, text);
   if (found === undefined) return undefined;

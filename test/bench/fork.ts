@@ -2,16 +2,13 @@
 // node test/bench/run.mjs test/bench/fork.ts [messages…]   (default 1000 1000000; one JSON line each; needs git, and 5 GB below BENCH_DIR)
 // Every message has an order record of its own, as in a session that was talked in: the longest log that there can be.
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { ControlReply } from '../../src/abi/control.ts';
-import { openOrderLog, type CommitNote } from '../../src/journal/index.ts';
-import { initialControls } from '../../src/session/controls.ts';
-import { messageText } from './pack-corpus.ts';
+import { makeSession, messageLine, round, usage, writtenBytes } from './long-session.ts';
 
 const run = promisify(execFile);
 const CTX = fileURLToPath(new URL('../../bin/ctx', import.meta.url));
@@ -143,48 +140,4 @@ async function comparePeers(root: string, session: string): Promise<Record<strin
   }, repository);
   const branch = await timed(() => git('checkout', '-qb', 'fork'), repository);
   return { cp_r: cp, git_commit: commit, git_branch: branch };
-}
-
-/** Bytes in blocks of everything below; hard links count once. */
-async function usage(path: string): Promise<number> {
-  return Number.parseInt((await run('du', ['-s', '--block-size=1', path])).stdout, 10);
-}
-
-function writtenBytes(pid: number): number {
-  return Number(/^write_bytes: (\d+)$/m.exec(fs.readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1]);
-}
-
-function makeSession(directory: string, messages: number): number {
-  for (const name of ['context/pinned', 'context/child']) fs.mkdirSync(join(directory, name), { recursive: true });
-  for (const [path, text] of initialControls(Date.now(), '/tmp')) fs.writeFileSync(join(directory, path), text);
-  fs.writeFileSync(join(directory, 'events.jsonl'), '');
-  const fd = fs.openSync(join(directory, 'messages.jsonl'), 'w');
-  const log = openOrderLog(directory);
-  let endBytes = 0;
-  for (let n = 1; n <= messages; n += 2000) {
-    const lines = Array.from({ length: Math.min(2000, messages - n + 1) }, (_, k) => messageLine(n + k));
-    fs.writeSync(fd, Buffer.concat(lines));
-    // Two seconds apart: no two commits share a record.
-    const notes = lines.map((line, k): CommitNote => ({
-      file: 'messages.jsonl',
-      endBytes: (endBytes += line.length),
-      lines: 1,
-      timeMs: (n + k) * 2000,
-    }));
-    log.commit(notes);
-  }
-  log.close();
-  fs.closeSync(fd);
-  return endBytes;
-}
-
-/** 1,000 bytes where the text leaves room: a million of them are a gigabyte. */
-function messageLine(n: number): Buffer {
-  const text = messageText(n);
-  const mark = createHash('sha512').update(String(n)).digest('hex').repeat(8);
-  return Buffer.from(`${text.slice(0, -1)},"mark":"${mark.slice(0, Math.max(0, 988 - Buffer.byteLength(text)))}"}\n`);
-}
-
-function round(value: number): number {
-  return Math.round(value * 100) / 100;
 }
