@@ -53,7 +53,7 @@ export async function pushImage(job: PushJob): Promise<Pushed> {
   const hold = await store.hold();
   try {
     await requireSource(store, job.image, words);
-    const plan = await planExport(store, [{ key: words, descriptor: job.image }], job.compiled);
+    const plan = await planExport(store, [{ key: words, descriptor: job.image }], { compiled: job.compiled });
     const artifacts = await artifactsOf(store, plan.entries);
     const [image] = artifacts;
     if (image === undefined || (remote.digest !== undefined && remote.digest !== image.descriptor.digest))

@@ -105,7 +105,16 @@ test('IMG-51 what the policy keeps here stays here', async () => {
   await pull(second, `${registry.host}/policy/source`, 'source:latest');
   expect(await second.sizeOf(compiled.digest)).toBeUndefined();
   await makeImage(store, 'secret:latest', [Buffer.from('c\n')], { policy: { ...open, redact_on_export: ['secrets'] } });
-  await expect(push(store, 'secret', `${registry.host}/policy/secret`)).rejects.toMatchObject({ code: 'image.registry_not_redacted' });
+  await expect(push(store, 'secret', `${registry.host}/policy/secret`)).rejects.toMatchObject({ code: 'image.cannot_redact' });
+  const token = `ghp_${'aB3dE5gH7'.repeat(4)}`;
+  const line = Buffer.from(`{"content":"${token}"}\n`);
+  const secret = await makeImage(store, 'secret:latest', [line], { policy: { ...open, redact_on_export: ['secrets'] } });
+  const redacted = await push(store, 'secret', `${registry.host}/policy/secret`);
+  expect(redacted.digest).not.toBe(secret.descriptor.digest);
+  const third = await scratchStore();
+  await pull(third, `${registry.host}/policy/secret`, 'secret:latest');
+  for (const name of await fs.readdir(join(third.directory, 'blobs/sha256')))
+    expect((await fs.readFile(join(third.directory, 'blobs/sha256', name))).includes(token), name).toBe(false);
 });
 
 test('IMG-52 an opaque blob is not pushed, and is refused when another program has pushed it', async () => {
