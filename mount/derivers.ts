@@ -7,8 +7,11 @@ export interface Derivers {
   readonly close: () => Promise<void>;
 }
 
-export async function openDerivers(log: (line: string) => void, engine: EngineTokens): Promise<Derivers> {
+/** What a pack waits for its memory at most, of what its reader waits for the pack. */
+const MEMORY_PART = 1 / 6;
+
+export async function openDerivers(log: (line: string) => void, engine: EngineTokens, rebuildWaitMs: number): Promise<Derivers> {
   const { openSessionDeriver, defaultServices } = await import('../src/session/session-deriver.ts');
-  const services = defaultServices({ log, engine });
+  const services = defaultServices({ log, engine, memoryWaitMs: rebuildWaitMs * MEMORY_PART });
   return { open: (directory) => openSessionDeriver(directory, services), close: () => services.close() };
 }

@@ -35,7 +35,7 @@ export async function openHosts(options: HostsOptions): Promise<Hosts> {
     limitBytes: Number.isSafeInteger(limit) && limit > 0 ? limit : undefined,
     log,
   });
-  const derivers = await openDerivers(log, engine.tokens);
+  const derivers = await openDerivers(log, engine.tokens, rebuildWaitMs);
   const host = new DeriverHost({ ...options, openDeriver: derivers.open });
   return {
     handle(message) {

@@ -15,7 +15,7 @@ import type { MemoryReply, MemoryRequest } from './memory-reader.ts';
 import type { MemoryReader } from './memory-service.ts';
 import type { SessionHistory } from './session-history.ts';
 
-/** Longest that a pack waits; what is chosen later is there for the next message. */
+/** Longest that a pack waits unless told otherwise; what is chosen later is there for the next message. */
 const WAIT_MS = 10_000;
 const LEAST_WORDS = 12;
 const MOST_ASKED = 3;
@@ -38,18 +38,20 @@ export class MemoryChooser {
   readonly #owner: SessionOwner | undefined;
   readonly #directory: string;
   readonly #log: (line: string) => void;
+  readonly #waitMs: number;
   #mounts: { readonly policy: string | undefined; readonly mounts: readonly SessionMemory[] } | undefined;
   /** What was chosen for last: the newest user message, and the policy. */
   #chosen: string | undefined;
   #error: string | undefined;
 
-  constructor(directory: string, reader: MemoryReader, log: (line: string) => void) {
+  constructor(directory: string, reader: MemoryReader, log: (line: string) => void, waitMs: number = WAIT_MS) {
     const parts = resolve(directory).split('/');
     this.#owner = parseSessionRelativePath(parts.slice(-6).join('/'))?.owner;
     this.#store = parts.slice(0, -6).join('/');
     this.#directory = directory;
     this.#reader = reader;
     this.#log = log;
+    this.#waitMs = waitMs;
   }
 
   /** Why the last choice failed. */
@@ -78,7 +80,7 @@ export class MemoryChooser {
         todo: state.todo(MOST_TODO_BYTES),
       };
       await within(
-        WAIT_MS,
+        this.#waitMs,
         this.#reader.choose(request).then((reply) => this.#record(state, asked, reply)),
         (error) => this.#failed(error),
       );

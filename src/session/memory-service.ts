@@ -20,7 +20,7 @@ export type MemoryAnswer = { readonly reply: MemoryReply } | { readonly error: s
 const ANSWER_MS = 60_000;
 const IDLE_MS = 20_000;
 const MOST_CHILDREN = 8;
-const HEAP_MB = 384;
+const HEAP_MB = 1024;
 
 /** Where the built child is not beside this file (running from sources) it is read here, with the rights of this process. */
 export function openMemoryReader(): MemoryReader {

@@ -30,12 +30,19 @@ export interface DeriverServices {
   readonly pool?: Pool;
   /** Absent: no session has memory. */
   readonly memory?: MemoryReader;
+  /** Longest that a pack waits for it. */
+  readonly memoryWaitMs?: number;
   close(): Promise<void>;
 }
 
 /** The real services. One pool for all sessions; counters are shared and loaded when first needed. */
 export function defaultServices(
-  options: { readonly log?: (line: string) => void; readonly workers?: number; readonly engine?: EngineTokens } = {},
+  options: {
+    readonly log?: (line: string) => void;
+    readonly workers?: number;
+    readonly engine?: EngineTokens;
+    readonly memoryWaitMs?: number;
+  } = {},
 ): DeriverServices {
   const counters = new Map<string, TokenCounter>();
   const pool = openPool(options.workers ?? 2);
@@ -52,6 +59,7 @@ export function defaultServices(
     ...(pool === undefined ? {} : { pool }),
     ...(options.engine === undefined ? {} : { engine: options.engine }),
     memory,
+    ...(options.memoryWaitMs === undefined ? {} : { memoryWaitMs: options.memoryWaitMs }),
     close: async () => {
       memory.close();
       await pool?.close();

@@ -136,7 +136,8 @@ class Deriver implements InspectableDeriver {
     this.#cache = join(directory, CACHE_DIR);
     this.#usedMs = 0;
     this.#place = identityOf(directory);
-    this.#memory = services.memory === undefined ? undefined : new MemoryChooser(directory, services.memory, services.log);
+    this.#memory =
+      services.memory === undefined ? undefined : new MemoryChooser(directory, services.memory, services.log, services.memoryWaitMs);
     this.#parts = this.#open();
   }
 
