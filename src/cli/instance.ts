@@ -6,7 +6,7 @@ import type { ImageStartReply, ImageStartRequest } from '../abi/control.ts';
 import { CtxError } from '../abi/errors.ts';
 import { isObjectName, sessionRelativePath } from '../abi/names.ts';
 import { readCompiled } from '../image/compiled.ts';
-import { usableCompiled } from '../image/usable-compiled.ts';
+import { requireTrust, trustedCompiled } from '../image/trust.ts';
 import { readLayerFile } from '../image/file-part.ts';
 import type { Image } from '../image/image.ts';
 import { joinFiles, stretchesOf, type Stretches } from '../image/layers.ts';
@@ -29,6 +29,7 @@ export async function startInstance(
 ): Promise<Target> {
   const { mounted, store } = images;
   const { config, descriptor } = image;
+  await requireTrust(store, descriptor, key);
   const target = as === undefined ? await freeName(images, key) : parseReference(as, mounted);
   const request: ImageStartRequest = {
     verb: 'image.start',
@@ -69,7 +70,7 @@ export async function startInstance(
 
 /** Compiled state of the image, made here or signed by a trusted key; without it the first pack is compiled from source. */
 async function adoptCompiled({ mounted, store }: ImagesOnMount, image: Image, target: Target): Promise<void> {
-  for (const entry of [...(await usableCompiled(store, image.descriptor))].reverse()) {
+  for (const entry of [...(await trustedCompiled(store, image.descriptor))].reverse()) {
     try {
       const compiled = await readCompiled(store, entry);
       if (compiled === undefined) continue;

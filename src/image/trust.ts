@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
-import { FOREIGN, type ImageStore } from './layout-store.ts';
+import { MADE_HERE } from './compiled.ts';
+import type { ImageStore } from './layout-store.ts';
 import { MEDIA, record, type Descriptor, type OciDigest } from './oci.ts';
 import { globPattern } from './policy.ts';
 import { signaturesOf } from './sign.ts';
@@ -92,8 +93,8 @@ export async function trustedCompiled(store: ImageStore, image: Pick<Descriptor,
   const found: Descriptor[] = [];
   for (const referrer of await store.referrers(image.digest)) {
     if (referrer.artifactType !== MEDIA.compiled) continue;
-    const foreign = referrer.annotations?.[FOREIGN] !== undefined;
-    if (!foreign || (await signers(store, referrer.digest, (trust ?? (await loadTrust())).keys)).length > 0) found.push(referrer);
+    const local = referrer.annotations?.[MADE_HERE] === '1';
+    if (local || (await signers(store, referrer.digest, (trust ?? (await loadTrust())).keys)).length > 0) found.push(referrer);
   }
   return found;
 }

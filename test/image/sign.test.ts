@@ -3,6 +3,7 @@ import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { checkStore } from '../../src/image/fsck.ts';
+import { MADE_HERE } from '../../src/image/compiled.ts';
 import { FOREIGN, SUBJECT, type ImageStore } from '../../src/image/layout-store.ts';
 import { canonicalBytes, MEDIA, ociDigest, type Descriptor } from '../../src/image/oci.ts';
 import { addProvenance, PROVENANCE_PREDICATE } from '../../src/image/provenance.ts';
@@ -170,7 +171,11 @@ test('IMG-82 compiled state from elsewhere is used only when a known key signed 
   const foreign = await storeCompiled(store, image, 'foreign');
   await store.change((entries) =>
     entries.map((entry) =>
-      entry.digest === foreign.digest ? { ...entry, annotations: { [SUBJECT]: image.digest, [FOREIGN]: 'import' } } : entry,
+      entry.digest === foreign.digest
+        ? { ...entry, annotations: { [SUBJECT]: image.digest, [FOREIGN]: 'import' } }
+        : entry.digest === own.digest
+          ? { ...entry, annotations: { [SUBJECT]: image.digest, [MADE_HERE]: '1' } }
+          : entry,
     ),
   );
   const used = async (): Promise<unknown> => (await trustedCompiled(store, image, await loadTrust(config))).map(({ digest }) => digest);
