@@ -14,6 +14,7 @@ import { hexOfDigest } from '../image/oci.ts';
 import { inputParts, isOfInstance } from '../image/snapshot.ts';
 import { ask } from './control-client.ts';
 import type { ImagesOnMount } from './image-store.ts';
+import { policyWith } from './image-memory.ts';
 import { instanceOf, writeInstanceFiles, type InstanceOf } from './instance-files.ts';
 import { sessions } from './ls.ts';
 import { parseReference, referenceOf, type Target } from './reference.ts';
@@ -47,6 +48,8 @@ export async function startInstance(
   const files = new Map<string, Buffer>();
   for (const [path, file] of joinFiles(config.layers))
     if (isOfInstance(path)) files.set(path, await readLayerFile(store, config.layers, file));
+  const policy = policyWith(files.get('context/policy.yaml'), config.mounts.memory);
+  if (policy !== undefined) files.set('context/policy.yaml', policy);
   await (ask(mounted.root, request) as Promise<ImageStartReply>);
   const [name, tag] = splitKey(key, config.version);
   const { messages, events } = config.continuation;

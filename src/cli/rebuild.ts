@@ -11,6 +11,7 @@ import { ask } from './control-client.ts';
 import { EXIT } from './exit-codes.ts';
 import { CtxError } from '../abi/errors.ts';
 import { countWords, sizeWords } from './figures.ts';
+import { movedMemory } from './image-memory.ts';
 import { imageNamed, type NamedImage } from './image-run.ts';
 import { startInstance } from './instance.ts';
 import { settledManifest } from './compiled-state.ts';
@@ -44,8 +45,10 @@ export function registerRebuild(program: Command, shell: Shell): void {
         });
       const hold = await named.store.hold();
       try {
-        const mismatches = await checkSources(named.store, named.image);
-        const compiled = options.check === true || mismatches.length > 0 ? undefined : await compile(shell, named);
+        const broken = await checkSources(named.store, named.image);
+        // Memory that has moved on is the mount's, and no reason not to compile.
+        const mismatches = [...broken, ...(await movedMemory(named.mounted, named.image.config))];
+        const compiled = options.check === true || broken.length > 0 ? undefined : await compile(shell, named);
         report(shell, named, mismatches, compiled, options);
       } finally {
         await hold.release();

@@ -16,6 +16,7 @@ import { writeSnapshot, type SealedHistory } from '../image/snapshot.ts';
 import { toolsOf } from '../image/tools.ts';
 import { ask } from './control-client.ts';
 import type { ImagesOnMount } from './image-store.ts';
+import { mountedMemory } from './image-memory.ts';
 import { readInstanceFiles, type InstanceOf } from './instance-files.ts';
 import type { Target } from './reference.ts';
 
@@ -41,6 +42,7 @@ export async function snapshotSession({ mounted, store }: ImagesOnMount, target:
   const name = options.as?.name ?? image?.name ?? imageName(target);
   const version = options.as?.tag ?? DEFAULT_TAG;
   const tools = toolsOf(files.get('context/tools.json'));
+  const memory = await mountedMemory(mounted, target.session.owner, files.get('context/policy.yaml'));
   const written = await writeSnapshot(store, {
     name,
     version,
@@ -51,7 +53,7 @@ export async function snapshotSession({ mounted, store }: ImagesOnMount, target:
     layer: { name: layerName(parent), role: 'continuation' },
     lastRole: standing.lastRole,
     pendingToolCalls: standing.pendingToolCalls,
-    declared: { mounts: { tools } },
+    declared: { mounts: { tools, memory } },
     command: options.command,
     ...(options.branch === undefined || parent === undefined ? {} : { branch: branchOf(options.branch, parent, history) }),
   });

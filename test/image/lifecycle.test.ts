@@ -220,3 +220,23 @@ test('IMG-33 rebuild says which recorded hashes no longer match, IMG-34 and comp
   expect(damaged.code).toBe(5);
   expect((JSON.parse(damaged.stdout) as { readonly mismatches: readonly string[] }).mismatches.join()).toContain(digest);
 });
+
+test('IMG-36 an image records the wiki that was mounted, says when it has moved on, and its branch decides who writes', async () => {
+  const wiki = join(mounted.root, `home/${uid}/wiki`);
+  await mounted.must(`ctx wiki init ${wiki}`);
+  await fill('coder/knows', 4);
+  await mounted.must(
+    `printf 'memory:\\n  - {name: notes, path: wiki, mode: read-write}\\n' > ${session('coder/knows')}/context/policy.yaml`,
+  );
+  await json<Reported>('build', 'coder/knows', '--tag', 'quilt/knows');
+  const [binding] = (await manifestOf('quilt/knows', 'latest')).mounts.memory;
+  const head = (await mounted.must(`git -C ${wiki} rev-parse HEAD`)).trim();
+  expect(binding).toMatchObject({ name: 'notes', mode: 'read-write', commit: head });
+  expect(Object.keys(binding?.pages ?? {})).toContain('INDEX.md');
+  expect((await mounted.ctx(['rebuild', 'quilt/knows', '--check'])).code).toBe(0);
+  await mounted.must(`echo 'More is known.' >> ${wiki}/INDEX.md`);
+  const moved = await mounted.ctx(['rebuild', 'quilt/knows', '--check']);
+  expect([moved.code, moved.stdout]).toEqual([5, expect.stringContaining('memory notes: has moved on: 1 pages changed')]);
+  const branch = await json<{ readonly instance: string }>('fork', 'quilt/knows', 'quilt/reader', '--memory-writes', 'read-only');
+  expect(await mounted.must(`cat ${session(branch.instance)}/context/policy.yaml`)).toContain('mode: read-only');
+});
