@@ -30,6 +30,8 @@ export function registerPull(program: Command, shell: Shell): void {
     .action(async (from: string, options: PullOptions) => {
       const { parseRemote } = await import('../image/registry/remote.ts');
       const remote = parseRemote(from, options.insecure === true);
+      if (options.as === undefined && remote.tag === undefined && remote.digest !== undefined)
+        throw usageError('a digest alone is no name here', 'add --as NAME[:TAG]');
       const as =
         options.as === undefined ? { name: remote.repository, tag: remote.tag, digest: undefined } : parseImageReference(options.as);
       if (as.digest !== undefined) throw usageError('--as takes a name, not a digest');

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 
 import { requireImage } from '../image/image.ts';
 import { parseImageReference } from '../image/reference.ts';
+import { usageError } from './errors.ts';
 import { sizeWords } from './figures.ts';
 import { requireImages } from './image-store.ts';
 import { transfer, withTransferOptions, type TransferOptions } from './registry-transfer.ts';
@@ -13,7 +14,7 @@ export function registerPush(program: Command, shell: Shell): void {
     program
       .command('push')
       .description('send an image to a registry; what is there already is not sent')
-      .argument('<image>', 'NAME[:TAG]')
+      .argument('<image>', 'NAME[:TAG], or the start of its digest')
       .argument('[remote]', 'REGISTRY/NAME[:TAG] (default: the name of the image, when it begins with a registry)'),
   )
     .addHelpText(
@@ -26,8 +27,11 @@ export function registerPush(program: Command, shell: Shell): void {
     )
     .action(async (name: string, to: string | undefined, options: TransferOptions) => {
       const { parseRemote } = await import('../image/registry/remote.ts');
-      const reference = parseImageReference(name);
       const remote = parseRemote(to ?? name.replace(/^image:/, ''), options.insecure === true);
+      const short = /^(?:image:)?sha256:[0-9a-f]{8,64}$/.test(name);
+      const reference = short ? { name: remote.repository, tag: remote.tag, digest: undefined } : parseImageReference(name);
+      if (remote.tag === undefined && reference.tag === undefined && (short || reference.digest !== undefined))
+        throw usageError('a digest alone is no name there', 'write REGISTRY/NAME:TAG');
       const { store } = await requireImages(shell);
       const { descriptor: image } = await requireImage(store, name);
       const { pushImage } = await import('../image/registry/push.ts');

@@ -6,7 +6,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CTX } from '../../cli/program.ts';
 import { mountStore, type MountedStore } from '../../cli/mounted-store.ts';
 import { startDockerRegistry, type RunningRegistry } from './docker-registry.ts';
+import { scratchStore } from '../scratch.ts';
+import { makeImage, randomLines } from './image-fixture.ts';
 import { end, SmallRegistry } from './small-registry.ts';
+import { push } from './transfers.ts';
 
 let mounted: MountedStore;
 let registry: RunningRegistry;
@@ -45,6 +48,28 @@ test('ctx push and ctx pull on a mount: what comes back is what was built', asyn
   ).toBe('');
 });
 
+test('ctx pull brings what is not here onto the mount, and ctx push takes an image by its digest', async () => {
+  const store = await scratchStore();
+  const { descriptor, manifest } = await makeImage(store, 'fresh:v1', [randomLines(3_000_000), randomLines(5_000)]);
+  await push(store, 'fresh:v1', `${registry.host}/fresh/big`);
+  const pulled = await run('pull', `${registry.host}/fresh/big:v1`, '--json');
+  expect(pulled).toMatchObject({ code: 0, stderr: '' });
+  expect(JSON.parse(pulled.stdout)).toMatchObject({ digest: descriptor.digest, blobs: { fetched: 2 }, fetched_bytes: 3_005_000 });
+  const blobs = join(mounted.root, `home/${process.getuid?.() ?? 0}/image/.store/blobs/sha256`);
+  for (const { digest } of [descriptor, manifest.config, ...manifest.layers]) {
+    const hex = digest.slice('sha256:'.length);
+    expect(await mounted.must(`sha256sum '${blobs}/${hex}' | cut -c 1-64`)).toBe(`${hex}\n`);
+  }
+  const again = await run('push', descriptor.digest.slice(0, 20), `${registry.host}/fresh/again:v2`, '--json');
+  expect(JSON.parse(again.stdout)).toMatchObject({ remote: `${registry.host}/fresh/again:v2`, digest: descriptor.digest });
+  // Another image gets the name, and what it named is told.
+  const other = await makeImage(store, 'fresh:v1', [randomLines(100)]);
+  await push(store, 'fresh:v1', `${registry.host}/fresh/big`);
+  const moved = await run('pull', `${registry.host}/fresh/big:v1`);
+  expect(moved.stdout).toContain(`fresh/big:v1@${other.descriptor.digest}\n`);
+  expect(moved.stderr).toContain(`fresh/big:v1 was ${descriptor.digest}`);
+});
+
 test('ctx push and ctx pull say what is wrong', async () => {
   const fails = async (code: number, words: string, ...args: readonly string[]): Promise<void> => {
     const outcome = await run(...args);
@@ -56,6 +81,8 @@ test('ctx push and ctx pull say what is wrong', async () => {
   await fails(4, 'is not there', 'pull', `${registry.host}/unknown/x`);
   await fails(2, '--idle', 'pull', `${registry.host}/x/y`, '--idle', 'soon');
   await fails(2, 'not a digest', 'pull', `${registry.host}/x/y`, '--as', `a@sha256:${'0'.repeat(64)}`);
+  await fails(2, 'add --as', 'pull', `${registry.host}/x/y@sha256:${'0'.repeat(64)}`);
+  await fails(2, 'REGISTRY/NAME:TAG', 'push', 'sha256:01234567', `${registry.host}/x/y`);
   await fails(1, 'plain HTTP', 'pull', 'http://registry.example/x');
 });
 
