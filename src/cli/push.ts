@@ -15,7 +15,8 @@ export function registerPush(program: Command, shell: Shell): void {
       .command('push')
       .description('send an image to a registry; what is there already is not sent')
       .argument('<image>', 'NAME[:TAG], or the start of its digest')
-      .argument('[remote]', 'REGISTRY/NAME[:TAG] (default: the name of the image, when it begins with a registry)'),
+      .argument('[remote]', 'REGISTRY/NAME[:TAG] (default: the name of the image, when it begins with a registry)')
+      .option('--redact', 'take out secrets, credentials and private documents, also where the policy asks for none of it'),
   )
     .addHelpText(
       'after',
@@ -25,7 +26,7 @@ export function registerPush(program: Command, shell: Shell): void {
         ['ctx push review localhost:5000/review --json', 'what was sent, as JSON'],
       ),
     )
-    .action(async (name: string, to: string | undefined, options: TransferOptions) => {
+    .action(async (name: string, to: string | undefined, options: TransferOptions & { readonly redact?: boolean }) => {
       const { parseRemote } = await import('../image/registry/remote.ts');
       const remote = parseRemote(to ?? name.replace(/^image:/, ''), options.insecure === true);
       const short = /^(?:image:)?sha256:[0-9a-f]{8,64}$/.test(name);
@@ -38,9 +39,18 @@ export function registerPush(program: Command, shell: Shell): void {
       const { uploadNotesDirectory } = await import('../image/registry/upload-notes.ts');
       const notesDirectory = uploadNotesDirectory(shell.env);
       await transfer(shell, remote, options, 'push', async (parts) => {
-        const pushed = await pushImage({ store, image, reference, remote, compiled: options.compiled, notesDirectory, ...parts });
+        const pushed = await pushImage({
+          store,
+          image,
+          reference,
+          remote,
+          compiled: options.compiled,
+          redact: options.redact === true,
+          notesDirectory,
+          ...parts,
+        });
         const { terminal } = shell;
-        const { blobs, sentBytes, resumedBytes, referrers, kept } = pushed;
+        const { blobs, sentBytes, resumedBytes, referrers, redacted, kept } = pushed;
         if (options.json === true)
           return terminal.json({
             remote: pushed.remote,
@@ -49,9 +59,11 @@ export function registerPush(program: Command, shell: Shell): void {
             sent_bytes: sentBytes,
             resumed_bytes: resumedBytes,
             referrers: referrers.map(({ digest, artifactType }) => ({ digest, artifact_type: artifactType })),
+            redacted,
             kept,
           });
         for (const reason of kept) terminal.note(`ctx: ${reason}`);
+        for (const [rule, count] of Object.entries(redacted)) terminal.note(`ctx: ${rule}: ${count} taken out`);
         terminal.line(`${pushed.remote}@${pushed.digest}`);
         const resumed = resumedBytes === 0 ? '' : `, ${sizeWords(resumedBytes)} sent before`;
         terminal.line(

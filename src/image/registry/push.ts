@@ -1,5 +1,4 @@
 // A local image to a registry: blobs in parallel, then the manifests bottom-up, the tag last. Whoever pulls the tag finds all of it.
-import { parseConfig } from '../config.ts';
 import { planExport } from '../export.ts';
 import type { ImageStore } from '../layout-store.ts';
 import { MAX_CONFIG_BYTES, MEDIA, parseBounded, type Descriptor, type Manifest, type OciDigest } from '../oci.ts';
@@ -28,6 +27,8 @@ export interface PushJob {
   readonly remote: Remote;
   /** False: compiled state stays here, whatever the policy says. */
   readonly compiled: boolean;
+  /** Takes out more than the policy asks for. */
+  readonly redact: boolean;
   readonly notesDirectory: string;
   readonly onProgress?: (progress: TransferProgress) => void;
   readonly signal?: AbortSignal;
@@ -42,6 +43,8 @@ export interface Pushed {
   /** Sent by an earlier push that was interrupted. */
   readonly resumedBytes: number;
   readonly referrers: readonly { readonly digest: OciDigest; readonly artifactType: string }[];
+  /** How often each rule took something out; then `digest` is not that of the image here. */
+  readonly redacted: Readonly<Record<string, number>>;
   /** Why something stayed here. */
   readonly kept: readonly string[];
 }
@@ -53,12 +56,11 @@ export async function pushImage(job: PushJob): Promise<Pushed> {
   const hold = await store.hold();
   try {
     await requireSource(store, job.image, words);
-    const plan = await planExport(store, [{ key: words, descriptor: job.image }], { compiled: job.compiled });
+    const plan = await planExport(store, [{ key: words, descriptor: job.image }], { compiled: job.compiled, redact: job.redact });
     const artifacts = await artifactsOf(store, plan.entries);
     const [image] = artifacts;
     if (image === undefined || (remote.digest !== undefined && remote.digest !== image.descriptor.digest))
       throw registryError('digest', 'EINVAL', `is ${image?.descriptor.digest ?? 'nothing'}, not ${remote.digest}`, words);
-    await requireRedacted(store, image.manifest, words);
     const total = await sendBlobs(job, artifacts);
     for (const artifact of artifacts) await sendManifest(job, artifact);
     await putManifest(client, remote.repository, tag, await manifestBytes(store, image.descriptor), MEDIA.manifest, signal);
@@ -68,6 +70,7 @@ export async function pushImage(job: PushJob): Promise<Pushed> {
       digest: image.descriptor.digest,
       ...total,
       referrers: artifacts.slice(1).map(({ descriptor: { digest }, manifest: { artifactType } }) => ({ digest, artifactType })),
+      redacted: plan.images[0]?.redacted ?? {},
       kept: [...(job.compiled ? [] : ['--no-compiled: compiled state stays here']), ...plan.reasons],
     };
   } finally {
@@ -80,12 +83,6 @@ async function requireSource(store: ImageStore, image: Descriptor, where: string
   const manifest = await store.manifest(image);
   refuseOpaque(manifest, undefined, where);
   refuseOpaque(manifest, parseBounded(await store.read(manifest.config), where, MAX_CONFIG_BYTES), where);
-}
-
-async function requireRedacted(store: ImageStore, manifest: Manifest, where: string): Promise<void> {
-  const { policy, redacted } = parseConfig(await store.read(manifest.config), where);
-  if (policy.redact_on_export.length === 0 || redacted !== undefined) return;
-  throw registryError('not_redacted', 'EPERM', `is to be redacted before it leaves (${policy.redact_on_export.join(', ')})`, where);
 }
 
 async function sendBlobs(job: PushJob, artifacts: readonly Artifact[]): Promise<Pick<Pushed, 'blobs' | 'sentBytes' | 'resumedBytes'>> {

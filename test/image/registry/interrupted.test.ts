@@ -28,7 +28,7 @@ const clientOf = (remote) => new RegistryClient(remote.registry, { limits, envir
 const push = (store, image, name, place) => {
   const remote = parseRemote(host + '/' + place, false);
   const reference = { name, tag: 'v1', digest: undefined };
-  return pushImage({ store, client: clientOf(remote), image, reference, remote, compiled: true, notesDirectory: directory + '/uploads' });
+  return pushImage({ store, client: clientOf(remote), image, reference, remote, compiled: true, redact: false, notesDirectory: directory + '/uploads' });
 };
 `;
 const PUSH_ONE = `${COMMON}

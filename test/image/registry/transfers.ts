@@ -25,7 +25,7 @@ export async function push(store: ImageStore, key: string, remote: string, chang
   const client = new RegistryClient(target.registry, { environment: NOBODY, limits: LIMITS, ...options });
   const notesDirectory = join(store.directory, '../uploads');
   try {
-    return await pushImage({ store, client, image, reference, remote: target, compiled: true, notesDirectory, ...job });
+    return await pushImage({ store, client, image, reference, remote: target, compiled: true, redact: false, notesDirectory, ...job });
   } finally {
     client.close();
   }
