@@ -1,7 +1,7 @@
 // A local image to a registry: blobs in parallel, then the manifests bottom-up, the tag last. Whoever pulls the tag finds all of it.
 import { planExport } from '../export.ts';
 import type { ImageStore } from '../layout-store.ts';
-import { MAX_CONFIG_BYTES, MEDIA, parseBounded, type Descriptor, type Manifest, type OciDigest } from '../oci.ts';
+import { MAX_CONFIG_BYTES, MEDIA, parseBounded, type Descriptor, type OciDigest } from '../oci.ts';
 import { refuseOpaque } from '../opaque.ts';
 import { DEFAULT_TAG, tagKey, type ImageReference } from '../reference.ts';
 import { artifactsOf, blobsOf, type Artifact } from './artifact-graph.ts';
