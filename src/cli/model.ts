@@ -4,6 +4,8 @@ import { basename } from 'node:path';
 import type { Command } from 'commander';
 
 import { readModelFacts } from '../engine/gguf.ts';
+import { checkTemplate } from '../engine/llama/check-template.ts';
+import { engineDirectory } from '../engine/llama/native.ts';
 import { defaultModel, modelId, modelJson, type Models } from '../engine/models.ts';
 import { asCtxError, usageError } from './errors.ts';
 import { askModels } from './models-on-mount.ts';
@@ -79,7 +81,7 @@ function registerAdd(model: Command, shell: Shell): void {
     )
     .action(async (where: string, options: AddOptions) => {
       const mounted = await requireMount(shell);
-      const given = /^https?:\/\//i.test(where) ? serverModel(where, options) : await fileModel(where, options);
+      const given = /^https?:\/\//i.test(where) ? serverModel(where, options) : await fileModel(shell, where, options);
       const count = (name: string, text: string | undefined): object => (text === undefined ? {} : { [name]: wholeNumber(name, text) });
       const entry = {
         ...given,
@@ -92,14 +94,14 @@ function registerAdd(model: Command, shell: Shell): void {
 }
 
 /** A file that is no model is refused here, before anything is configured. */
-async function fileModel(where: string, options: AddOptions): Promise<Readonly<Record<string, unknown>>> {
+async function fileModel(shell: Shell, where: string, options: AddOptions): Promise<Readonly<Record<string, unknown>>> {
   const driver = options.driver ?? 'llama';
   if (driver !== 'llama') throw usageError(`${driver} is for the address of a server`, 'leave --driver out, or give a URL');
   const path = await realpath(where).catch((error: unknown) => {
     throw asCtxError(error, where);
   });
   if (!(await stat(path)).isFile()) throw usageError(`${where} is not a file`);
-  readModelFacts(path);
+  await checkTemplate(readModelFacts(path), engineDirectory(shell.env));
   const name = options.name ?? objectName(basename(path).replace(/\.gguf$/i, ''));
   return { provider: options.provider ?? 'local', name, driver, path };
 }

@@ -5,8 +5,12 @@
 import { CtxError } from '../abi/errors.ts';
 import type { ChatMessage, Prompt } from './types.ts';
 
-/** Compiles a Jinja template once; rendering throws what the template raises. */
-export type TemplateCompiler = (source: string) => (variables: Record<string, unknown>) => string;
+/** A Jinja template. Rendering fails with what the template raises, `stage` says where; it always ends. */
+export interface Template {
+  render(variables: Record<string, unknown>): Promise<string>;
+}
+
+export type OpenTemplate = (source: string) => Template;
 
 export interface RenderedPart {
   readonly text: string;
@@ -15,7 +19,7 @@ export interface RenderedPart {
 }
 
 export interface ChatRenderer {
-  render(prompt: Prompt, generationPrompt: boolean): RenderedPart[];
+  render(prompt: Prompt, generationPrompt: boolean): Promise<RenderedPart[]>;
 }
 
 export interface SpecialTexts {
@@ -27,27 +31,7 @@ export interface SpecialTexts {
 
 const [OPEN, CLOSE] = ['\uF8F0', '\uF8F1'];
 const MARK = new RegExp(`${OPEN}([0-9]+)${CLOSE}`, 'u');
-/** Templates that ask for today's date would render other bytes tomorrow: they get this one. */
-const FIXED_DATE: Readonly<Record<string, string>> = {
-  d: '26',
-  b: 'Jul',
-  B: 'July',
-  m: '07',
-  Y: '2024',
-  y: '24',
-  H: '00',
-  M: '00',
-  S: '00',
-  A: 'Friday',
-  a: 'Fri',
-};
-
-export function openChatRenderer(
-  where: string,
-  template: string | undefined,
-  specials: SpecialTexts,
-  compile: TemplateCompiler,
-): ChatRenderer {
+export function openChatRenderer(where: string, template: string | undefined, specials: SpecialTexts, open: OpenTemplate): ChatRenderer {
   if (template === undefined) throw templateError(where, 'the model carries no chat template', 'use an instruction-tuned model');
   const aside = new RegExp(
     [...new Set([...specials.all, OPEN, CLOSE])]
@@ -56,28 +40,24 @@ export function openChatRenderer(
       .join('|'),
     'gu',
   );
-  let run: ReturnType<TemplateCompiler>;
-  try {
-    run = compile(template.replaceAll('strftime_now', 'fixed_date'));
-  } catch (error) {
-    throw templateError(where, `the chat template cannot be read: ${text(error)}`, 'use another model', error);
-  }
+  const opened = open(template);
   return {
-    render(prompt, generationPrompt) {
+    async render(prompt, generationPrompt) {
       const put: string[] = [];
       const mark = (found: string): string => `${OPEN}${put.push(found) - 1}${CLOSE}`;
       const protect = (value: unknown): unknown => mapStrings(value, (each) => each.replace(aside, mark));
       let rendered: string;
       try {
-        rendered = run({
+        rendered = await opened.render({
           messages: prompt.messages.map((message) => protect(plainMessage(message))),
           tools: prompt.tools.length === 0 ? null : prompt.tools.map(protect),
           add_generation_prompt: generationPrompt,
           bos_token: specials.bos,
           eos_token: specials.eos,
-          fixed_date: (format: string) => format.replace(/%([A-Za-z])/g, (_all, letter: string) => FIXED_DATE[letter] ?? ''),
         });
       } catch (error) {
+        if ((error as { readonly stage?: unknown }).stage === 'read')
+          throw templateError(where, `the chat template cannot be read: ${text(error)}`, 'use another model', error);
         throw templateError(
           where,
           `the chat template refuses these messages: ${text(error)}`,

@@ -6,6 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 
+import { readModelFacts } from '../../src/engine/gguf.ts';
+
 import { canMount } from './can-mount.ts';
 import { ENGINE_CHILD, isReady, mountEngine, prepareEngine, type EngineMount } from './engine-mount.ts';
 
@@ -84,24 +86,41 @@ describe('a long compile', () => {
 });
 
 describe('bad models', () => {
-  it('KVT: a model without a chat template is refused when it is added; one that is broken leaves no question behind', async () => {
+  it('KVT ENG-17: a model whose chat template is missing, broken or fills the memory is refused when it is added; one that is broken later leaves no question behind', async () => {
     mounted = await prepareEngine('kv-template');
     const bytes = await readFile(mounted.model, 'latin1');
-    const [without, broken] = ['without', 'broken'].map((name) => join(mounted.store, '..', `${name}.gguf`)) as [string, string];
+    const places = ['without', 'broken', 'endless', 'later'].map((name) => join(mounted.store, '..', `${name}.gguf`));
+    const [without, broken, endless, later] = places as [string, string, string, string];
     await writeFile(without, bytes.replace('tokenizer.chat_template', 'tokenizer.chat_tampletE'), 'latin1');
     expect(bytes).toContain('{%- for ');
     await writeFile(broken, bytes.replaceAll('{%- for ', '{%- fxr '), 'latin1');
+    const template = readModelFacts(mounted.model).chatTemplate as string;
+    const filling = '{% for a in range(1000000000) %}{% endfor %}'.padEnd(template.length);
+    await writeFile(
+      endless,
+      bytes.replace(template, () => filling),
+      'latin1',
+    );
     await mounted.must('ctx mount');
-    const refused = await mounted.ctx(['model', 'add', without]);
-    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('the model carries no chat template') as string]);
-    expect(await mounted.must('ctx model ls')).not.toContain('without');
-    await mounted.must(`ctx model add ${broken} --threads 1`);
+    for (const [path, why] of [
+      [without, 'the model carries no chat template'],
+      [broken, 'engine.template: .*broken.gguf .*the chat template cannot be read'],
+      [endless, 'engine.template: .*endless.gguf .*it needs more than 256 MB'],
+    ] as const) {
+      const refused = await mounted.ctx(['model', 'add', path]);
+      expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(why) as string]);
+    }
+    expect(await mounted.must('ctx model ls')).toBe('');
+    await mounted.must(`cp ${mounted.model} ${later}; ctx model add ${later} --threads 1`);
     const at = await mounted.session('s');
-    const failed = await mounted.ctx(['run', 'coder/s', '-p', 'Hello?']);
-    expect([failed.code, failed.stderr]).toEqual([
-      1,
-      expect.stringMatching(/engine\.template: .*the chat template cannot be read/) as string,
-    ]);
+    for (const [path, why] of [
+      [broken, 'the chat template cannot be read'],
+      [endless, 'it needs more than 256 MB'],
+    ] as const) {
+      await mounted.must(`cp ${path} ${later}`);
+      const failed = await mounted.ctx(['run', 'coder/s', '-p', 'Hello?']);
+      expect([failed.code, failed.stderr]).toEqual([1, expect.stringMatching(`engine\\.template: .*later.gguf .*${why}`) as string]);
+    }
     expect(await mounted.must(`cat ${at}/messages.jsonl ${at}/events.jsonl`)).toBe('');
   });
 

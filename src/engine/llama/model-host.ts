@@ -10,7 +10,7 @@ import { choose, describeModel, shapeOf, weightsDigest } from './describe.ts';
 import type { Choices } from './describe.ts';
 import { CHUNK_TOKENS } from './evaluation.ts';
 import { LiveState } from './live-state.ts';
-import { ENGINE_PACKAGE, loadEngine, loadJinja, requireEngine } from './native.ts';
+import { ENGINE_PACKAGE, loadEngine, requireEngine } from './native.ts';
 import type { Llama, LlamaModel, NativeEngine } from './native.ts';
 import { PromptTokens } from './prompt-tokens.ts';
 import { SavedStates } from './saved-state.ts';
@@ -71,7 +71,7 @@ export class ModelHost {
   }
 
   async tokenize({ prompt, generationPrompt }: TokenizeRequest): Promise<Uint32Array> {
-    return (await this.#load()).prompts.tokenize(prompt, generationPrompt);
+    return await (await this.#load()).prompts.tokenize(prompt, generationPrompt);
   }
 
   async count({ texts }: CountRequest): Promise<Uint32Array> {
@@ -81,11 +81,11 @@ export class ModelHost {
 
   /** With the start of an answer. */
   async countPrompt({ prompt }: CountPromptRequest): Promise<number> {
-    return (await this.#load()).prompts.count(prompt, true);
+    return await (await this.#load()).prompts.count(prompt, true);
   }
 
   async compile(request: CompileRequest, signal: AbortSignal, onProgress: (done: number, total: number) => void): Promise<CompileOutcome> {
-    const tokens = request.tokens ?? (await this.#load()).prompts.tokenize(request.prompt, false);
+    const tokens = request.tokens ?? (await (await this.#load()).prompts.tokenize(request.prompt, false));
     this.#requireRoom(tokens.length);
     this.#requireKnown(tokens);
     const live = await this.#open();
@@ -102,7 +102,7 @@ export class ModelHost {
 
   async generate(request: GenerateRequest, signal: AbortSignal, emit: (event: GenerateEvent) => void): Promise<GenerateOutcome> {
     const { native, llama, model, prompts } = await this.#load();
-    const tokens = prompts.tokenize(request.prompt, true);
+    const tokens = await prompts.tokenize(request.prompt, true);
     this.#requireRoom(tokens.length + 1);
     const live = await this.#open();
     const engine = { native, llama, model, live, facts: this.#facts, contextTokens: this.#choices.contextTokens };
@@ -170,7 +170,6 @@ export class ModelHost {
     const { config, engineDirectory, vocabularyOnly = false } = this.#setup;
     if (!vocabularyOnly) this.#requireMemory();
     const native = await loadEngine(engineDirectory);
-    const jinja = await loadJinja(engineDirectory);
     const llama = await native.getLlama({
       gpu: config.gpu === true ? 'auto' : false,
       build: 'never',
@@ -183,7 +182,7 @@ export class ModelHost {
       },
     });
     const model = await llama.loadModel({ modelPath: this.#facts.path, vocabOnly: vocabularyOnly });
-    const prompts = new PromptTokens(model, this.#facts, boundedTemplates(jinja));
+    const prompts = new PromptTokens(model, this.#facts, boundedTemplates(engineDirectory));
     return { native, llama, model, prompts };
   }
 

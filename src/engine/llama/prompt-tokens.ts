@@ -1,6 +1,6 @@
 // Prompt to token ids: the template's special tokens count, those in message text never do.
 import { openChatRenderer } from '../chat-prompt.ts';
-import type { ChatRenderer, TemplateCompiler } from '../chat-prompt.ts';
+import type { ChatRenderer, OpenTemplate } from '../chat-prompt.ts';
 import type { ModelFacts } from '../gguf.ts';
 import type { Prompt } from '../types.ts';
 import type { LlamaModel } from './native.ts';
@@ -23,7 +23,7 @@ export class PromptTokens {
   readonly #cuts: RegExp | undefined;
   readonly #counts: CountMemory = new CountMemory();
 
-  constructor(model: LlamaModel, facts: ModelFacts, compile: TemplateCompiler) {
+  constructor(model: LlamaModel, facts: ModelFacts, open: OpenTemplate) {
     this.#model = model;
     this.#bos = model.tokens.shouldPrependBosToken ? facts.bosToken : undefined;
     this.#spaced = facts.tokenizerModel === 'llama';
@@ -35,14 +35,14 @@ export class PromptTokens {
       facts.path,
       facts.chatTemplate,
       { bos: text(facts.bosToken), eos: text(facts.eosToken), all: special.map((id) => text(id)) },
-      compile,
+      open,
     );
   }
 
   /** Cost: about 0.3 s a megabyte of text, on the child's own thread. */
-  tokenize(prompt: Prompt, generationPrompt: boolean): Uint32Array {
+  async tokenize(prompt: Prompt, generationPrompt: boolean): Promise<Uint32Array> {
     const tokens: number[] = [];
-    for (const { text, special } of this.#renderer.render(prompt, generationPrompt)) {
+    for (const { text, special } of await this.#renderer.render(prompt, generationPrompt)) {
       const ids = special ? this.#model.tokenize(text, true, ...this.#trim(tokens)) : this.#literal(text, tokens);
       for (const id of ids) tokens.push(id);
     }
@@ -54,14 +54,14 @@ export class PromptTokens {
    * As many tokens as `tokenize` gives. What was counted before between two control tokens is not counted again: a prompt that
    * grew by a message costs its rendering and the count of that message.
    */
-  count(prompt: Prompt, generationPrompt: boolean): number {
+  async count(prompt: Prompt, generationPrompt: boolean): Promise<number> {
     let tokens = 0;
     let first: number | undefined;
     const add = (ids: readonly number[]): void => {
       if (tokens === 0) first = ids[0];
       tokens += ids.length;
     };
-    for (const { text, special } of this.#renderer.render(prompt, generationPrompt)) {
+    for (const { text, special } of await this.#renderer.render(prompt, generationPrompt)) {
       for (const [index, piece] of (special ? this.#pieces(text) : [text]).entries()) {
         const inside = tokens > 0 && index === 0;
         if (tokens === 0) add(this.#model.tokenize(piece, special));
