@@ -193,12 +193,25 @@ export class EngineHost {
     if (lacking !== undefined) return absent(lacking);
     const compiler = await this.#engine.compiler();
     const session = this.#key(of.directory);
+    const uncounted = await this.#uncounted(of);
+    if (uncounted !== undefined) {
+      const last = compiler.manifest(session);
+      return last.state === 'ready' ? stale(last, uncounted, last.compatibility) : absent(uncounted);
+    }
     let pack: PackIdentity | 'moved' | undefined = this.#packs.known(of);
     if (pack === undefined && compiler.manifest(session).state === 'ready')
       pack = await Promise.race([this.#identityOf(of), sleep(LOOK_MS, undefined, { ref: false })]);
     if (pack !== 'moved') return compiler.manifest(session, pack);
     const manifest = compiler.manifest(session);
     return manifest.state === 'ready' ? stale(manifest, MOVED, manifest.compatibility) : manifest;
+  }
+
+  /** TOK-7: why this session has no pack: what counts for it does not. */
+  async #uncounted(of: EngineSession): Promise<string | undefined> {
+    const { fault } = this.tokens;
+    if (fault === undefined) return undefined;
+    const deriver = await this.#options.deriver(of.session);
+    return deriver.countedByEngine ? `the pack cannot be counted: ${fault}` : undefined;
   }
 
   async #identityOf(of: EngineSession): Promise<PackIdentity | undefined> {

@@ -32,6 +32,8 @@ export interface CompileRequest {
 export interface LoopOptions {
   readonly maxQueued: number;
   readonly backoffMs: { readonly first: number; readonly most: number };
+  /** How long the end waits for what was evaluated to be saved. */
+  readonly keepMs: number;
   /** `lasting`: worth keeping for the next run of the program. */
   readonly publish: (entry: Entry, manifest: Manifest, lasting: boolean) => void;
   /** The last manifest that lasted. */
@@ -154,8 +156,17 @@ export class CompileLoop {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#running?.controller.abort();
-    await this.#ended;
+    const running = this.#running;
+    if (running === undefined) return this.#ended;
+    // ENG-19: for so long and no longer; whoever closes the driver afterwards ends what goes on.
+    const late = new AbortController();
+    running.keep = late.signal;
+    const { keepMs } = this.#options;
+    if (keepMs === 0) late.abort();
+    const timer = setTimeout(() => late.abort(), keepMs);
+    running.controller.abort();
+    await orAborted(this.#ended, late.signal).catch(() => undefined);
+    clearTimeout(timer);
   }
 
   #holds(entry: Entry, pack: PackIdentity, engine: Engine): boolean {
@@ -240,6 +251,7 @@ export class CompileLoop {
         packDigest: pack.digest,
         signal,
         onProgress,
+        keep: () => running.keep,
       });
       this.#running = undefined;
       this.#succeeded(entry, job, engine, pack, result);

@@ -14,6 +14,8 @@ export interface RunInput {
   readonly packDigest: string;
   readonly signal: AbortSignal;
   readonly onProgress: (doneTokens: number, totalTokens: number) => void;
+  /** Asked once it was given up: set when what was evaluated is to be saved first, until it is aborted itself. */
+  readonly keep?: () => AbortSignal | undefined;
 }
 
 export interface RunResult {
@@ -28,6 +30,9 @@ export interface RunResult {
   /** What was met on the way. */
   readonly notes: readonly string[];
 }
+
+/** Fewer are evaluated again as fast as they are saved and read. */
+const LEAST_KEPT_TOKENS = 256;
 
 /** Errors after which saved state is not trusted for this compile. */
 const OF_SAVED_STATE: ReadonlySet<string> = new Set(['engine.crashed', 'engine.state', 'engine.reuse']);
@@ -82,6 +87,9 @@ class Attempt {
   readonly #model: string;
   readonly #fingerprint: Fingerprint;
   readonly #tokens: Uint32Array | undefined;
+  /** What there was before anything was evaluated, and what there is. */
+  #restored: number | undefined;
+  #done = 0;
 
   constructor(
     driver: EngineDriver,
@@ -110,6 +118,7 @@ class Attempt {
       try {
         return await this.#once(base);
       } catch (error) {
+        if (this.#input.signal.aborted) await this.#keepEvaluated();
         this.#input.signal.throwIfAborted();
         if (error instanceof CtxError && OF_SAVED_STATE.has(error.code) && !crashed) {
           crashed = true;
@@ -135,7 +144,11 @@ class Attempt {
         ...(base === undefined ? {} : { base: base.file }),
         saveTo,
         signal: this.#input.signal,
-        onProgress: this.#input.onProgress,
+        onProgress: (done, total) => {
+          this.#restored ??= done;
+          this.#done = done;
+          this.#input.onProgress(done, total);
+        },
       });
       unpin?.();
       if (base !== undefined && outcome.baseRefused !== undefined) {
@@ -145,6 +158,27 @@ class Attempt {
       return { outcome, artifact: await this.#keep(outcome, saveTo) };
     } finally {
       unpin?.();
+      await this.#store.shelf.discard(saveTo);
+    }
+  }
+
+  /** ENG-19: the engine still holds it: nothing is evaluated again. Whatever goes wrong, it is dropped. */
+  async #keepEvaluated(): Promise<void> {
+    const signal = this.#input.keep?.();
+    const { bytesPerToken } = this.#description;
+    if (signal === undefined || bytesPerToken === undefined || this.#tokens === undefined) return;
+    if (this.#done - (this.#restored ?? this.#done) < LEAST_KEPT_TOKENS) return;
+    const tokens = this.#tokens.slice(0, this.#done);
+    const saveTo = await this.#store.shelf.temporary(this.#model);
+    try {
+      const { prompt, session } = this.#input;
+      const outcome = await this.#driver.compile({ prompt, tokens, saveTo, signal, onProgress: () => undefined });
+      if (outcome.file === undefined || outcome.tokens !== tokens.length) return;
+      const fingerprint = { ...this.#fingerprint, tokens: tokens.length, state_bytes: tokens.length * bytesPerToken };
+      await this.#store.put(this.#model, fingerprint, tokens, { ...outcome.file, path: saveTo }, session);
+    } catch {
+      // It only saves time: it is evaluated again.
+    } finally {
       await this.#store.shelf.discard(saveTo);
     }
   }

@@ -12,6 +12,8 @@ export class Running {
   readonly controller: AbortController = new AbortController();
   /** As asked for, then as read. */
   pack: PackIdentity;
+  /** Set when the program ends: what was evaluated is saved until then. */
+  keep: AbortSignal | undefined;
   #restored: number | undefined;
   #done = 0;
   #total = 0;

@@ -29,6 +29,7 @@ export interface CompilerOptions {
   /** Sessions that wait at once: a recursive reader fills no more than this. */
   readonly maxQueued?: number;
   readonly backoffMs?: { readonly first: number; readonly most: number };
+  readonly keepMs?: number;
 }
 
 export interface CompilerStatus {
@@ -57,6 +58,7 @@ export class Compiler {
     this.#loop = new CompileLoop(store, this.#entries, {
       maxQueued: options.maxQueued ?? 64,
       backoffMs: options.backoffMs ?? { first: 1000, most: 60_000 },
+      keepMs: options.keepMs ?? 2000,
       publish: (entry, manifest, lasting) => this.#publish(entry, manifest, lasting),
       kept: ({ session }) => this.#files.read(session),
       hasState: (manifest) => this.#hasState(manifest),

@@ -167,16 +167,19 @@ export async function formerName(
   known: ImportState,
 ): Promise<{ readonly name: string; readonly start: ResumePoint } | undefined> {
   if (!name.startsWith('path:') || known.count(name) > 0) return undefined;
-  // Of several that it begins with, the one that holds most of it: a copy that ended earlier would have the rest said again.
-  let former: { readonly name: string; readonly start: ResumePoint } | undefined;
+  const marks = new Map<SourceMark, string>();
   for (const before of known.sources) {
     const mark = before.startsWith('path:') ? known.mark(before) : undefined;
-    if (mark === undefined || mark.bytes < TELLING_BYTES || !mark.path.startsWith('/')) continue;
-    if (former !== undefined && former.start.bytes >= mark.bytes) continue;
+    if (mark !== undefined && mark.bytes >= TELLING_BYTES && mark.path.startsWith('/')) marks.set(mark, before);
+  }
+  const beginnings = await resumes(source, [...marks.keys()]);
+  // Of several that it begins with, the one that holds most of it: a copy that ended earlier would have the rest said again.
+  let former: { readonly name: string; readonly start: ResumePoint } | undefined;
+  for (const [mark, before] of marks) {
+    const start = beginnings.get(mark);
+    if (start === undefined || (former !== undefined && former.start.bytes >= mark.bytes)) continue;
     // Read here before, under its former name; or gone from where it was read.
-    if (mark.path !== source.path && (await exists(mark.path))) continue;
-    const start = await resume(source, mark);
-    if (start !== undefined) former = { name: before, start };
+    if (mark.path === source.path || !(await exists(mark.path))) former = { name: before, start };
   }
   return former;
 }
@@ -192,20 +195,45 @@ function exists(path: string): Promise<boolean> {
   );
 }
 
-/** INT-5: one pass of hashing (no parsing) proves that the source still begins with what was imported. */
+/** INT-5: hashing (no parsing) proves that the source still begins with what was imported. */
 async function resume(source: TranscriptSource, mark: SourceMark | undefined): Promise<ResumePoint | undefined> {
-  if (mark === undefined || mark.bytes === 0) return undefined;
+  return mark === undefined || mark.bytes === 0 ? undefined : (await resumes(source, [mark])).get(mark);
+}
+
+/** The marks that the source begins with. One pass, whatever their number: a digest for each length, a look-up for each mark. */
+async function resumes(source: TranscriptSource, marks: readonly SourceMark[]): Promise<ReadonlyMap<SourceMark, ResumePoint>> {
+  const found = new Map<SourceMark, ResumePoint>();
+  const byLength = new Map<number, SourceMark[]>();
+  for (const mark of marks) byLength.set(mark.bytes, [...(byLength.get(mark.bytes) ?? []), mark]);
+  const lengths = [...byLength.keys()].sort((a, b) => a - b);
   const hash = createHash('sha256');
-  let left = mark.bytes;
-  let next: number | undefined;
-  for await (const chunk of source.open()) {
-    hash.update(chunk.subarray(0, left));
-    if (chunk.length > left) next = chunk[left];
-    left -= Math.min(left, chunk.length);
-    if (left === 0 && next !== undefined) break;
-  }
-  if (left > 0 || `sha256:${hash.copy().digest('hex')}` !== mark.digest) return undefined;
+  let at = 0;
+  let next = 0;
+  /** Their last byte was the last of a piece. */
+  let atEdge: readonly SourceMark[] = [];
   // The last record had no newline: only a newline may follow it.
-  if (!mark.eol && next !== undefined && next !== 10) return undefined;
-  return { ...mark, hash };
+  const followed = (mark: SourceMark, byte: number | undefined): void => {
+    if (!mark.eol && byte !== undefined && byte !== 10) found.delete(mark);
+  };
+  if (lengths.length === 0) return found;
+  for await (const chunk of source.open()) {
+    if (chunk.length === 0) continue;
+    for (const mark of atEdge) followed(mark, chunk[0]);
+    atEdge = [];
+    let from = 0;
+    for (let length = lengths[next]; length !== undefined && length <= at + chunk.length; length = lengths[next]) {
+      hash.update(chunk.subarray(from, length - at));
+      from = length - at;
+      next += 1;
+      const digest = `sha256:${hash.copy().digest('hex')}`;
+      const matching = (byLength.get(length) ?? []).filter((mark) => mark.digest === digest);
+      for (const mark of matching) found.set(mark, { ...mark, hash: hash.copy() });
+      if (from === chunk.length) atEdge = matching;
+      else for (const mark of matching) followed(mark, chunk[from]);
+    }
+    hash.update(chunk.subarray(from));
+    at += chunk.length;
+    if (next === lengths.length && atEdge.length === 0) break;
+  }
+  return found;
 }

@@ -177,6 +177,42 @@ describe('an engine that fails', () => {
   });
 });
 
+describe('a program that ends while it compiles', () => {
+  /** Ends it once so much is evaluated, and compiles the same with another process. */
+  async function afterTheEnd(keepMs: number): Promise<{ readonly reused: number; readonly files: number }> {
+    const ending = await new Bench(directory, tinyModel(), { keepMs }).open();
+    const session = new Session('a', message(3000));
+    let closing: Promise<void> | undefined;
+    const look = (): void => {
+      ending.atProgress = () => {
+        if ((ending.seen.at(-1)?.progress?.done ?? 0) >= 512) closing ??= ending.close();
+        else queueMicrotask(look);
+      };
+    };
+    look();
+    ending.compiler.request(session.request);
+    await ending.until(() => closing !== undefined);
+    await closing;
+    expect(ending.states).not.toContain('ready');
+    const files = filesBelow(join(directory, '.engine')).filter((path) => path.endsWith('.kv')).length;
+    const next = await new Bench(directory, tinyModel()).open();
+    const manifest = await next.read(session);
+    await next.close();
+    expect(manifest.state).toBe('ready');
+    return { reused: manifest.reused_tokens ?? 0, files };
+  }
+
+  test('ENG-19 what was evaluated when the program ends is saved, and is what the next compile begins with', async () => {
+    const { reused, files } = await afterTheEnd(200_000);
+    expect(reused).toBeGreaterThanOrEqual(512);
+    expect(files).toBe(1);
+  });
+
+  test('ENG-19 what cannot be saved in time is dropped', async () => {
+    expect(await afterTheEnd(0)).toEqual({ reused: 0, files: 0 });
+  });
+});
+
 describe('two daemons on one cache', () => {
   test('ENG-5 each uses what the other one compiled, at once and later, and evicts only its own', async () => {
     const otherDriver = openDriver(tinyModel());

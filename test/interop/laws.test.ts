@@ -5,6 +5,8 @@ import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { lineFault } from '../../src/abi/records.ts';
 import { describeSource } from '../../src/interop/index.ts';
+import { formerName } from '../../src/interop/plan.ts';
+import type { TranscriptSource } from '../../src/interop/types.ts';
 import { CASES, fixture, imported, SessionLines } from './session-lines.ts';
 
 describe.each(CASES)('%s', (name, path, format, layout) => {
@@ -234,4 +236,33 @@ test('INT-5 of two renamed sources that a file begins with, it is the one that h
     // Both in any order: nothing of either is said again.
     for (const path of [long, short]) expect(await session.import(`${path}.moved`, path === short ? bytes : more)).toBe(0);
   }
+});
+
+test('INT-5 a directory of renamed sources is read once, not once for each name that was there', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'ctx-renamed-'));
+  onTestFinished(() => rmSync(root, { recursive: true }));
+  const session = new SessionLines();
+  const contentOf = (n: number): Buffer =>
+    Buffer.from(Array.from({ length: 20 + n }, (_, i) => `${JSON.stringify({ role: 'user', content: `file ${n} says ${i}` })}\n`).join(''));
+  const count = 40;
+  for (let n = 0; n < count; n += 1) await session.import(join(root, `gone-${n}.jsonl`), contentOf(n));
+  session.forget();
+  const bytes = contentOf(count - 1);
+  const name = join(root, 'moved.jsonl');
+  let read = 0;
+  const source: TranscriptSource = {
+    path: name,
+    async *open(startBytes = 0) {
+      await Promise.resolve();
+      // In small pieces: marks end inside of them, and at their edges.
+      for (let at = startBytes; at < bytes.length; at += 97) {
+        read += Math.min(97, bytes.length - at);
+        yield bytes.subarray(at, at + 97);
+      }
+    },
+  };
+  const former = await formerName(source, `path:${name}`, session.state);
+  expect(former?.name).toBe(`path:${join(root, `gone-${count - 1}.jsonl`)}`);
+  expect(former?.start.bytes).toBe(bytes.length);
+  expect(read).toBe(bytes.length);
 });

@@ -1,5 +1,5 @@
 // `tokenizer: engine` on a real mount: the budget holds for what the model really receives.
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -73,5 +73,16 @@ describe('tokenizer: engine', () => {
     await mounted.must('ctx model rm local/other');
     await mounted.must(`echo '{"role":"user","content":"once more"}' >> ${at}/messages.jsonl`);
     expect((await mounted.sh(`cat ${at}/context/pack.md`)).stderr).toContain('No such device');
+  });
+
+  it('TOK-9: when the model file is damaged the manifest says why there is no pack, not what was true before', async () => {
+    await model();
+    await mounted.read('long');
+    await mounted.until('long', isReady);
+    await truncate(mounted.model, 300_000);
+    await mounted.must(`echo '{"role":"user","content":"and once more"}' >> ${at}/messages.jsonl`);
+    expect((await mounted.sh(`cat ${at}/context/pack.md`)).code).not.toBe(0);
+    const { state, reason } = await mounted.until('long', (manifest) => manifest.reason?.includes('cannot be counted') === true);
+    expect([state, reason]).toEqual(['stale', expect.stringMatching(/^the pack cannot be counted: .*cut short/) as string]);
   });
 });

@@ -71,7 +71,7 @@ export class ModelHost {
   }
 
   async tokenize({ prompt, generationPrompt }: TokenizeRequest): Promise<Uint32Array> {
-    return await (await this.#load()).prompts.tokenize(prompt, generationPrompt);
+    return (await this.#load()).prompts.tokenize(prompt, generationPrompt);
   }
 
   async count({ texts }: CountRequest): Promise<Uint32Array> {
@@ -81,7 +81,7 @@ export class ModelHost {
 
   /** With the start of an answer. */
   async countPrompt({ prompt }: CountPromptRequest): Promise<number> {
-    return await (await this.#load()).prompts.count(prompt, true);
+    return (await this.#load()).prompts.count(prompt, true);
   }
 
   async compile(request: CompileRequest, signal: AbortSignal, onProgress: (done: number, total: number) => void): Promise<CompileOutcome> {
