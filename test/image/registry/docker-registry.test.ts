@@ -1,6 +1,6 @@
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { FOREIGN, ImageStore } from '../../../src/image/layout-store.ts';
 import { canonicalBytes, MEDIA, type Descriptor, type OciDigest } from '../../../src/image/oci.ts';
 import { scratch, scratchStore } from '../scratch.ts';
@@ -90,6 +90,8 @@ test('IMG-54 blobs that a neighbouring repository has are mounted, not sent', as
 });
 
 test('IMG-51 what the policy keeps here stays here', async () => {
+  vi.stubEnv('XDG_CONFIG_HOME', await scratch());
+  onTestFinished(() => void vi.unstubAllEnvs());
   const store = await scratchStore();
   const open = { exportable: true, allow_compiled_state_export: true, allow_source_export: true, redact_on_export: [] } as const;
   const closed = await makeImage(store, 'closed:latest', [Buffer.from('a\n')], { policy: { ...open, allow_source_export: false } });
