@@ -5,7 +5,7 @@ import { MessageChannel, Worker } from 'node:worker_threads';
 import { CtxError } from '../src/abi/errors.ts';
 import { lockStore } from '../src/journal/index.ts';
 import { CommitRing } from './commit-ring.ts';
-import type { FromDeriver, ToDeriver, ToEngine } from './deriver-messages.ts';
+import type { FromDeriver, ToDeriver, ToEngine, ToWiki } from './deriver-messages.ts';
 import { openHosts } from './hosts.ts';
 import { attach, detach } from './lifecycle.ts';
 import type { ServingData } from './serving-worker.ts';
@@ -93,7 +93,7 @@ async function serveKernel(): Promise<void> {
       doorbell.ring();
     },
   });
-  channel.port1.on('message', (message: ToDeriver | ToEngine) => hosts.handle(message));
+  channel.port1.on('message', (message: ToDeriver | ToEngine | ToWiki) => hosts.handle(message));
 
   const data: ServingData = {
     fd,

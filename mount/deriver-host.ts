@@ -28,6 +28,8 @@ export interface HostOptions extends Replies {
   readonly ring: CommitRing;
   readonly rebuildWaitMs: number;
   readonly log: (line: string) => void;
+  /** Lines that go into a session's order log now. */
+  readonly onCommitted?: (directory: string, notes: readonly CommitNote[]) => void;
 }
 
 /** Commits settle for this long before the order log is written: many appends become one record write. */
@@ -172,6 +174,8 @@ export class DeriverHost {
     const notes = this.#notes.get(session);
     if (notes === undefined) return;
     this.#notes.delete(session);
+    const directory = this.#directories.get(session);
+    if (directory !== undefined) this.#options.onCommitted?.(directory, notes);
     try {
       this.#opened(session)?.deriver.committed(notes);
     } catch (error) {

@@ -5,6 +5,7 @@ import type { SyncWork } from '../src/journal/sync-work.ts';
 import type { DeriverRequest } from '../src/tree/deriver-client.ts';
 import type { EngineRequest, EngineSession, ShownModel } from '../src/tree/engine-client.ts';
 import type { ReplyTicket } from '../src/tree/types.ts';
+import type { WikiChange, WikiRequest } from '../src/tree/wiki-client.ts';
 
 export type ToDeriver =
   | { readonly op: 'open'; readonly session: number; readonly directory: string }
@@ -30,6 +31,17 @@ export type ToEngine =
   | { readonly op: 'engine'; readonly id: number; readonly request: EngineRequest; readonly ticket?: ReplyTicket | undefined }
   | { readonly op: 'pack-read'; readonly of: EngineSession }
   | { readonly op: 'let-go'; readonly file: number };
+
+export type ToWiki =
+  | {
+      readonly op: 'wiki-change';
+      readonly wiki: string;
+      readonly change: WikiChange;
+      /** Answered with the session of whoever did it. */
+      readonly id?: number | undefined;
+      readonly ticket?: ReplyTicket | undefined;
+    }
+  | { readonly op: 'wiki'; readonly id: number; readonly request: WikiRequest; readonly ticket?: ReplyTicket | undefined };
 
 /** What the serving thread shows of the engine without asking. */
 export interface EngineShown {

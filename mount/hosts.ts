@@ -1,12 +1,13 @@
 // What answers the serving thread, behind one port: the derivers and the engine.
 import type { CommitRing } from './commit-ring.ts';
 import { DeriverHost } from './deriver-host.ts';
-import type { FromDeriver, ToDeriver, ToEngine } from './deriver-messages.ts';
+import type { FromDeriver, ToDeriver, ToEngine, ToWiki } from './deriver-messages.ts';
 import { openDerivers } from './derivers.ts';
 import { EngineHost } from './engine-host.ts';
+import { WikiHost } from './wiki-host.ts';
 
 export interface Hosts {
-  handle(message: ToDeriver | ToEngine): void;
+  handle(message: ToDeriver | ToEngine | ToWiki): void;
   /** Writes the order logs of everything that was committed. */
   drain(): void;
   close(): Promise<void>;
@@ -36,10 +37,16 @@ export async function openHosts(options: HostsOptions): Promise<Hosts> {
     log,
   });
   const derivers = await openDerivers(log, engine.tokens, rebuildWaitMs);
-  const host = new DeriverHost({ ...options, openDeriver: derivers.open });
+  const wikis = new WikiHost(options);
+  const host = new DeriverHost({
+    ...options,
+    openDeriver: derivers.open,
+    onCommitted: (directory, notes) => wikis.committed(directory, notes),
+  });
   return {
     handle(message) {
       if (message.op === 'engine' || message.op === 'pack-read' || message.op === 'let-go') return engine.handle(message);
+      if (message.op === 'wiki' || message.op === 'wiki-change') return wikis.handle(message);
       if (message.op === 'input') engine.inputChanged(message.session);
       host.handle(message);
     },
@@ -47,6 +54,7 @@ export async function openHosts(options: HostsOptions): Promise<Hosts> {
     async close() {
       await engine.close();
       await host.close();
+      await wikis.close();
       await derivers.close();
       await engine.tokens.close();
     },

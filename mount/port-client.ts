@@ -7,14 +7,16 @@ import type { DeriverClient, DeriverRequest, DeriverResults, Outcome } from '../
 import type { ReplyTicket } from '../src/tree/types.ts';
 import type { CommitRing } from './commit-ring.ts';
 import { revive } from './deriver-messages.ts';
-import type { FromDeriver, ToDeriver, ToEngine } from './deriver-messages.ts';
+import type { FromDeriver, ToDeriver, ToEngine, ToWiki } from './deriver-messages.ts';
 import { EnginePort } from './engine-port.ts';
+import { WikiPort } from './wiki-port.ts';
 
 export class PortClient implements DeriverClient {
   readonly #port: MessagePort;
   readonly #ring: CommitRing;
   readonly #waiting: Map<number, (outcome: Outcome<never>) => void> = new Map();
   readonly engine: EnginePort;
+  readonly wiki: WikiPort;
   #nextId = 1;
   #progress: readonly string[] = [];
   /** Set by the composition: a session's directory changed behind the mount. */
@@ -27,9 +29,13 @@ export class PortClient implements DeriverClient {
       (message) => this.#post(message),
       (done) => this.#expect(done),
     );
+    this.wiki = new WikiPort(
+      (message) => this.#post(message),
+      (done) => this.#expect(done),
+    );
   }
 
-  #post(message: ToDeriver | ToEngine): void {
+  #post(message: ToDeriver | ToEngine | ToWiki): void {
     this.#port.postMessage(message);
   }
   openSession(session: number, directory: string): void {

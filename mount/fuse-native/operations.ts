@@ -93,8 +93,8 @@ export function operations(options: OperationsOptions): { readonly handlers: Nat
       // The buffer is libfuse's and is used again as soon as this is answered.
       return settle(handle.write(offset, buffer.subarray(0, size), '', flags));
     }),
-    flush: answering('flush', (_path: string, fd: number) => {
-      file(fd).handle.flush('');
+    flush: answering('flush', async (_path: string, fd: number) => {
+      await settle(file(fd).handle.flush(''));
       return 0;
     }),
     fsync: answering('fsync', async (_path: string, dataOnly: boolean, fd: number) => {
@@ -118,13 +118,13 @@ export function operations(options: OperationsOptions): { readonly handlers: Nat
     link: answering('link', async (from: string, to: string) => {
       const node = await paths.node(from);
       const { parent, name } = await paths.place(to);
-      parent.link(node, name);
+      parent.link(node, name, caller);
       return 0;
     }),
     rename: answering('rename', async (from: string, to: string) => {
       const source = await paths.place(from);
       const target = await paths.place(to);
-      source.parent.rename(source.name, target.parent, target.name, 0, caller);
+      await settle(source.parent.rename(source.name, target.parent, target.name, 0, caller));
       return 0;
     }),
     mknod: answering('mknod', async (path: string, mode: number, rdev: number) => {
@@ -139,7 +139,7 @@ export function operations(options: OperationsOptions): { readonly handlers: Nat
     }),
     unlink: answering('unlink', async (path: string) => {
       const { parent, name } = await paths.place(path);
-      parent.unlink(name, caller);
+      await settle(parent.unlink(name, caller));
       return 0;
     }),
     rmdir: answering('rmdir', async (path: string) => {

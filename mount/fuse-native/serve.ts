@@ -6,7 +6,7 @@ import { CtxError } from '../../src/abi/errors.ts';
 import { buildTree } from '../build-tree.ts';
 import type { TreeOptions } from '../build-tree.ts';
 import { CommitRing } from '../commit-ring.ts';
-import type { FromDeriver, ToDeriver, ToEngine } from '../deriver-messages.ts';
+import type { FromDeriver, ToDeriver, ToEngine, ToWiki } from '../deriver-messages.ts';
 import { openHosts } from '../hosts.ts';
 import { detach, prepareMountpoint } from '../lifecycle.ts';
 import { mountAt } from '../mount-table.ts';
@@ -41,7 +41,7 @@ export async function serveFuseNative({ tree, ready, log }: FuseNativeOptions): 
     log,
     send: (message: FromDeriver) => channel.port1.postMessage(message),
   });
-  channel.port1.on('message', (message: ToDeriver | ToEngine) => hosts.handle(message));
+  channel.port1.on('message', (message: ToDeriver | ToEngine | ToWiki) => hosts.handle(message));
   const client = new PortClient(channel.port2, ring);
   channel.port2.on('message', (message: FromDeriver) => client.handle(message));
 

@@ -194,19 +194,12 @@ export class KernelServer {
         return out.openOut(0, this.#handles.add(handle), handle.mode);
       }
       case OP.FLUSH:
-        this.#handleOf().flush(this.#owner(words[14] as number, words[15] as number));
-        return 0;
+        return this.#done(unique, this.#handleOf().flush(this.#owner(words[14] as number, words[15] as number)));
       case OP.RELEASE:
         this.#handles.remove(this.#u64(10)).release();
         return 0;
       case OP.FSYNC:
-        return this.#when<null | void>(
-          unique,
-          this.#handleOf().fsync(((words[12] as number) & FSYNC_DATASYNC) !== 0),
-          () => 0,
-          () => {},
-          false,
-        );
+        return this.#done(unique, this.#handleOf().fsync(((words[12] as number) & FSYNC_DATASYNC) !== 0));
       case OP.SETATTR:
         return this.#setattr();
       case OP.OPENDIR: {
@@ -250,17 +243,16 @@ export class KernelServer {
         return out.bytes.write(target, OUT_HEADER, 'latin1');
       }
       case OP.LINK:
-        return this.#entry(this.#nodeOf().link(this.#nodes.get(this.#u64(10)), this.#name(8)));
+        return this.#entry(this.#nodeOf().link(this.#nodes.get(this.#u64(10)), this.#name(8), this.#caller()));
       case OP.UNLINK:
-        this.#nodeOf().unlink(this.#name(0), this.#caller());
-        return 0;
+        return this.#done(unique, this.#nodeOf().unlink(this.#name(0), this.#caller()));
       case OP.RMDIR:
         this.#nodeOf().rmdir(this.#name(0), this.#caller());
         return 0;
       case OP.RENAME:
-        return this.#rename(8, 0);
+        return this.#rename(unique, 8, 0);
       case OP.RENAME2:
-        return this.#rename(16, words[12] as number);
+        return this.#rename(unique, 16, words[12] as number);
       case OP.STATFS:
         return this.#statfs();
       case OP.GETXATTR:
@@ -415,10 +407,23 @@ export class KernelServer {
     }
   }
 
-  #rename(nameAt: number, flags: number): number {
+  #rename(unique: readonly [number, number], nameAt: number, flags: number): number {
     const name = this.#name(nameAt);
-    this.#nodeOf().rename(name, this.#nodes.get(this.#u64(10)), this.#name(nameAt + name.length + 1), flags, this.#caller());
-    return 0;
+    const parent = this.#nodes.get(this.#u64(10));
+    return this.#done(unique, this.#nodeOf().rename(name, parent, this.#name(nameAt + name.length + 1), flags, this.#caller()));
+  }
+
+  /** The answer of what gives nothing back. */
+  #done(unique: readonly [number, number], value: void | null | Slow<null>): number {
+    return value instanceof Slow
+      ? this.#when<null>(
+          unique,
+          value,
+          () => 0,
+          () => {},
+          false,
+        )
+      : 0;
   }
 
   #sized(value: Buffer, wanted: number): number {

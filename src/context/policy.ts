@@ -4,6 +4,8 @@ import { CtxError } from '../abi/errors.ts';
 import { DEFAULT_MAX_LINE_BYTES } from '../abi/session-files.ts';
 import { readMemoryMounts } from './policy-memory.ts';
 import type { MemoryMount } from './policy-memory.ts';
+import { readGate } from './gate-policy.ts';
+import type { GateChoice } from './gate-policy.ts';
 
 /** Shares of the token budget, each in 0..1. What a section does not use goes to the tail. */
 export interface PolicyShares {
@@ -30,6 +32,8 @@ export interface Policy {
   readonly remote: { readonly allow: boolean; readonly url: string };
   /** Undefined: the owner's own wiki, where there is one. */
   readonly memory: readonly MemoryMount[] | undefined;
+  /** What must hold before the session may be called done. */
+  readonly gate?: GateChoice | undefined;
 }
 
 /** `tokenizer`: that of the model that compiles, with its chat template. */
@@ -51,7 +55,7 @@ export function parsePolicy(text: string): Policy {
   const shares = readMap(root['shares'], 'shares');
   const compact = readMap(root['compact'], 'compact');
   const remote = readMap(root['remote'], 'remote');
-  refuseUnknown(root, '', ['tokenizer', 'shares', 'low_water', 'max_line_bytes', 'compact', 'remote', 'memory']);
+  refuseUnknown(root, '', ['tokenizer', 'shares', 'low_water', 'max_line_bytes', 'compact', 'remote', 'memory', 'gate']);
   refuseUnknown(shares, 'shares.', Object.keys(DEFAULT_POLICY.shares));
   refuseUnknown(compact, 'compact.', ['mode', 'model', 'max_input_tokens']);
   refuseUnknown(remote, 'remote.', ['allow', 'url']);
@@ -88,6 +92,7 @@ export function parsePolicy(text: string): Policy {
       url: readText(remote, 'remote.url', 'url', DEFAULT_POLICY.remote.url),
     },
     memory: readMemoryMounts(root['memory'], refuse),
+    gate: readGate(root['gate'], refuse),
   };
 }
 

@@ -1,6 +1,7 @@
 // `context/`: control files, derived files, contributions, pinned/ and child/.
 import { CONTEXT_CONTROLS, CONTEXT_DERIVED } from '../abi/session-files.ts';
 import { bytePath, lstat, lstatOrFail, restoreDirectory, toAttr } from './backing.ts';
+import { BytesNode } from './bytes-node.ts';
 import type { Owner } from './bytes-node.ts';
 import { contributeWhole, takesContributions } from './contribution.ts';
 import { ControlNode } from './control-node.ts';
@@ -12,6 +13,7 @@ import type { Session } from './sessions.ts';
 import { TemporaryNames } from './temporary.ts';
 import { DirectoryHandle, fail, S_IFDIR, S_IFREG, Slow, TreeNode } from './types.ts';
 import type { Attr, Caller, Created, DirectoryEntry } from './types.ts';
+import { askWiki } from './wiki-client.ts';
 
 const CONTROLS: ReadonlySet<string> = new Set(CONTEXT_CONTROLS);
 const DERIVED: ReadonlySet<string> = new Set(CONTEXT_DERIVED);
@@ -57,6 +59,7 @@ export class ContextDirectory extends TreeNode implements PathParent {
     if (CONTROLS.has(name)) return this.#control(name);
     if (ORDINARY.includes(name)) return this.#ordinary(name);
     if (name === 'swap' || name === 'dedup') return this.#derivedDirectory(name);
+    if (name === 'gate.md') return this.#gate();
     if (name === 'kv') return (this.#kv ??= new KvDirectory(this.session, this.#owner()));
     const temporary = this.#temporary.directory(false);
     if (temporary === undefined) throw fail('ENOENT', 'no such file');
@@ -76,6 +79,18 @@ export class ContextDirectory extends TreeNode implements PathParent {
     let area = this.#areas.get(name);
     if (area === undefined) this.#areas.set(name, (area = new OrdinaryArea(this.session.options.deriver)));
     return area.nodeAt(this, name, stat);
+  }
+
+  /** Why the session may, or may not yet, be called done. As of each look: time alone closes a gate. Answers by name only. */
+  #gate(): Slow<TreeNode> {
+    const node = new BytesNode(Buffer.alloc(0), this.#owner(), 0);
+    const { session } = this;
+    return askWiki<{ kind: 'gate'; session: string }, TreeNode>(
+      session.options.deriver.wiki,
+      { kind: 'gate', session: session.relative },
+      node,
+      ({ text, modifiedMs }) => node.fill(Buffer.from(text), modifiedMs),
+    );
   }
 
   #derivedDirectory(name: 'swap' | 'dedup'): TreeNode {
@@ -163,17 +178,17 @@ export class ContextDirectory extends TreeNode implements PathParent {
     if (!DIRECTORIES.includes(name)) throw fail('EPERM', 'this directory belongs to the session');
   }
 
-  override rename(name: string, parent: TreeNode, newName: string, flags: number, caller: Caller): void {
+  override rename(name: string, parent: TreeNode, newName: string, flags: number, caller: Caller): void | Slow<null> {
     if (parent !== this) throw fail('EXDEV', 'renames stay inside context/');
     if (this.#isFixed(name)) return this.#copyOut(name, newName, flags, caller);
     const directory = this.#temporaryFor(name);
     if (!this.#isFixed(newName)) return directory.rename(name, directory, newName, flags);
     if (flags !== 0) throw fail('EINVAL', 'this name can only be replaced');
     const bytes = this.#temporary.read(name);
-    if (CONTROLS.has(newName)) (this.#control(newName) as ControlNode).replace(bytes);
+    if (CONTROLS.has(newName)) void (this.#control(newName) as ControlNode).replace(bytes);
     else if (takesContributions(newName)) contributeWhole(this.session, newName, bytes);
     else throw fail('EPERM', 'this file is derived');
-    directory.unlink(name);
+    return directory.unlink(name);
   }
 
   /** An editor moves the old version aside before it writes the new one: a copy goes there, the name stays. */

@@ -4,9 +4,11 @@ import { constants } from 'node:fs';
 import { freshSyncKey } from '../journal/sync-work.ts';
 import { initialControls, isControlFile, MAX_CONTROL_BYTES, validateControl } from '../session/controls.ts';
 import { lstat, lstatOrFail, toAttr } from './backing.ts';
+import { writeControl } from './control-file.ts';
 import type { Session } from './sessions.ts';
 import { fail, Handle, Slow, TreeNode } from './types.ts';
 import type { Attr, AttrChange, Caller } from './types.ts';
+import { askWiki } from './wiki-client.ts';
 
 /** Files whose every write must be valid by itself; the structured ones may arrive in pieces. */
 const STRUCTURED = new Set(['meta.json', 'context/tools.json', 'context/policy.yaml', 'context/gc.policy']);
@@ -56,7 +58,7 @@ export class ControlNode extends TreeNode {
     if (change.sizeBytes !== undefined) {
       const bytes = Buffer.alloc(Math.min(change.sizeBytes, MAX_CONTROL_BYTES));
       fs.readFileSync(this.path).copy(bytes);
-      this.replace(bytes);
+      if (this.replace(bytes) instanceof Slow) throw fail('EPERM', 'write the whole value');
     }
     if (change.mode !== undefined) fs.chmodSync(this.path, change.mode & 0o777);
     return this.attr();
@@ -67,24 +69,38 @@ export class ControlNode extends TreeNode {
     return new ControlHandle(this, flags);
   }
 
-  /** Validates, then replaces by rename; the recorded input follows. */
-  replace(bytes: Buffer): void {
+  /** Validates, then replaces by rename; the recorded input follows. Slow where a gate is asked first. */
+  replace(bytes: Buffer): void | Slow<null> {
     validateControl(this.relative, bytes);
     if (lstat(this.path) === undefined) this.#restored();
-    const old = fs.lstatSync(this.path);
-    if (old.size === bytes.length && fs.readFileSync(this.path).equals(bytes)) return;
-    const temporary = `${this.path}.new`;
-    try {
-      fs.writeFileSync(temporary, bytes, { mode: old.mode & 0o777 });
-      if (process.getuid?.() === 0) fs.chownSync(temporary, old.uid, old.gid);
-      fs.renameSync(temporary, this.path);
-    } catch (error) {
-      // A full disk: the old value stays, and no half of the new one.
-      fs.rmSync(temporary, { force: true });
-      throw error;
-    }
-    this.session.inputChanged(this.relative);
+    if (this.#isGated(bytes)) return this.#finish(bytes);
+    if (writeControl(this.path, bytes, '.new')) this.session.inputChanged(this.relative);
   }
+
+  /** Costs the look at the policy, and only for `done`. */
+  #isGated(bytes: Buffer): boolean {
+    if (this.relative !== 'state' || !isDone(bytes) || isDone(fs.readFileSync(this.path))) return false;
+    const policy = `${this.session.directory}/context/policy.yaml`;
+    return fs.existsSync(policy) && fs.readFileSync(policy).includes('gate');
+  }
+
+  /** WIK-45, WIK-46: the gate writes the file itself, so that what the caller hears is on the disk. */
+  #finish(bytes: Buffer): Slow<null> {
+    const { session } = this;
+    const asked = askWiki(session.options.deriver.wiki, { kind: 'finish', session: session.relative, bytes }, null, () =>
+      session.inputChanged('state'),
+    );
+    return new Slow<null>(null, (done, ticket) =>
+      asked.start((outcome) => {
+        if ('error' in outcome) session.refused('state', outcome.error);
+        done(outcome);
+      }, ticket),
+    );
+  }
+}
+
+function isDone(bytes: Buffer): boolean {
+  return bytes.toString('latin1').trim() === 'done';
 }
 
 class ControlHandle extends Handle {
@@ -109,7 +125,7 @@ class ControlHandle extends Handle {
     return offset >= this.#bytes.length ? 0 : this.#bytes.copy(into, 0, offset, Math.min(this.#bytes.length, offset + into.length));
   }
 
-  override write(offset: number, bytes: Buffer): number {
+  override write(offset: number, bytes: Buffer): number | Slow<number> {
     const start = this.#append ? this.#bytes.length : offset;
     if (start + bytes.length > MAX_CONTROL_BYTES) throw fail('EFBIG', 'a control file is at most 1 MiB');
     this.#truncated = false;
@@ -122,8 +138,17 @@ class ControlHandle extends Handle {
       return bytes.length;
     }
     try {
-      this.node.replace(next);
+      const replaced = this.node.replace(next);
       this.#dirty = false;
+      if (replaced !== undefined) {
+        // Whether it is taken is not known yet; what this handle shows is what the file says then.
+        return new Slow(bytes.length, (done, ticket) =>
+          replaced.start((outcome) => {
+            this.#bytes = fs.readFileSync(this.node.path);
+            done('error' in outcome ? outcome : { value: bytes.length });
+          }, ticket),
+        );
+      }
     } catch (error) {
       if (!this.node.relative.endsWith('.json') || !isUnfinishedJson(next)) {
         // The old value stays, also when this open was to truncate it.
@@ -153,7 +178,8 @@ class ControlHandle extends Handle {
   override flush(): void {
     if (!this.#dirty) return;
     this.#dirty = false;
-    this.node.replace(this.#bytes);
+    // Only what comes in pieces is replaced here, and no gate is asked of that.
+    void this.node.replace(this.#bytes);
   }
 
   override release(): void {

@@ -6,6 +6,7 @@ import type { Content } from '../derive/types.ts';
 import type { Revision } from '../session/types.ts';
 import type { EngineClient } from './engine-client.ts';
 import type { ReplyTicket, Settled, Slow } from './types.ts';
+import type { WikiClient } from './wiki-client.ts';
 
 export type DeriverRequest =
   | { readonly kind: 'fetch'; readonly name: string; readonly revision: Revision }
@@ -79,6 +80,7 @@ export function settling<V, T>(
 
 export interface DeriverClient {
   readonly engine: EngineClient;
+  readonly wiki: WikiClient;
   openSession(id: number, directory: string): void;
   committed(id: number, note: CommitNote): void;
   inputChanged(id: number, path: string): void;

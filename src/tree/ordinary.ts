@@ -6,7 +6,10 @@ import { lstatBytes, native, nativeUtf8, toAttr } from './backing.ts';
 import { getXattr, listXattr, makeNode, removeXattr, rename2, setOpenTimes, setTimes, setXattr } from './libc.ts';
 import type { DeriverClient } from './deriver-client.ts';
 import { DirectoryHandle, fail, Handle, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Slow, TreeNode } from './types.ts';
-import type { Attr, AttrChange, Caller, Created, DirectoryEntry } from './types.ts';
+import type { Attr, AttrChange, Caller, Created, DirectoryEntry, OpenMode } from './types.ts';
+import { QUEUE_PATH } from '../wiki/queue.ts';
+import { WIKI_DERIVED } from './wiki-area.ts';
+import type { WikiArea } from './wiki-area.ts';
 
 const S_ISGID = 0o2000;
 const UNKNOWN_INO = 0xffff_ffff;
@@ -14,6 +17,7 @@ const UNKNOWN_INO = 0xffff_ffff;
 const O_PATH = 0o10000000;
 /** Forgotten as soon as they are replaced, nearly always; were they not, the daemon would be short of descriptors. */
 const MOST_REPLACED = 1024;
+const RENAME_EXCHANGE = 2;
 
 type FileSync = Pick<DeriverClient, 'fsync'>;
 
@@ -48,6 +52,8 @@ export class OrdinaryArea {
       return known;
     }
     const node = new OrdinaryNode(this, key, Number(stat.mode) & S_IFMT, parent, name);
+    // Others append to it behind the mount.
+    if (node.isQueue) node.attrTtlMs = 0;
     this.nodes.set(key, node);
     return node;
   }
@@ -72,6 +78,8 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   readonly type: number;
   aliases: Alias[];
   readonly open_: Set<OrdinaryHandle> = new Set();
+  /** Of the directory that a wiki is. */
+  wiki: WikiArea | undefined;
   /** Attributes at its removal: of a directory that is still open. */
   #orphan: Attr | undefined;
   /** Of a file that was replaced while somebody was about to open it: without it that open would be ESTALE. Until the kernel forgets it. */
@@ -110,6 +118,22 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     return this.#path;
   }
 
+  /** This file was written, under each of its names. */
+  tell(caller: Caller, sinceMs: number, hold: boolean): void | Slow<null> {
+    let held: Slow<null> | undefined;
+    for (const { parent, name } of this.aliases) {
+      const told = parent instanceof OrdinaryNode ? toldOf(parent, name) : undefined;
+      held = told?.wiki.written(told.path, caller, sinceMs, hold && held === undefined) ?? held;
+    }
+    return held;
+  }
+
+  /** The update queue of a wiki: appended to by several at once, also in the store. */
+  get isQueue(): boolean {
+    const alias = this.aliases[0];
+    return alias?.name === QUEUE_PATH && alias.parent instanceof OrdinaryNode && alias.parent.wiki !== undefined;
+  }
+
   changed(relative: string): void {
     for (const alias of this.aliases) alias.parent.changed(relative === '' ? alias.name : `${alias.name}/${relative}`);
   }
@@ -128,6 +152,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
 
   override lookup(name: string): TreeNode {
     if (this.type !== S_IFDIR) throw fail('ENOTDIR', 'not a directory');
+    if (this.wiki !== undefined && name === WIKI_DERIVED) return this.wiki.derived;
     const stat = lstatBytes(this.#child(name));
     if (stat === undefined) throw fail('ENOENT', 'no such file');
     return this.area.nodeAt(this, name, stat);
@@ -138,7 +163,8 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     return false;
   }
   #free(name: string): string {
-    if (this.reserves(name)) throw fail('EPERM', `${name}/ holds sessions: make it with mkdir, and leave it where it is`);
+    if (this.wiki !== undefined && name === WIKI_DERIVED) throw fail('EPERM', `${name}/ is derived`);
+    if (this.reserves(name)) throw fail('EPERM', `${name}/ is made with mkdir, and stays where it is`);
     return this.#child(name);
   }
 
@@ -162,13 +188,17 @@ export class OrdinaryNode extends TreeNode implements PathParent {
       constants.O_CREAT |
       constants.O_NOFOLLOW |
       constants.O_NONBLOCK |
+      (this.wiki !== undefined && name === QUEUE_PATH ? flags & constants.O_APPEND : 0) |
       (flags & constants.O_TRUNC) |
       (flags & constants.O_EXCL);
     const existed = lstatBytes(this.#child(name)) !== undefined;
     const fd = fs.openSync(native(this.#child(name)), open, mode & 0o7777);
     try {
       const node = existed ? (this.lookup(name) as OrdinaryNode) : this.#adopt(name, caller, mode);
-      return { node, handle: new OrdinaryHandle(node, fd, flags) };
+      const handle = new OrdinaryHandle(node, fd, flags, caller);
+      // Told when it is closed, also when nothing is written.
+      handle.touched();
+      return { node, handle };
     } catch (error) {
       fs.closeSync(fd);
       throw error;
@@ -182,7 +212,11 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     } else {
       makeNode(utf8Path(this.#child(name)), mode, rdev);
     }
-    return this.#adopt(name, caller, mode);
+    const node = this.#adopt(name, caller, mode);
+    const told = toldOf(this, name);
+    if (node.type === S_IFREG) told?.wiki.written(told.path, caller, Date.now());
+    else told?.wiki.other();
+    return node;
   }
 
   override mkdir(name: string, mode: number, caller: Caller): TreeNode {
@@ -193,6 +227,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
 
   override symlink(name: string, target: string, caller: Caller): TreeNode {
     fs.symlinkSync(native(target), native(this.#free(name)));
+    toldOf(this, name)?.wiki.other();
     return this.#adopt(name, caller);
   }
 
@@ -200,21 +235,25 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     return fs.readlinkSync(native(this.path()), 'latin1');
   }
 
-  override link(node: TreeNode, name: string): TreeNode {
+  override link(node: TreeNode, name: string, caller: Caller): TreeNode {
     if (!(node instanceof OrdinaryNode) || node.area !== this.area) throw fail('EXDEV', 'a hard link may not leave its area');
     fs.linkSync(native(node.path()), native(this.#free(name)));
     node.addAlias(this, name);
     this.changed(name);
+    const told = toldOf(this, name);
+    told?.wiki.written(told.path, caller, Date.now());
     return node;
   }
 
-  override unlink(name: string): void {
+  override unlink(name: string, caller?: Caller): void | Slow<null> {
     const stat = lstatBytes(this.#child(name));
     if (stat === undefined) throw fail('ENOENT', 'no such file');
     if ((Number(stat.mode) & S_IFMT) === S_IFDIR) throw fail('EISDIR', 'is a directory');
     fs.unlinkSync(native(this.#child(name)));
     this.#gone(name, stat);
     this.changed(name);
+    const told = caller === undefined ? undefined : toldOf(this, name);
+    return caller === undefined ? undefined : told?.wiki.removed(told.path, caller);
   }
 
   override rmdir(name: string): void {
@@ -233,7 +272,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     if (node.aliases.length === 0 && (stat.nlink <= 1n || node.type === S_IFDIR)) this.area.nodes.delete(node.key);
   }
 
-  override rename(name: string, parent: TreeNode, newName: string, flags: number): void {
+  override rename(name: string, parent: TreeNode, newName: string, flags: number, caller?: Caller): void | Slow<null> {
     if (!(parent instanceof OrdinaryNode) || parent.area !== this.area) throw fail('EXDEV', 'a rename may not leave its area');
     const from = this.#free(name);
     const to = parent.#free(newName);
@@ -247,11 +286,11 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     if (replaced !== undefined && flags === 0 && target?.nlink === 1n) replaced.#keep(to);
     if (flags === 0) fs.renameSync(native(from), native(to));
     else rename2(utf8Path(from), utf8Path(to), flags);
-    if (same) return;
+    if (same) return undefined;
     const moved = this.area.nodes.get(`${source.dev}:${source.ino}`);
     moved?.dropAlias(this, name);
     if (target !== undefined && replaced !== undefined) {
-      if ((flags & 2) !== 0) {
+      if ((flags & RENAME_EXCHANGE) !== 0) {
         replaced.dropAlias(parent, newName);
         replaced.addAlias(this, name);
       } else {
@@ -262,6 +301,18 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     this.area.renames += 1;
     this.changed(name);
     parent.changed(newName);
+    return caller === undefined ? undefined : this.#tellRenamed(name, parent, newName, flags, caller);
+  }
+
+  #tellRenamed(name: string, parent: OrdinaryNode, newName: string, flags: number, caller: Caller): void | Slow<null> {
+    const from = toldOf(this, name);
+    const to = toldOf(parent, newName);
+    if ((flags & RENAME_EXCHANGE) === 0 && from !== undefined && from.wiki === to?.wiki)
+      return from.wiki.renamed(from.path, to.path, caller);
+    if ((flags & RENAME_EXCHANGE) !== 0) from?.wiki.written(from.path, caller, Date.now());
+    else if (from !== undefined && to !== undefined) from.wiki.gone(from.path, caller);
+    else if (from !== undefined) return from.wiki.removed(from.path, caller);
+    return to?.wiki.written(to.path, caller, Date.now(), true);
   }
 
   /** The kernel looks a name up, then opens what it found. Between the two, once and again, another file may take the name. */
@@ -275,7 +326,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     }
   }
 
-  override setattr(change: AttrChange, _caller: Caller, handle?: Handle): Attr {
+  override setattr(change: AttrChange, caller: Caller, handle?: Handle): Attr {
     const fd = handle instanceof OrdinaryHandle ? handle.fd : undefined;
     const reach = (): string => this.path();
     if (change.mode !== undefined) {
@@ -296,6 +347,8 @@ export class OrdinaryNode extends TreeNode implements PathParent {
       const open = fd ?? this.#anyWritableFd();
       if (open !== undefined) fs.ftruncateSync(open, change.sizeBytes);
       else fs.truncateSync(native(reach()), change.sizeBytes);
+      if (handle instanceof OrdinaryHandle) handle.touched();
+      else void this.tell(caller, Date.now(), false);
     }
     if (change.atime !== undefined || change.mtime !== undefined) this.#setTimes(change);
     this.changed('');
@@ -328,15 +381,21 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     return undefined;
   }
 
-  override open(flags: number): Handle {
+  override open(flags: number, caller: Caller): Handle {
     if (this.type === S_IFDIR) throw fail('EISDIR', 'is a directory');
     const first = this.#anyFd() ?? this.#replaced;
     // A file without a name can be opened only through a descriptor.
     const path = this.aliases.length === 0 && first !== undefined ? `/proc/self/fd/${first}` : native(this.path());
     const follow = this.aliases.length === 0 ? 0 : constants.O_NOFOLLOW;
-    const fd = fs.openSync(path, accessFlags(flags) | (flags & constants.O_TRUNC) | follow | constants.O_NONBLOCK);
-    if ((flags & constants.O_TRUNC) !== 0) this.changed('');
-    return new OrdinaryHandle(this, fd, flags);
+    // The kernel's idea of its end may be old: the append is made here.
+    const append = this.isQueue ? flags & constants.O_APPEND : 0;
+    const fd = fs.openSync(path, accessFlags(flags) | (flags & constants.O_TRUNC) | append | follow | constants.O_NONBLOCK);
+    const handle = new OrdinaryHandle(this, fd, flags, caller);
+    if ((flags & constants.O_TRUNC) !== 0) {
+      this.changed('');
+      handle.touched();
+    }
+    return handle;
   }
 
   override opendir(): DirectoryHandle {
@@ -385,6 +444,21 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   }
 }
 
+/** WIK-40: where a name is told of; undefined outside wikis. Costs a step for each level. */
+function toldOf(directory: OrdinaryNode, name: string): { readonly wiki: WikiArea; readonly path: string } | undefined {
+  let root: PathParent | undefined = directory;
+  while (root instanceof OrdinaryNode && root.wiki === undefined) root = root.aliases[0]?.parent;
+  if (!(root instanceof OrdinaryNode) || root.wiki === undefined) return undefined;
+  let path = name;
+  for (let at: PathParent = directory; at !== root && at instanceof OrdinaryNode;) {
+    const alias: Alias | undefined = at.aliases[0];
+    if (alias === undefined) return undefined;
+    path = `${alias.name}/${path}`;
+    at = alias.parent;
+  }
+  return { wiki: root.wiki, path };
+}
+
 function utf8Path(path: string): string {
   const text = nativeUtf8(path);
   if (text === undefined) throw fail('EOPNOTSUPP', 'this operation needs a UTF-8 path');
@@ -415,12 +489,18 @@ export class OrdinaryHandle extends Handle {
   readonly node: OrdinaryNode;
   readonly fd: number;
   readonly writable: boolean;
+  override readonly mode: OpenMode;
+  readonly #opener: Caller;
   #dirty = false;
+  /** When the first byte was written, or the file made, that nobody was told of yet. */
+  #sinceMs = 0;
 
-  constructor(node: OrdinaryNode, fd: number, flags: number) {
+  constructor(node: OrdinaryNode, fd: number, flags: number, opener: Caller) {
     super();
     this.node = node;
     this.fd = fd;
+    this.#opener = opener;
+    this.mode = node.isQueue ? { directIo: true } : {};
     this.writable = (flags & 3) !== constants.O_RDONLY;
     node.open_.add(this);
   }
@@ -429,15 +509,25 @@ export class OrdinaryHandle extends Handle {
   }
   override write(offset: number, bytes: Buffer): number {
     this.#dirty = true;
+    if (this.#sinceMs === 0) this.touched();
     return fs.writeSync(this.fd, bytes, 0, bytes.length, offset);
   }
-  override flush(): void {
-    if (!this.#dirty) return;
+  touched(): void {
+    if (this.#sinceMs === 0) this.#sinceMs = Date.now();
+  }
+  /** Told as the change of whoever opened it: any child that inherited it closes it too. */
+  override flush(): void | Slow<null> {
+    return this.#tell(true);
+  }
+  #tell(hold: boolean): void | Slow<null> {
+    if (this.#dirty) this.node.changed('');
     this.#dirty = false;
-    this.node.changed('');
+    const sinceMs = this.#sinceMs;
+    this.#sinceMs = 0;
+    return sinceMs === 0 ? undefined : this.node.tell(this.#opener, sinceMs, hold);
   }
   override release(): void {
-    this.flush();
+    void this.#tell(false);
     this.node.open_.delete(this);
     fs.closeSync(this.fd);
   }

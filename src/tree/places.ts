@@ -79,7 +79,7 @@ class UserDirectory extends PlaceNode implements PathParent {
   override lookup(name: string): TreeNode {
     if (name === 'agent') return this.#agents;
     if (name === 'image') return this.#images;
-    if (name === 'wiki') return this.store.area.nodeAt(this, 'wiki', lstatOrFail(`${this.backing}/wiki`));
+    if (name === 'wiki') return this.store.wikiNode(this, this.backing);
     throw fail('ENOENT', 'no such directory');
   }
   override opendir(): DirectoryHandle {
@@ -260,28 +260,33 @@ export class SharedDirectory extends PlaceNode implements PathParent {
 
 class SharedSpace extends OrdinaryNode {
   readonly #store: Store;
+  readonly #backing: string;
   readonly #agentPath: string;
   #agents: AgentsDirectory | undefined;
 
   constructor(store: Store, key: string, parent: PathParent, name: string) {
     super(store.area, key, S_IFDIR, parent, name);
     this.#store = store;
-    this.#agentPath = `${store.root}/shared/${name}/agent`;
+    this.#backing = `${store.root}/shared/${name}`;
+    this.#agentPath = `${this.#backing}/agent`;
   }
   override lookup(name: string): TreeNode {
+    if (name === 'wiki') return this.#store.wikiNode(this, this.#backing);
     if (name !== 'agent') return super.lookup(name);
     if (!isDirectory(this.#agentPath)) throw fail('ENOENT', 'no such directory');
     return (this.#agents ??= new AgentsDirectory(this.#store, this.#agentPath));
   }
   override mkdir(name: string, mode: number, caller: Caller): TreeNode {
     const made = super.mkdir(name, mode, caller);
-    return name === 'agent' ? this.lookup(name) : made;
+    return name === 'agent' || name === 'wiki' ? this.lookup(name) : made;
   }
-  /** Only mkdir makes `agent/`: what is below it is read as sessions, by a process that may read more than their owner. */
+  /** Only mkdir makes `agent/` and `wiki/`: what is below them is read by a process that may read more than their owner. */
   protected override reserves(name: string): boolean {
-    return name === 'agent';
+    return name === 'agent' || name === 'wiki';
   }
   override readdir(): readonly DirectoryEntry[] {
-    return super.readdir().map((entry) => (entry.name === 'agent' ? { ...entry, node: () => this.lookup('agent') } : entry));
+    return super
+      .readdir()
+      .map((entry) => (entry.name === 'agent' || entry.name === 'wiki' ? { ...entry, node: () => this.lookup(entry.name) } : entry));
   }
 }

@@ -138,13 +138,20 @@ export class SessionDirectory extends TreeNode {
     throw fail('EPERM', 'history is removed with `ctx rm` or `ctx archive` only');
   }
 
-  override rename(name: string, parent: TreeNode, newName: string, flags: number): void {
+  override rename(name: string, parent: TreeNode, newName: string, flags: number): void | Slow<null> {
     const directory = this.#temporaryFor(name);
     if (parent !== this) throw fail('EXDEV', 'renames stay inside the session');
     if (!FIXED.has(newName)) return directory.rename(name, directory, newName, flags);
     const target = this.#fixed(newName);
     if (!(target instanceof ControlNode) || flags !== 0) throw fail('EPERM', 'this file may not be replaced');
-    target.replace(this.#temporary.read(name));
-    directory.unlink(name);
+    const replaced = target.replace(this.#temporary.read(name));
+    if (!(replaced instanceof Slow)) return directory.unlink(name);
+    return new Slow<null>(null, (done, ticket) =>
+      replaced.start((outcome) => {
+        // Refused: the temporary file stays where it is, as after any rename that failed.
+        if ('value' in outcome) directory.unlink(name);
+        done(outcome);
+      }, ticket),
+    );
   }
 }

@@ -152,6 +152,21 @@ export class Session {
     this.options.deriver.inputChanged(this.id, path);
   }
 
+  /** Below the store: `home/0/agent/coder/session/default`. */
+  get relative(): string {
+    return this.directory.split('/').slice(-6).join('/');
+  }
+
+  /** A value that was not taken, and why: an `error` event. The refusal stands whatever hinders the event. */
+  refused(target: string, error: unknown): void {
+    try {
+      const { errno = 'EIO', message } = error as { errno?: string; message: string };
+      this.journals.appendEvent({ type: 'error', code: errno, target, reason: message });
+    } catch {
+      // The caller has its errno.
+    }
+  }
+
   get engine(): EngineClient {
     return this.options.deriver.engine;
   }

@@ -4,10 +4,12 @@ import { isObjectName } from '../abi/names.ts';
 import { initialControls } from '../session/controls.ts';
 import { lstatOrFail, toAttr } from './backing.ts';
 import { OrdinaryArea } from './ordinary.ts';
+import type { OrdinaryNode, PathParent } from './ordinary.ts';
 import { SessionDirectory } from './session-dir.ts';
 import type { Sessions } from './sessions.ts';
-import { fail, TreeNode } from './types.ts';
+import { fail, S_IFDIR, TreeNode } from './types.ts';
 import type { Attr, Caller } from './types.ts';
+import { WikiArea } from './wiki-area.ts';
 
 export class Store {
   readonly root: string;
@@ -27,6 +29,14 @@ export class Store {
   sessionNode(directory: string): SessionDirectory {
     let node = this.#sessionNodes.get(directory);
     if (node === undefined) this.#sessionNodes.set(directory, (node = new SessionDirectory(this.sessions.get(directory))));
+    return node;
+  }
+
+  /** `wiki/` of a home or a shared space. `place`: its directory in the store. */
+  wikiNode(parent: PathParent, place: string): OrdinaryNode {
+    const node = this.area.nodeAt(parent, 'wiki', lstatOrFail(`${place}/wiki`));
+    if (node.type === S_IFDIR)
+      node.wiki ??= new WikiArea(this.sessions.options.deriver.wiki, this.root, `${place.slice(this.root.length + 1)}/wiki`);
     return node;
   }
 

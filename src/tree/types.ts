@@ -95,7 +95,7 @@ export abstract class Handle {
   write(_offset: number, _bytes: Buffer, _owner: string, _flags: number): number | Slow<number> {
     throw fail('EBADF', 'not open for writing');
   }
-  flush(_owner: string): void {}
+  flush(_owner: string): void | Slow<null> {}
   release(): void {}
   fsync(_dataOnly: boolean): void | null | Slow<null> {}
   /** A write by someone without privilege clears set-id bits. */
@@ -170,16 +170,16 @@ export abstract class TreeNode {
   symlink(_name: string, _target: string, _caller: Caller): TreeNode {
     throw fail('EPERM', 'symbolic links cannot be created here');
   }
-  link(_node: TreeNode, _name: string): TreeNode {
+  link(_node: TreeNode, _name: string, _caller: Caller): TreeNode {
     throw fail('EPERM', 'links cannot be created here');
   }
-  unlink(_name: string, _caller: Caller): void {
+  unlink(_name: string, _caller: Caller): void | Slow<null> {
     throw fail('EPERM', 'this may not be removed');
   }
   rmdir(_name: string, _caller: Caller): void {
     throw fail('EPERM', 'this may not be removed');
   }
-  rename(_name: string, _parent: TreeNode, _newName: string, _flags: number, _caller: Caller): void {
+  rename(_name: string, _parent: TreeNode, _newName: string, _flags: number, _caller: Caller): void | Slow<null> {
     throw fail('EPERM', 'this may not be renamed');
   }
   getxattr(_name: string): Buffer {

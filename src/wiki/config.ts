@@ -56,6 +56,8 @@ export interface WikiConfig {
   readonly buckets: Buckets | undefined;
   /** Directories at the root that are kept apart: each for its own client, say. */
   readonly domains: readonly string[];
+  /** `auto`: the daemon commits what changed on the mount, as the owner. */
+  readonly commit: 'off' | 'auto';
 }
 
 export const DEFAULT_CONFIG: WikiConfig = {
@@ -79,6 +81,7 @@ export const DEFAULT_CONFIG: WikiConfig = {
   outputs: [],
   buckets: undefined,
   domains: [],
+  commit: 'off',
 };
 
 const SCHEDULES: Readonly<Record<string, number>> = { hourly: 1, daily: 24, weekly: 168, monthly: 744 };
@@ -88,7 +91,17 @@ export function parseConfig(yaml: string): WikiConfig {
   const parsed = parseFrontmatter(yaml);
   if ('message' in parsed) throw configError(parsed.message.replace(/^frontmatter /, 'the file '));
   const { values } = parsed;
-  const known = new Set([...Object.keys(NUMBERS), ...LISTS.keys(), 'sources', 'off', 'copies', 'expected_outputs', 'buckets', 'version']);
+  const known = new Set([
+    ...Object.keys(NUMBERS),
+    ...LISTS.keys(),
+    'sources',
+    'off',
+    'copies',
+    'expected_outputs',
+    'buckets',
+    'commit',
+    'version',
+  ]);
   for (const key of values.keys()) if (!known.has(key)) throw configError(`${key} is not a key of it`);
   const config: Record<string, unknown> = { ...DEFAULT_CONFIG };
   for (const [key, field] of Object.entries(NUMBERS)) {
@@ -113,6 +126,7 @@ export function parseConfig(yaml: string): WikiConfig {
     })),
     outputs: records(values.get('expected_outputs')).map((entry) => output(entry)),
     buckets: buckets(values.get('buckets')),
+    commit: commit(textOf(values.get('commit')) ?? 'off'),
   };
 }
 
@@ -172,6 +186,11 @@ function buckets(value: FrontmatterValue | undefined): Buckets | undefined {
     unsearched: textsOf(entry['unsearched']),
     scopes: textsOf(entry['scopes']),
   };
+}
+
+function commit(text: string): WikiConfig['commit'] {
+  if (text !== 'auto' && text !== 'off') throw configError('commit is not auto or off');
+  return text;
 }
 
 function configError(what: string): CtxError {

@@ -18,6 +18,8 @@ export interface QueuedChange {
   readonly program?: string;
   /** For `event`: what happened (deploy, debugging, correction, decision). */
   readonly what?: string;
+  /** What the page was then. */
+  readonly digest?: string;
 }
 
 const OPS: ReadonlySet<string> = new Set(['write', 'create', 'remove', 'rename', 'event']);
@@ -51,6 +53,11 @@ export function parseQueue(text: string): ParsedQueue {
     else if (!changes.has(change.id)) changes.set(change.id, change);
   });
   return { changes: [...changes.values()].filter(({ id }) => !done.has(id)), bad };
+}
+
+/** The lines of a piece of the queue that are any, in their order: changes, and ids of those that are done. */
+export function readQueueLines(text: string): readonly (QueuedChange | string)[] {
+  return text.split('\n').flatMap((line) => (line === '' ? [] : (parseChange(line) ?? [])));
 }
 
 /** A change, or the id of one that is done. */

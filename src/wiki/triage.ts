@@ -45,6 +45,17 @@ export interface PageText {
   readonly lines: readonly string[];
 }
 
+/** Lint gives the same object while the page is the same: then its line is not read again. */
+const ids = new WeakMap<Finding, { readonly digest: string | undefined; readonly id: string }>();
+
+function knownId(finding: Finding, page: PageText | undefined): string {
+  const known = ids.get(finding);
+  if (known !== undefined && known.digest === page?.digest && page !== undefined) return known.id;
+  const id = findingId(finding, page);
+  ids.set(finding, { digest: page?.digest, id });
+  return id;
+}
+
 /** Stable while the page is moved about in, and another one as soon as the line (or page) says something else. */
 export function findingId(finding: Finding, page: PageText | undefined): string {
   const { rule, file, target, line } = finding;
@@ -126,7 +137,7 @@ export function triage(
   const pages = new Map<string, PageText | undefined>();
   for (const finding of findings) {
     if (!pages.has(finding.file)) pages.set(finding.file, page(finding.file));
-    const id = findingId(finding, pages.get(finding.file));
+    const id = knownId(finding, pages.get(finding.file));
     const record = answers.get(id);
     const { level } = RULES[finding.rule];
     const triaged: TriagedFinding = {

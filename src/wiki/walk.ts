@@ -87,7 +87,7 @@ export function codeOf(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? String(error);
 }
 
-function rootError(root: string, error: unknown): CtxError {
+export function rootError(root: string, error: unknown): CtxError {
   const code = codeOf(error);
   return code === 'ENOTDIR'
     ? new CtxError('wiki.root', 'ENOTDIR', 'is not a directory', { where: root, next: 'name the directory of the wiki' })

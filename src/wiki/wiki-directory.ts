@@ -1,6 +1,6 @@
 // A wiki in a directory: walked, read and linted, with what did not change remembered. Never writes.
-import { existsSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, lstatSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
 
 import { digestOf } from '../abi/digest.ts';
 import { CONFIG_PATH, DEFAULT_CONFIG, parseConfig, type WikiConfig } from './config.ts';
@@ -11,7 +11,8 @@ import { LogMentions, parseLog, type LogEntry } from './log.ts';
 import { MAX_PAGE_BYTES, readPage } from './page.ts';
 import { isPagePath } from './paths.ts';
 import { parseQueue, QUEUE_PATH } from './queue.ts';
-import { codeOf, walk, type WalkedFile } from './walk.ts';
+import { MAX_FILE_BYTES, readInside, type InsideOptions } from './read-inside.ts';
+import { codeOf, rootError, walk, type WalkedFile } from './walk.ts';
 import { WikiIndex, type FileChange } from './wiki-index.ts';
 
 export const PROVENANCE_NAME = 'provenance.jsonl';
@@ -37,14 +38,16 @@ export class WikiDirectory {
   #walked: readonly Finding[] = [];
   #log: { readonly key: string; readonly entries: readonly LogEntry[]; readonly mentions: LogMentions } | undefined;
   #configText = '';
+  readonly #reading: InsideOptions;
 
-  private constructor(root: string) {
-    this.root = resolve(root);
+  private constructor(root: string, reading: InsideOptions) {
+    this.root = realRoot(root);
+    this.#reading = reading;
   }
 
   /** Reads every page once. Fails with `wiki.root` or `wiki.config`. */
-  static open(root: string): WikiDirectory {
-    const wiki = new WikiDirectory(root);
+  static open(root: string, reading: InsideOptions = {}): WikiDirectory {
+    const wiki = new WikiDirectory(root, reading);
     wiki.refresh();
     return wiki;
   }
@@ -71,12 +74,19 @@ export class WikiDirectory {
 
   /** For one who saw the writes: reads only what is named. */
   update(paths: readonly string[]): void {
-    const gone = paths.filter((path) => !existsSync(join(this.root, path)));
-    for (const path of gone) this.#known.delete(path);
-    this.#apply(
-      paths.filter((path) => !gone.includes(path)),
-      gone,
-    );
+    const there: string[] = [];
+    const gone: string[] = [];
+    for (const path of paths) {
+      const stat = lstatSync(join(this.root, path), { throwIfNoEntry: false });
+      if (stat?.isFile() === true) {
+        there.push(path);
+        this.#known.set(path, { sizeBytes: stat.size, modifiedMs: stat.mtimeMs, changedMs: stat.ctimeMs, inode: stat.ino, racy: true });
+      } else {
+        gone.push(path);
+        this.#known.delete(path);
+      }
+    }
+    this.#apply(there, gone);
   }
 
   lint(options: LintOptions): readonly Finding[] {
@@ -126,7 +136,7 @@ export class WikiDirectory {
 
   bytes(path: string): Buffer | undefined {
     try {
-      return readFileSync(join(this.root, path));
+      return readInside(this.root, path, this.#reading);
     } catch {
       return undefined;
     }
@@ -175,11 +185,11 @@ export class WikiDirectory {
   #page(path: string): FileChange {
     let bytes: Buffer;
     try {
-      bytes = readFileSync(join(this.root, path));
+      bytes = readInside(this.root, path, this.#reading);
     } catch (error) {
       // It is there, so links to it hold; what it says is unknown.
       if (codeOf(error) !== 'ENOENT')
-        this.#unreadable.set(path, { rule: 'unreadable', file: path, line: 1, target: '', message: `cannot be read: ${codeOf(error)}` });
+        this.#unreadable.set(path, { rule: 'unreadable', file: path, line: 1, target: '', message: whyUnread(error) });
       return { path, kind: codeOf(error) === 'ENOENT' ? 'gone' : 'file' };
     }
     this.#unreadable.delete(path);
@@ -199,6 +209,20 @@ export class WikiDirectory {
     }
     return this.#log;
   }
+}
+
+/** Links on the way to the wiki are the user's own; links in it are not followed. */
+function realRoot(root: string): string {
+  try {
+    return realpathSync(root);
+  } catch (error) {
+    throw rootError(root, error);
+  }
+}
+
+function whyUnread(error: unknown): string {
+  const code = codeOf(error);
+  return code === 'EFBIG' ? `is larger than ${MAX_FILE_BYTES >> 20} MiB, and was not read` : `cannot be read: ${code}`;
 }
 
 function undone(path: string): string {

@@ -2,6 +2,7 @@
 import {
   appendFileSync,
   closeSync,
+  fchownSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -28,10 +29,13 @@ export function replaceFile(root: string, path: string, text: string | Uint8Arra
   if (currentDigest(place) !== base) return false;
   mkdirSync(dirname(place), { recursive: true });
   const temporary = join(dirname(place), `.${process.pid}-${(counter += 1)}.tmp`);
-  const mode = base === undefined ? 0o644 : statSync(place).mode & 0o7777;
+  const old = base === undefined ? undefined : statSync(place);
+  const mode = old === undefined ? 0o644 : old.mode & 0o7777;
   try {
     const file = openSync(temporary, 'wx', mode);
     try {
+      // The daemon writes for the owner of the file.
+      if (old !== undefined && process.getuid?.() === 0) fchownSync(file, old.uid, old.gid);
       writeAll(file, typeof text === 'string' ? Buffer.from(text) : text);
       fsyncSync(file);
     } finally {

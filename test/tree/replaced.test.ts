@@ -34,8 +34,10 @@ function held(): string[] {
   });
 }
 
+const CALLER = { uid: 0, gid: 0, pid: 0 };
+
 function contentOf(node: OrdinaryNode): string {
-  const handle = node.open(0);
+  const handle = node.open(0, CALLER);
   const into = Buffer.alloc(8);
   const text = into.toString('utf8', 0, handle.read(0, into) as number);
   handle.release();
@@ -57,7 +59,7 @@ test('what nobody looked up, and what is renamed onto its own other name, is not
   root.rename('next', root, 'f', 0);
   expect(held()).toEqual([]);
   const found = table.reference(root.lookup('f')) as OrdinaryNode;
-  root.link(found, 'other');
+  root.link(found, 'other', CALLER);
   root.rename('other', root, 'f', 0);
   expect(held()).toEqual([]);
   renameSync(join(place, 'other'), join(place, 'f'));

@@ -5,13 +5,14 @@ import { digestOf } from '../../abi/digest.ts';
 import { fixes } from '../../wiki/fix.ts';
 import { RULES, type Level } from '../../wiki/finding.ts';
 import { ANSWERS, FIRINGS_PATH, parseFirings, recordFirings, TRIAGE_PATH, type Answer, type TriagedFinding } from '../../wiki/triage.ts';
+import type { Linted } from '../../wiki/triaged.ts';
 import { WikiDirectory } from '../../wiki/wiki-directory.ts';
 import { appendToFile, replaceFile } from '../../wiki/write.ts';
 import { usageError } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { examples, type Shell } from '../shell.ts';
 import type { Style } from '../terminal.ts';
-import { author, lintWiki, now, plain, today, wikiRoot, type Linted } from './place.ts';
+import { author, lintWiki, now, plain, today, wikiRoot } from './place.ts';
 
 interface LintArguments {
   readonly json?: boolean;

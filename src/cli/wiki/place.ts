@@ -4,8 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 
 import { CtxError } from '../../abi/errors.ts';
-import type { Finding } from '../../wiki/finding.ts';
-import { FIRINGS_PATH, parseFirings, parseTriage, triage, TRIAGE_PATH, type TriagedFinding } from '../../wiki/triage.ts';
+import { triaged, type Linted } from '../../wiki/triaged.ts';
 import type { Uncommitted } from '../../wiki/lint-input.ts';
 import { LogMentions, parseLog } from '../../wiki/log.ts';
 import { outsideFindings } from '../../wiki/lint-outside.ts';
@@ -54,12 +53,6 @@ export function home(shell: Shell): string {
   return shell.env['HOME'] ?? '/';
 }
 
-export interface Linted {
-  readonly findings: readonly Finding[];
-  readonly open: readonly TriagedFinding[];
-  readonly settled: readonly TriagedFinding[];
-}
-
 /** What changed since the last commit, and what the log says since; undefined without git, and in what is no wiki. */
 async function uncommitted(wiki: WikiDirectory): Promise<Uncommitted | undefined> {
   const [log] = wiki.index.special('log');
@@ -75,14 +68,7 @@ export async function lintWiki(shell: Shell, wiki: WikiDirectory): Promise<Linte
   const outside = outsideFindings(wiki, { home: home(shell), nowMs: Date.parse(now(shell)), today: day });
   const changes = await uncommitted(wiki);
   const options = { today: day, outside: true, outsideFindings: outside, ...(changes === undefined ? {} : { uncommitted: changes }) };
-  const findings = wiki.lint(options);
-  const answers = parseTriage(wiki.text(TRIAGE_PATH) ?? '');
-  const firings = parseFirings(wiki.text(FIRINGS_PATH) ?? '');
-  const page = (path: string): { readonly digest: string; readonly lines: readonly string[] } | undefined => {
-    const known = wiki.index.get(path);
-    return known === undefined ? undefined : { digest: known.facts.digest, lines: (wiki.text(path) ?? '').split('\n') };
-  };
-  return { findings, ...triage(findings, { answers, firings, today: day, page }) };
+  return triaged(wiki, wiki.lint(options), day);
 }
 
 /** Who answers and files, as records name them. */

@@ -1,0 +1,87 @@
+// What the daemon does for a wiki by itself: the lint that is due, and commits where the owner asked for them.
+import * as fs from 'node:fs';
+import { stampHeartbeat } from '../src/wiki/fix.ts';
+import { daysBetween, heartbeatOf, queueState } from '../src/wiki/lint-time.ts';
+import { formatDone } from '../src/wiki/queue.ts';
+import { QueueFile } from '../src/wiki/queue-file.ts';
+import { replaceFile } from '../src/wiki/write.ts';
+import { commitWiki } from './wiki-commit.ts';
+import type { WikiKeeper } from './wiki-keeper.ts';
+
+export interface WikiUpkeepOptions {
+  readonly mountpoint: string;
+  readonly keepers: () => ReadonlyMap<string, WikiKeeper>;
+  readonly today: () => string;
+  readonly log: (line: string) => void;
+}
+
+/** How often it is looked whether a lint is due, and how long after the start first. */
+const CHECK_MS = Number(process.env['CTX_WIKI_CHECK_MS'] ?? 3_600_000);
+const FIRST_MS = Math.min(60_000, CHECK_MS);
+/** A commit waits until nothing has changed for so long. */
+const QUIET_MS = Number(process.env['CTX_WIKI_QUIET_MS'] ?? 30_000);
+
+export class WikiUpkeep {
+  readonly #options: WikiUpkeepOptions;
+  readonly #commits: Map<string, NodeJS.Timeout> = new Map();
+  #timer: NodeJS.Timeout;
+  #turn: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: WikiUpkeepOptions) {
+    this.#options = options;
+    this.#timer = setTimeout(() => this.#check(), FIRST_MS);
+  }
+
+  changed(name: string, keeper: WikiKeeper): void {
+    if (keeper.config().commit !== 'auto' || this.#closed) return;
+    clearTimeout(this.#commits.get(name));
+    this.#commits.set(
+      name,
+      setTimeout(() => {
+        this.#commits.delete(name);
+        this.#next(name, () => commitWiki(keeper, `${this.#options.mountpoint}/${name}`));
+      }, QUIET_MS),
+    );
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    for (const timer of this.#commits.values()) clearTimeout(timer);
+  }
+
+  #check(): void {
+    for (const [name, keeper] of this.#options.keepers()) this.#next(name, () => lintWhenDue(keeper, this.#options.today()));
+    this.#turn = this.#turn.then(() => {
+      if (!this.#closed) this.#timer = setTimeout(() => this.#check(), CHECK_MS);
+    });
+  }
+
+  /** One after the other: a store of many wikis is no burst of work. */
+  #next(name: string, work: () => Promise<void>): void {
+    this.#turn = this.#turn.then(async () => {
+      if (this.#closed) return;
+      await work().catch((error: unknown) => this.#options.log(`${name}: ${String(error)}`));
+    });
+  }
+}
+
+/** WIK-50: only this and `--fix` stamp. What the log tells leaves the queue on the way. */
+async function lintWhenDue(keeper: WikiKeeper, today: string): Promise<void> {
+  keeper.flush();
+  const index = keeper.config().index.find((name) => fs.existsSync(`${keeper.root}/${name}`));
+  if (index === undefined) return;
+  const last = heartbeatOf(keeper.text(index) ?? '');
+  if (last !== undefined && daysBetween(last, today) < keeper.config().lintDays) return;
+  const report = keeper.report();
+  if (report instanceof Error) return;
+  const wiki = keeper.directory();
+  const page = wiki.index.get(index);
+  const before = wiki.text(index);
+  if (page === undefined || before === undefined) return;
+  const { done } = queueState(wiki.lintInput({ today }));
+  const time = new Date().toISOString();
+  if (done.size > 0) new QueueFile(keeper.root).append([...done].map((id) => formatDone(id, time)).join(''));
+  replaceFile(keeper.root, index, stampHeartbeat(before, today), page.facts.digest);
+}
