@@ -26,7 +26,8 @@ export function queueEvents(keeper: WikiKeeper, directory: string, told: Extract
   const least = seen ?? 0;
   let lines = 0;
   const found: { readonly line: string; readonly endBytes: number }[] = [];
-  for (const each of tail.linesBackwards(Math.min(MAX_BYTES, tail.sizeBytes - least))) {
+  // With the newline before the first of them, which shows that it is whole.
+  for (const each of tail.linesBackwards(Math.min(MAX_BYTES, tail.sizeBytes - least + 1))) {
     if (each.endBytes > told.endBytes) continue;
     if (each.endBytes <= least || (seen === undefined && lines >= told.lines)) break;
     lines += 1;

@@ -18,6 +18,7 @@ export interface WikiUpkeepOptions {
 /** How often it is looked whether a lint is due, and how long after the start first. */
 const CHECK_MS = Number(process.env['CTX_WIKI_CHECK_MS'] ?? 3_600_000);
 const FIRST_MS = Math.min(60_000, CHECK_MS);
+const TRIES = 6;
 /** A commit waits until nothing has changed for so long. */
 const QUIET_MS = Number(process.env['CTX_WIKI_QUIET_MS'] ?? 30_000);
 
@@ -34,15 +35,26 @@ export class WikiUpkeep {
   }
 
   changed(name: string, keeper: WikiKeeper): void {
-    if (keeper.config().commit !== 'auto' || this.#closed) return;
+    if (keeper.config().commit === 'auto') this.#commitSoon(name, keeper, QUIET_MS, TRIES);
+  }
+
+  /** Somebody may be at work with git: it is tried again, ever later. */
+  #commitSoon(name: string, keeper: WikiKeeper, delayMs: number, tries: number): void {
+    if (this.#closed) return;
     clearTimeout(this.#commits.get(name));
-    this.#commits.set(
-      name,
-      setTimeout(() => {
-        this.#commits.delete(name);
-        this.#next(name, () => commitWiki(keeper, `${this.#options.mountpoint}/${name}`));
-      }, QUIET_MS),
-    );
+    const commit = async (): Promise<void> => {
+      try {
+        await commitWiki(keeper, `${this.#options.mountpoint}/${name}`);
+      } catch (error) {
+        if (tries > 1 && !this.#commits.has(name)) this.#commitSoon(name, keeper, delayMs * 2, tries - 1);
+        throw error;
+      }
+    };
+    const timer = setTimeout(() => {
+      this.#commits.delete(name);
+      this.#next(name, commit);
+    }, delayMs);
+    this.#commits.set(name, timer);
   }
 
   close(): void {

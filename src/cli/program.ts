@@ -16,6 +16,7 @@ import { registerExport } from './export.ts';
 import { registerFollow } from './follow.ts';
 import { registerFork } from './fork.ts';
 import { registerFsck } from './fsck.ts';
+import { registerGate } from './gate.ts';
 import { registerGc } from './gc.ts';
 import { registerImages } from './images.ts';
 import { registerImport } from './import.ts';
@@ -62,6 +63,7 @@ const VERBS: readonly RegisterVerb[] = [
   registerModel,
   registerEngine,
   registerWiki,
+  registerGate,
   registerBuild,
   registerImages,
   registerPs,
@@ -106,7 +108,7 @@ export function createProgram(shell: Shell, version: string): Command {
         `
 Sessions are named AGENT/SESSION, session:AGENT/SESSION, by their path on the mount, or . inside one.
 Environment: CTX_ROOT (mount point), CTX_STORE (backing directory), NO_COLOR.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not mounted, 4 not found, 5 problems found (fsck, doctor).
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not mounted, 4 not found, 5 problems found (fsck, doctor, lint, gate).
 `,
     );
   for (const register of VERBS) register(program, shell);

@@ -39,7 +39,7 @@ export function initialControls(nowMs: number, cwd: string, budgetTokens: number
     ['created_at', `${new Date(nowMs).toISOString()}\n`],
     ['context/budget', budgetTokens === 0 ? '\n' : `${budgetTokens}\n`],
     ['context/gc.policy', DEFAULT_GC_POLICY_TEXT],
-    ['context/policy.yaml', '# keys: tokenizer, shares, low_water, max_line_bytes, compact, remote, memory (abi-spec/controls.md)\n'],
+    ['context/policy.yaml', '# keys: tokenizer, shares, low_water, max_line_bytes, compact, remote, memory, gate (abi-spec/controls.md)\n'],
     ['context/tools.json', '[]\n'],
   ]);
 }

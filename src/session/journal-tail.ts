@@ -31,7 +31,7 @@ export class JournalTail {
     return Buffer.concat(parts);
   }
 
-  /** Whole lines with the offset of their end, the newest first, from at most so many bytes at the end. */
+  /** Whole lines with the offset of their end, the newest first, from at most so many bytes at the end: those whose beginning is seen. */
   *linesBackwards(mostBytes: number): Generator<{ readonly line: string; readonly endBytes: number }> {
     const least = Math.max(0, this.sizeBytes - mostBytes);
     let rest = Buffer.alloc(0);

@@ -1,43 +1,56 @@
 // Who asks, by name. Reads only what takes no lock of the asking process: it may wait for this very thread.
+// So never /proc/<pid>/environ, not even its open: a process that closes a page in execve(2) holds what that waits for.
 import * as fs from 'node:fs';
 import type { Caller } from './types.ts';
 import type { Doer } from './wiki-client.ts';
 
-/** A burst of one program asks /proc once, and for its session once. */
-const KEPT_MS = 20;
-const SESSION_KEPT_MS = 2000;
-const MAX_SESSIONS = 256;
-let last: { readonly thread: number; readonly untilMs: number; readonly doer: Doer } | undefined;
-const sessions = new Map<string, { readonly untilMs: number; readonly session: string | null }>();
+interface Known {
+  readonly doer: Doer;
+  session: string | null | undefined;
+}
 
-/** Costs about 30 µs: for pages of wikis only. */
-export function doerOf({ uid, pid }: Caller): Doer {
-  const nowMs = Date.now();
-  if (last?.thread !== pid || last.doer.uid !== uid || nowMs >= last.untilMs)
-    last = { thread: pid, untilMs: nowMs + KEPT_MS, doer: lookUp(uid, pid) };
-  const known = sessions.get(keyOf(last.doer));
-  return known === undefined || nowMs >= known.untilMs ? last.doer : { ...last.doer, session: known.session };
+/** By thread, its start, and where its environment lies: another one after every execve(2). */
+const known = new Map<string, Known>();
+const MOST_KNOWN = 256;
+
+/** Costs one read of /proc, about 20 µs, for a process that was met before: for pages of wikis only. */
+export function doerOf(caller: Caller): Doer {
+  const met = lookUp(caller);
+  return met.session === undefined ? met.doer : { ...met.doer, session: met.session };
 }
 
 export function learnSession(doer: Doer, session: string | null): void {
-  if (sessions.size >= MAX_SESSIONS) sessions.clear();
-  sessions.set(keyOf(doer), { untilMs: Date.now() + SESSION_KEPT_MS, session });
+  for (const met of known.values()) if (met.doer === doer) met.session = session;
 }
 
-function keyOf({ uid, pid }: Doer): string {
-  return `${uid} ${pid}`;
-}
-
-function lookUp(uid: number, thread: number): Doer {
-  if (thread === 0) return { uid, pid: 0, parent: 0, program: undefined, session: null };
+function lookUp({ uid, pid: thread }: Caller): Known {
+  if (thread === 0) return { doer: { uid, pid: 0, parent: 0, program: undefined, session: undefined }, session: null };
   try {
-    const status = fs.readFileSync(`/proc/${thread}/status`, 'latin1');
-    const pid = Number(/^Tgid:\s*(\d+)/m.exec(status)?.[1] ?? thread);
-    const parent = Number(/^PPid:\s*(\d+)/m.exec(status)?.[1] ?? 0);
-    const name = pid === thread ? /^Name:\s*(.*)$/m.exec(status)?.[1] : fs.readFileSync(`/proc/${pid}/comm`, 'latin1').trimEnd();
-    return { uid, pid, parent, program: name === undefined ? undefined : Buffer.from(name, 'latin1').toString('utf8'), session: undefined };
+    const stat = fs.readFileSync(`/proc/${thread}/stat`, 'latin1');
+    // The name is in parentheses and may hold some; fields are counted from behind it.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const key = `${uid} ${thread} ${fields[STARTED]} ${fields[ENVIRONMENT]}`;
+    const before = known.get(key);
+    if (before !== undefined) return before;
+    const pid = processOf(thread);
+    const name =
+      pid === thread ? stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')')) : fs.readFileSync(`/proc/${pid}/comm`, 'latin1').trimEnd();
+    const program = Buffer.from(name, 'latin1').toString('utf8');
+    const met: Known = { doer: { uid, pid, parent: Number(fields[PARENT]), program, session: undefined }, session: undefined };
+    if (known.size >= MOST_KNOWN) known.clear();
+    known.set(key, met);
+    return met;
   } catch {
     // It has ended, or lives where this process does not look.
-    return { uid, pid: thread, parent: 0, program: undefined, session: undefined };
+    return { doer: { uid, pid: thread, parent: 0, program: undefined, session: undefined }, session: undefined };
   }
+}
+
+/** proc(5), counted from the state, which is field 3. */
+const PARENT = 4 - 3;
+const STARTED = 22 - 3;
+const ENVIRONMENT = 50 - 3;
+
+function processOf(thread: number): number {
+  return Number(/^Tgid:\s*(\d+)/m.exec(fs.readFileSync(`/proc/${thread}/status`, 'latin1'))?.[1] ?? thread);
 }

@@ -192,12 +192,13 @@ export class OrdinaryNode extends TreeNode implements PathParent {
       (flags & constants.O_TRUNC) |
       (flags & constants.O_EXCL);
     const existed = lstatBytes(this.#child(name)) !== undefined;
+    const atMs = Date.now();
     const fd = fs.openSync(native(this.#child(name)), open, mode & 0o7777);
     try {
       const node = existed ? (this.lookup(name) as OrdinaryNode) : this.#adopt(name, caller, mode);
       const handle = new OrdinaryHandle(node, fd, flags, caller);
       // Told when it is closed, also when nothing is written.
-      handle.touched();
+      handle.touched(atMs);
       return { node, handle };
     } catch (error) {
       fs.closeSync(fd);
@@ -207,6 +208,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
 
   override mknod(name: string, mode: number, rdev: number, caller: Caller): TreeNode {
     this.#free(name);
+    const atMs = Date.now();
     if ((mode & S_IFMT) === S_IFREG || (mode & S_IFMT) === 0) {
       fs.closeSync(fs.openSync(native(this.#child(name)), constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, mode & 0o7777));
     } else {
@@ -214,7 +216,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     }
     const node = this.#adopt(name, caller, mode);
     const told = toldOf(this, name);
-    if (node.type === S_IFREG) told?.wiki.written(told.path, caller, Date.now());
+    if (node.type === S_IFREG) told?.wiki.written(told.path, caller, atMs);
     else told?.wiki.other();
     return node;
   }
@@ -236,16 +238,18 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   }
 
   override link(node: TreeNode, name: string, caller: Caller): TreeNode {
+    const atMs = Date.now();
     if (!(node instanceof OrdinaryNode) || node.area !== this.area) throw fail('EXDEV', 'a hard link may not leave its area');
     fs.linkSync(native(node.path()), native(this.#free(name)));
     node.addAlias(this, name);
     this.changed(name);
     const told = toldOf(this, name);
-    told?.wiki.written(told.path, caller, Date.now());
+    told?.wiki.written(told.path, caller, atMs);
     return node;
   }
 
   override unlink(name: string, caller?: Caller): void | Slow<null> {
+    const atMs = Date.now();
     const stat = lstatBytes(this.#child(name));
     if (stat === undefined) throw fail('ENOENT', 'no such file');
     if ((Number(stat.mode) & S_IFMT) === S_IFDIR) throw fail('EISDIR', 'is a directory');
@@ -253,7 +257,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     this.#gone(name, stat);
     this.changed(name);
     const told = caller === undefined ? undefined : toldOf(this, name);
-    return caller === undefined ? undefined : told?.wiki.removed(told.path, caller);
+    return caller === undefined ? undefined : told?.wiki.removed(told.path, caller, atMs);
   }
 
   override rmdir(name: string): void {
@@ -273,6 +277,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   }
 
   override rename(name: string, parent: TreeNode, newName: string, flags: number, caller?: Caller): void | Slow<null> {
+    const atMs = Date.now();
     if (!(parent instanceof OrdinaryNode) || parent.area !== this.area) throw fail('EXDEV', 'a rename may not leave its area');
     const from = this.#free(name);
     const to = parent.#free(newName);
@@ -301,18 +306,24 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     this.area.renames += 1;
     this.changed(name);
     parent.changed(newName);
-    return caller === undefined ? undefined : this.#tellRenamed(name, parent, newName, flags, caller);
+    return caller === undefined ? undefined : this.#tellRenamed(name, parent, newName, flags, { caller, atMs });
   }
 
-  #tellRenamed(name: string, parent: OrdinaryNode, newName: string, flags: number, caller: Caller): void | Slow<null> {
+  #tellRenamed(
+    name: string,
+    parent: OrdinaryNode,
+    newName: string,
+    flags: number,
+    { caller, atMs }: { readonly caller: Caller; readonly atMs: number },
+  ): void | Slow<null> {
     const from = toldOf(this, name);
     const to = toldOf(parent, newName);
     if ((flags & RENAME_EXCHANGE) === 0 && from !== undefined && from.wiki === to?.wiki)
-      return from.wiki.renamed(from.path, to.path, caller);
-    if ((flags & RENAME_EXCHANGE) !== 0) from?.wiki.written(from.path, caller, Date.now());
-    else if (from !== undefined && to !== undefined) from.wiki.gone(from.path, caller);
-    else if (from !== undefined) return from.wiki.removed(from.path, caller);
-    return to?.wiki.written(to.path, caller, Date.now(), true);
+      return from.wiki.renamed(from.path, to.path, caller, atMs);
+    if ((flags & RENAME_EXCHANGE) !== 0) from?.wiki.written(from.path, caller, atMs);
+    else if (from !== undefined && to !== undefined) from.wiki.gone(from.path, caller, atMs);
+    else if (from !== undefined) return from.wiki.removed(from.path, caller, atMs);
+    return to?.wiki.written(to.path, caller, atMs, true);
   }
 
   /** The kernel looks a name up, then opens what it found. Between the two, once and again, another file may take the name. */
@@ -344,11 +355,12 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     if (change.dropSetId === true && change.mode === undefined) this.#dropSetId();
     if (change.sizeBytes !== undefined) {
       if (this.type === S_IFDIR) throw fail('EISDIR', 'is a directory');
+      const atMs = Date.now();
+      if (handle instanceof OrdinaryHandle) handle.touched();
       const open = fd ?? this.#anyWritableFd();
       if (open !== undefined) fs.ftruncateSync(open, change.sizeBytes);
       else fs.truncateSync(native(reach()), change.sizeBytes);
-      if (handle instanceof OrdinaryHandle) handle.touched();
-      else void this.tell(caller, Date.now(), false);
+      if (!(handle instanceof OrdinaryHandle)) void this.tell(caller, atMs, false);
     }
     if (change.atime !== undefined || change.mtime !== undefined) this.#setTimes(change);
     this.changed('');
@@ -388,12 +400,13 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     const path = this.aliases.length === 0 && first !== undefined ? `/proc/self/fd/${first}` : native(this.path());
     const follow = this.aliases.length === 0 ? 0 : constants.O_NOFOLLOW;
     // The kernel's idea of its end may be old: the append is made here.
+    const atMs = (flags & constants.O_TRUNC) === 0 ? 0 : Date.now();
     const append = this.isQueue ? flags & constants.O_APPEND : 0;
     const fd = fs.openSync(path, accessFlags(flags) | (flags & constants.O_TRUNC) | append | follow | constants.O_NONBLOCK);
     const handle = new OrdinaryHandle(this, fd, flags, caller);
     if ((flags & constants.O_TRUNC) !== 0) {
       this.changed('');
-      handle.touched();
+      handle.touched(atMs);
     }
     return handle;
   }
@@ -512,8 +525,8 @@ export class OrdinaryHandle extends Handle {
     if (this.#sinceMs === 0) this.touched();
     return fs.writeSync(this.fd, bytes, 0, bytes.length, offset);
   }
-  touched(): void {
-    if (this.#sinceMs === 0) this.#sinceMs = Date.now();
+  touched(atMs: number = Date.now()): void {
+    if (this.#sinceMs === 0) this.#sinceMs = atMs;
   }
   /** Told as the change of whoever opened it: any child that inherited it closes it too. */
   override flush(): void | Slow<null> {

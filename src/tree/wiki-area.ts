@@ -10,7 +10,7 @@ import type { WikiChange, WikiClient, WikiFile } from './wiki-client.ts';
 
 export const WIKI_DERIVED = '.ctx';
 
-/** Paths here are byte paths relative to the wiki. */
+/** Paths here are byte paths relative to the wiki. Times are taken before a change: whoever looks may see it at once. */
 export class WikiArea {
   readonly #client: WikiClient;
   /** `home/0/wiki` */
@@ -38,30 +38,30 @@ export class WikiArea {
   }
 
   /** As {@link removed}, without holding the caller: something else does. */
-  gone(path: string, caller: Caller): void {
+  gone(path: string, caller: Caller, atMs: number): void {
     const text = isPassedOver(path) ? undefined : nativeUtf8(path);
     if (text === undefined) return this.other();
-    this.#tell({ kind: 'removed', path: text, atMs: Date.now(), by: isPagePath(text) ? doerOf(caller) : undefined }, false);
+    this.#tell({ kind: 'removed', path: text, atMs, by: isPagePath(text) ? doerOf(caller) : undefined }, false);
   }
 
-  removed(path: string, caller: Caller): Slow<null> | undefined {
+  removed(path: string, caller: Caller, atMs: number): Slow<null> | undefined {
     if (isPassedOver(path)) return undefined;
     const text = nativeUtf8(path);
     if (text === undefined) return this.other();
     const by = isPagePath(text) ? doerOf(caller) : undefined;
-    return this.#tell({ kind: 'removed', path: text, atMs: Date.now(), by }, true);
+    return this.#tell({ kind: 'removed', path: text, atMs, by }, true);
   }
 
-  renamed(from: string, to: string, caller: Caller): Slow<null> | undefined {
-    if (isPassedOver(to)) return this.removed(from, caller);
-    if (isPassedOver(from)) return this.written(to, caller, Date.now(), true);
+  renamed(from: string, to: string, caller: Caller, atMs: number): Slow<null> | undefined {
+    if (isPassedOver(to)) return this.removed(from, caller, atMs);
+    if (isPassedOver(from)) return this.written(to, caller, atMs, true);
     const path = nativeUtf8(to);
     const source = nativeUtf8(from);
     if (path === undefined || source === undefined) {
-      this.gone(from, caller);
-      return this.written(to, caller, Date.now(), true);
+      this.gone(from, caller, atMs);
+      return this.written(to, caller, atMs, true);
     }
-    return this.#tell({ kind: 'renamed', from: source, path, atMs: Date.now(), by: doerOf(caller) }, true);
+    return this.#tell({ kind: 'renamed', from: source, path, atMs, by: doerOf(caller) }, true);
   }
 
   other(): undefined {
@@ -97,7 +97,7 @@ function isPassedOver(path: string): boolean {
 
 const FILES: readonly WikiFile[] = ['lint.md', 'lint.json', 'status'];
 
-/** WIK-43: each look asks; a version that was handed out never changes. */
+/** WIK-44: each look asks; a version that was handed out never changes. */
 class WikiDerived extends TreeNode {
   readonly #client: WikiClient;
   readonly #wiki: string;

@@ -57,7 +57,10 @@ export class WikiDirectory {
     const startedMs = Date.now();
     const { files, findings } = walk(this.root);
     this.#walked = findings;
-    if (this.#reconfigure()) this.#known.clear();
+    if (this.#reconfigure()) {
+      this.#known.clear();
+      this.#unreadable.clear();
+    }
     const changed: string[] = [];
     for (const [path, file] of files) {
       const known = this.#known.get(path);

@@ -3,6 +3,7 @@ import { relative } from 'node:path';
 import type { Command } from 'commander';
 
 import { CtxError } from '../../abi/errors.ts';
+import { gapLine, logGaps } from '../../wiki/lint-report.ts';
 import { heartbeatOf, queueState } from '../../wiki/lint-time.ts';
 import { examples, type Shell } from '../shell.ts';
 import { gitCommit, gitState } from './git.ts';
@@ -38,14 +39,15 @@ export function registerStatus(wiki: Command, shell: Shell): void {
       }
       const { open } = await lintWiki(shell, place);
       const input = place.lintInput({ today: today(shell) });
-      const gaps = open.filter(({ rule }) => rule === 'log-gap').map(({ file }) => file);
+      const gaps = logGaps(input, open);
+      const gap = gapLine(gaps);
       const waiting = queueState(input).waiting.length;
       const count = (level: string): number => open.filter((finding) => finding.level === level).length;
       const state = {
         root: place.root,
         pages: place.index.curated().length,
         last_lint: heartbeatOf(input.indexText ?? '') ?? null,
-        log_gap: gaps,
+        log_gap: gaps.map(({ path }) => path),
         queue: waiting,
         proposals: proposals(place).length,
         findings: { error: count('error'), warning: count('warning'), advice: count('advice'), info: count('info') },
@@ -53,7 +55,7 @@ export function registerStatus(wiki: Command, shell: Shell): void {
       };
       if (options.json === true) return terminal.json(state);
       terminal.line(`${plain(relative(process.cwd(), place.root) || '.')}: ${state.pages} pages, last lint ${state.last_lint ?? 'never'}`);
-      if (gaps.length > 0) terminal.line(terminal.style('red', `LOG GAP: ${gaps.map(plain).join(', ')}`));
+      if (gap !== undefined) terminal.line(terminal.style('red', gap));
       if (waiting > 0) terminal.line(`${waiting} changes wait in .update-queue`);
       if (state.proposals > 0) terminal.line(`${state.proposals} proposals wait: ctx wiki review`);
       terminal.line(`${state.findings.error} errors, ${state.findings.warning} warnings, ${state.findings.advice} advice: ctx wiki lint`);

@@ -1,0 +1,232 @@
+// Which changes go into the queue, told as the mount tells them: each once, with who made it.
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+
+import { digestOf } from '../../src/abi/digest.ts';
+import { ChangeRecorder, type Writer } from '../../src/wiki/change-recorder.ts';
+import { KnownPages } from '../../src/wiki/known-pages.ts';
+import { parseQueue } from '../../src/wiki/queue.ts';
+import { QueueFile } from '../../src/wiki/queue-file.ts';
+import { readInside } from '../../src/wiki/read-inside.ts';
+
+const vim: Writer = { uid: 1000, pid: 7, program: 'vim', session: 'coder/default' };
+const git: Writer = { uid: 1000, pid: 8, program: 'git' };
+
+let root: string;
+let recorder: ChangeRecorder;
+let clock: number;
+let ids: number;
+
+/** As after a start of the daemon. */
+function open(): ChangeRecorder {
+  return new ChangeRecorder({
+    known: KnownPages.open(join(root, '.known')),
+    queue: new QueueFile(root),
+    isRecorded: (path) => path.endsWith('.md') && path !== 'log.md',
+    digest: (path) => {
+      try {
+        return digestOf(readInside(root, path));
+      } catch {
+        return undefined;
+      }
+    },
+    now: () => clock,
+    newId: () => `c${(ids += 1)}`,
+  });
+}
+
+const page = (path: string, text: string): void => writeFileSync(join(root, path), text);
+const queued = (): readonly string[] => {
+  recorder.flush();
+  let text = '';
+  try {
+    text = readFileSync(join(root, '.update-queue'), 'utf8');
+  } catch {
+    // Nothing was queued yet.
+  }
+  const { changes, bad } = parseQueue(text);
+  expect(bad).toEqual([]);
+  return changes.map(({ op, from, path, program }) => `${op} ${from === undefined ? '' : `${from} → `}${path} ${program ?? '?'}`);
+};
+const write = (path: string, text: string, by: Writer | undefined = vim): void => {
+  clock += 10;
+  const sinceMs = clock;
+  page(path, text);
+  clock += 10;
+  recorder.written(path, by, sinceMs);
+};
+const move = (from: string, to: string, by: Writer | undefined = vim): void => {
+  clock += 10;
+  renameSync(join(root, from), join(root, to));
+  recorder.renamed(from, to, by, clock);
+};
+const remove = (path: string, by: Writer | undefined = vim): void => {
+  clock += 10;
+  rmSync(join(root, path));
+  recorder.removed(path, by, clock);
+};
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'ctx-recorder-'));
+  onTestFinished(() => rmSync(root, { recursive: true, force: true }));
+  clock = 1_000_000;
+  ids = 0;
+  recorder = open();
+});
+
+describe('the recorder of changes', () => {
+  it('WIK-40 a write is a change with its maker; the same bytes again, and what is no page, are none', () => {
+    write('a.md', 'one');
+    write('log.md', 'entry');
+    write('picture.png', 'bytes');
+    expect(queued()).toEqual(['create a.md vim']);
+    write('a.md', 'one');
+    expect(queued()).toHaveLength(1);
+    write('a.md', 'two', git);
+    expect(queued()).toEqual(['create a.md vim', 'write a.md git']);
+    const [first] = parseQueue(readFileSync(join(root, '.update-queue'), 'utf8')).changes;
+    expect(first).toMatchObject({ uid: 1000, pid: 7, session: 'coder/default', digest: digestOf('one') });
+  });
+
+  it('WIK-40 saves of one program that come close are one change; those of two programs are two, though the first look saw both', () => {
+    write('a.md', 'one');
+    write('a.md', 'two');
+    expect(queued()).toEqual(['create a.md vim']);
+    const sinceMs = (clock += 10);
+    page('a.md', 'three');
+    page('a.md', 'four');
+    clock += 10;
+    recorder.written('a.md', vim, sinceMs);
+    recorder.written('a.md', git, sinceMs);
+    expect(queued()).toEqual(['create a.md vim', 'write a.md vim', 'write a.md git']);
+  });
+
+  it('WIK-40 the ways in which editors and git write are one change of the page', () => {
+    write('a.md', 'one');
+    recorder.done(['c1']);
+    const ways: readonly (() => void)[] = [
+      // sed -i, most editors: a name that is no page, then a rename.
+      () => (write('.a.md.tmp', 'x'), move('.a.md.tmp', 'a.md')),
+      // git: removed, then made anew.
+      () => (remove('a.md'), write('a.md', 'y')),
+      // vim: moved aside, written, the old one removed.
+      () => (move('a.md', 'a.md~'), write('a.md', 'z'), remove('a.md~')),
+      // A temporary name that looks like a page.
+      () => (write('tmp.md', 'w'), move('tmp.md', 'a.md')),
+    ];
+    for (const way of ways) {
+      way();
+      expect(queued()).toEqual(['write a.md vim']);
+      recorder.done([`c${ids}`]);
+      expect(queued()).toEqual([]);
+    }
+  });
+
+  it('WIK-40 the same with so much time between the steps that each was queued: what only came and went is taken out again', () => {
+    write('tmp.md', 'w');
+    expect(queued()).toEqual(['create tmp.md vim']);
+    move('tmp.md', 'a.md');
+    expect(queued()).toEqual(['create a.md vim']);
+    remove('a.md', git);
+    expect(queued()).toEqual([]);
+    write('b.md', 'one');
+    recorder.done([`c${ids}`]);
+    remove('b.md');
+    expect(queued()).toEqual(['remove b.md vim']);
+    write('b.md', 'two');
+    expect(queued()).toEqual(['write b.md vim']);
+  });
+
+  it('WIK-40 a page that the log knows is renamed and removed by name', () => {
+    write('a.md', 'one');
+    recorder.done(['c1']);
+    move('a.md', 'b.md', git);
+    expect(queued()).toEqual(['rename a.md → b.md git']);
+    remove('b.md', git);
+    expect(queued()).toEqual(['rename a.md → b.md git', 'remove b.md git']);
+  });
+
+  it('WIK-43 what changed while nobody looked is found once, and not when the queue has it already', () => {
+    write('a.md', 'one');
+    write('b.md', 'one');
+    expect(queued()).toHaveLength(2);
+    page('b.md', 'two');
+    page('c.md', 'new');
+    rmSync(join(root, 'a.md'));
+    for (let start = 1; start <= 2; start += 1) {
+      recorder = open();
+      recorder.reconcile(['b.md', 'c.md', 'log.md'], false);
+      expect(queued()).toEqual(['create a.md vim', 'create b.md vim', 'write b.md ?', 'create c.md ?', 'remove a.md ?']);
+    }
+    // Killed after the queue was written, and before it was noted what the pages are.
+    rmSync(join(root, '.known'));
+    recorder = open();
+    recorder.reconcile(['b.md', 'c.md'], false);
+    expect(queued()).toHaveLength(5);
+  });
+
+  it('WIK-43 a change met in the store first takes the name of its maker when the mount tells of it', () => {
+    const sinceMs = (clock += 10);
+    page('a.md', 'one');
+    recorder.looked('a.md');
+    expect(queued()).toEqual(['create a.md ?']);
+    page('a.md', 'one more');
+    recorder.written('a.md', vim, sinceMs);
+    expect(queued()).toEqual(['create a.md vim']);
+    clock += 10;
+    page('a.md', 'by hand, in the store');
+    recorder.looked('a.md');
+    expect(queued()).toEqual(['create a.md vim', 'write a.md ?']);
+  });
+
+  it('WIK-52 whatever several programs do, every page that is another one than the log knows waits', () => {
+    const step = fc.tuple(fc.constantFrom('write', 'move', 'remove', 'log', 'start'), fc.nat(3), fc.nat(3), fc.constantFrom(vim, git));
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+        rmSync(root, { recursive: true, force: true });
+        root = mkdtempSync(join(tmpdir(), 'ctx-recorder-'));
+        recorder = open();
+        const now = new Map<string, string>();
+        let logged = new Map<string, string>();
+        steps.forEach(([what, i, j, by], index) => {
+          const [path, other] = [`p${i}.md`, `p${j}.md`];
+          if (what === 'write') {
+            write(path, `${index}`, by);
+            now.set(path, `${index}`);
+          } else if (what === 'move' && now.has(path) && path !== other) {
+            move(path, other, by);
+            now.set(other, now.get(path) ?? '');
+            now.delete(path);
+          } else if (what === 'remove' && now.has(path)) {
+            remove(path, by);
+            now.delete(path);
+          } else if (what === 'log') {
+            queued();
+            recorder.done(parseQueue(readOr(join(root, '.update-queue'))).changes.map(({ id }) => id));
+            logged = new Map(now);
+          } else if (what === 'start') {
+            recorder.flush();
+            recorder = open();
+            recorder.reconcile(now.keys(), false);
+          }
+        });
+        queued();
+        const named = new Set(parseQueue(readOr(join(root, '.update-queue'))).changes.flatMap(({ path, from }) => [path, from ?? path]));
+        const differs = [...new Set([...now.keys(), ...logged.keys()])].filter((path) => now.get(path) !== logged.get(path));
+        for (const path of differs) expect(named).toContain(path);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+function readOr(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
