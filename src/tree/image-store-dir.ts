@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import { constants } from 'node:fs';
 import type { DeriverClient } from './deriver-client.ts';
 import { lstatOrFail, restoreDirectory } from './backing.ts';
-import { OrdinaryArea, OrdinaryNode, type PathParent } from './ordinary.ts';
+import { inodeKey, OrdinaryArea, OrdinaryNode, type PathParent } from './ordinary.ts';
 import { fail, S_IFDIR, S_IFMT, S_IFREG, type TreeNode } from './types.ts';
 import type { Attr, AttrChange, Caller, Created, Handle } from './types.ts';
 
@@ -23,7 +23,7 @@ export function imageStoreNode(parent: PathParent, backing: string, deriver: Pic
 
 class LayoutArea extends OrdinaryArea {
   override nodeAt(parent: PathParent, name: string, stat: fs.BigIntStats): OrdinaryNode {
-    const key = `${stat.dev}:${stat.ino}`;
+    const key = inodeKey(stat);
     const known = this.nodes.get(key);
     if (known !== undefined && known.type === (Number(stat.mode) & S_IFMT)) {
       known.addAlias(parent, name);
@@ -93,10 +93,10 @@ class LayoutNode extends OrdinaryNode {
     super.rename(name, parent, newName, flags);
   }
 
-  override open(flags: number): Handle {
+  override open(flags: number, caller: Caller): Handle {
     if (this.#isBlob() && ((flags & 3) !== constants.O_RDONLY || (flags & constants.O_TRUNC) !== 0))
       throw fail('EPERM', 'a blob is never written to');
-    return super.open(flags);
+    return super.open(flags, caller);
   }
   override setattr(change: AttrChange, caller: Caller, handle?: Handle): Attr {
     if (change.sizeBytes !== undefined && this.#isBlob()) throw fail('EPERM', 'a blob is never written to');

@@ -45,7 +45,7 @@ export class OrdinaryArea {
 
   /** The node of a path that exists, found by (device, inode) so that hard links are one node. */
   nodeAt(parent: PathParent, name: string, stat: fs.BigIntStats): OrdinaryNode {
-    const key = `${stat.dev}:${stat.ino}`;
+    const key = inodeKey(stat);
     const known = this.nodes.get(key);
     if (known !== undefined && known.type === (Number(stat.mode) & S_IFMT)) {
       known.addAlias(parent, name);
@@ -269,7 +269,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   }
 
   #gone(name: string, stat: fs.BigIntStats): void {
-    const node = this.area.nodes.get(`${stat.dev}:${stat.ino}`);
+    const node = this.area.nodes.get(inodeKey(stat));
     if (node === undefined) return;
     node.dropAlias(this, name);
     if (node.aliases.length === 0) node.#orphan = { ...toAttr(stat), nlink: 0 };
@@ -286,13 +286,13 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     const target = lstatBytes(to);
     // rename(2) of two names of one file changes nothing.
     const same = target !== undefined && target.ino === source.ino && target.dev === source.dev && flags === 0;
-    const replaced = target === undefined || same ? undefined : this.area.nodes.get(`${target.dev}:${target.ino}`);
+    const replaced = target === undefined || same ? undefined : this.area.nodes.get(inodeKey(target));
     // Of a file with another name the kernel may keep the inode for long, and its descriptor with it.
     if (replaced !== undefined && flags === 0 && target?.nlink === 1n) replaced.#keep(to);
     if (flags === 0) fs.renameSync(native(from), native(to));
     else rename2(utf8Path(from), utf8Path(to), flags);
     if (same) return undefined;
-    const moved = this.area.nodes.get(`${source.dev}:${source.ino}`);
+    const moved = this.area.nodes.get(inodeKey(source));
     moved?.dropAlias(this, name);
     if (target !== undefined && replaced !== undefined) {
       if ((flags & RENAME_EXCHANGE) !== 0) {
@@ -470,6 +470,11 @@ function toldOf(directory: OrdinaryNode, name: string): { readonly wiki: WikiAre
     at = alias.parent;
   }
   return { wiki: root.wiki, path };
+}
+
+/** An inode number is used again; with when it was born it names one file. */
+export function inodeKey({ dev, ino, birthtimeNs }: fs.BigIntStats): string {
+  return `${dev}:${ino}:${birthtimeNs}`;
 }
 
 function utf8Path(path: string): string {

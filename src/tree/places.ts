@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { isObjectName, isReservedSession, isUidName } from '../abi/names.ts';
 import { bytePath, isDirectory, lstat, lstatOrFail, restoreDirectory } from './backing.ts';
 import { ImagesDirectory } from './image-dir.ts';
-import { OrdinaryNode } from './ordinary.ts';
+import { inodeKey, OrdinaryNode } from './ordinary.ts';
 import type { PathParent } from './ordinary.ts';
 import { SessionIndex } from './session-index.ts';
 import { checkObjectName, PlaceNode } from './store.ts';
@@ -232,7 +232,7 @@ export class SharedDirectory extends PlaceNode implements PathParent {
   override lookup(name: string): TreeNode {
     const stat = isObjectName(name) ? lstat(`${this.backing}/${name}`) : undefined;
     if (stat?.isDirectory() !== true) throw fail('ENOENT', 'no such shared space');
-    const key = `${stat.dev}:${stat.ino}`;
+    const key = inodeKey(stat);
     let space = this.#spaces.get(name);
     if (space === undefined || space.key !== key) {
       space = new SharedSpace(this.store, key, this, name);
