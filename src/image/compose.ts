@@ -20,6 +20,9 @@ export interface Composition {
 
 /** Tools as the chat-completions API has them. */
 export const TOOL_SCHEMA_VERSION = 'openai-function-v1';
+/** What this runtime binds as memory and as retrieval: directories of pages, and of documents, that a session mounts. */
+export const MEMORY_API = 'wiki-v1';
+export const RETRIEVAL_API = 'directory-v1';
 const ANY = 'any';
 
 export function compose(composition: Composition): ImageConfig {
