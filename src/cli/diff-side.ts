@@ -15,7 +15,7 @@ import type { NamedImage } from './image-named.ts';
 
 const MAX_FILE_BYTES = 256 * 1024 * 1024;
 
-export function imageSide({ store, image, key }: NamedImage): DiffSide {
+export function imageSide({ store, image, key }: Pick<NamedImage, 'store' | 'image' | 'key'>): DiffSide {
   const { layers } = image.config;
   const files = [...joinFiles(layers)].map(([path, file]): [string, SourceFile] => [
     path,

@@ -5,9 +5,8 @@ import { isOfInstance } from '../image/snapshot.ts';
 import { DIFF_PARTS, diffSides, type DiffPart, type DiffSide, type ImageDiff, type Recorded } from '../image/diff.ts';
 import { diffLines } from './diff-lines.ts';
 import { imageSide, sessionSide } from './diff-side.ts';
-import { imageNamed } from './image-named.ts';
-import { imageInstances } from './image-roots.ts';
-import { requireSession } from './mounted.ts';
+import { resolveName } from './image-store.ts';
+import { instanceOf } from './instance-files.ts';
 import { examples, type Shell } from './shell.ts';
 
 type Options = { readonly [part in DiffPart]?: boolean } & { readonly json?: boolean };
@@ -48,11 +47,10 @@ interface Side {
 }
 
 async function sideOf(shell: Shell, text: string): Promise<Side> {
-  const named = await imageNamed(shell, text);
-  if (named !== undefined) return { side: imageSide(named), digest: named.image.descriptor.digest };
-  const { directory, path, mounted } = await requireSession(shell, text);
-  const came = (await imageInstances(mounted)).find((instance) => instance.path === path);
-  return { side: await sessionSide(path, directory), digest: came?.digest };
+  const named = await resolveName(shell, text);
+  if (named.kind === 'image') return { side: imageSide(named), digest: named.image.descriptor.digest };
+  const came = await instanceOf(named.directory);
+  return { side: await sessionSide(named.target.path, named.directory), digest: came?.digest };
 }
 
 /** A session has of an image what an instance sees of it: its documents and other sources are not compared with it. */

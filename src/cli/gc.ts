@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { sweepStore } from '../image/gc.ts';
 import { ask } from './control-client.ts';
 import { sizeWords } from './figures.ts';
-import { imageInstances } from './image-roots.ts';
+import { instances } from './instance.ts';
 import { requireImages } from './image-store.ts';
 import { requireSession } from './mounted.ts';
 import { examples, type Shell } from './shell.ts';
@@ -46,7 +46,7 @@ async function collect(shell: Shell, reference: string | undefined, dryRun: bool
   if (reference === undefined) {
     const { mounted, store } = await requireImages(shell);
     const compiled = (await ask(mounted.root, { verb: 'kv.gc', dryRun })) as readonly Removed[];
-    const inUse = async (): Promise<string[]> => (await imageInstances(mounted)).map(({ digest }) => digest);
+    const inUse = async (): Promise<string[]> => (await instances({ mounted })).map(({ image }) => image.digest);
     const below = `home/${mounted.uid}/image/.store`;
     const swept = await sweepStore(store, { inUse, dryRun });
     return [...compiled, ...swept.map((one) => ({ ...one, path: `${below}/${one.path}` }))];

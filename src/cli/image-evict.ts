@@ -4,7 +4,7 @@ import { SUBJECT, type ImageStore } from '../image/layout-store.ts';
 import { MEDIA, type Descriptor, type OciDigest } from '../image/oci.ts';
 import { sizeWords } from './figures.ts';
 import type { NamedImage } from './image-named.ts';
-import { imageInstances } from './image-roots.ts';
+import { instances } from './instance.ts';
 import type { Shell } from './shell.ts';
 
 /** IMG-20. */
@@ -16,7 +16,7 @@ export async function evictImage(shell: Shell, { store, mounted, image, key }: N
     const manifest = await store.manifest(entry).catch(() => undefined);
     for (const blob of [entry, ...(manifest === undefined ? [] : [manifest.config, ...manifest.layers])]) only.add(blob.digest);
   }
-  const inUse = async (): Promise<string[]> => (await imageInstances(mounted)).map((instance) => instance.digest);
+  const inUse = async (): Promise<string[]> => (await instances({ mounted })).map((instance) => instance.image.digest);
   const removed = only.size === 0 ? [] : await sweepStore(store, { inUse, dryRun: false, only });
   const bytes = removed.reduce((sum, one) => sum + one.bytes, 0);
   const compiled = going.filter(({ artifactType }) => artifactType === MEDIA.compiled).map((entry) => entry.digest);

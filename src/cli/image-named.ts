@@ -1,10 +1,14 @@
 // Verbs that take a session or an image: the image that a name means, or undefined when it is for a session to be.
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
 import { CtxError } from '../abi/errors.ts';
 import { findImage, readImage, type Image } from '../image/image.ts';
 import type { Descriptor } from '../image/oci.ts';
 import { tagKey, tryImageReference } from '../image/reference.ts';
 import { usageError } from './errors.ts';
-import { requireImages, resolveName, type ImagesOnMount } from './image-store.ts';
+import { imageStoreDirectory, requireImages, sessionNamed, type ImagesOnMount } from './image-store.ts';
+import { requireMount } from './mounted.ts';
 import type { Shell } from './shell.ts';
 
 export interface NamedEntry extends ImagesOnMount {
@@ -22,13 +26,16 @@ export interface NamedImage extends NamedEntry {
 export async function entryNamed(shell: Shell, text: string): Promise<NamedEntry | undefined> {
   const reference = tryImageReference(text);
   if (text.startsWith('session:') || (reference === undefined && !/^(?:image:)?sha256:[0-9a-f]+$/.test(text))) return undefined;
-  const images = await requireImages(shell);
-  const descriptor = await findImage(images.store, text);
-  if (descriptor === undefined) {
+  const mounted = await requireMount(shell);
+  // A name that is no image's makes no layout.
+  const isThere = (await stat(join(imageStoreDirectory(mounted), 'index.json')).catch(() => undefined)) !== undefined;
+  const images = isThere ? await requireImages(shell) : undefined;
+  const descriptor = images === undefined ? undefined : await findImage(images.store, text);
+  if (images === undefined || descriptor === undefined) {
     if (text.startsWith('image:')) throw unknownImage(text);
     return undefined;
   }
-  if (!text.startsWith('image:') && (await isSession(shell, text)))
+  if (!text.startsWith('image:') && (await sessionNamed(images.mounted, text)) !== undefined)
     throw usageError(`${text} names a session and an image`, `write session:${text} or image:${text}`);
   return { ...images, descriptor, key: reference === undefined || reference.digest !== undefined ? descriptor.digest : tagKey(reference) };
 }
@@ -50,14 +57,4 @@ function unknownImage(text: string): CtxError {
     where: text,
     next: 'see: ctx images; or get it with ctx pull or ctx import',
   });
-}
-
-async function isSession(shell: Shell, text: string): Promise<boolean> {
-  try {
-    await resolveName(shell, `session:${text}`);
-    return true;
-  } catch (error) {
-    if (error instanceof CtxError && error.code === 'cli.no_such_name') return false;
-    throw error;
-  }
 }

@@ -5,7 +5,7 @@ import { confirm } from './confirm.ts';
 import { usageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
 import type { NamedEntry } from './image-named.ts';
-import { imageInstances } from './image-roots.ts';
+import { instances } from './instance.ts';
 import type { Shell } from './shell.ts';
 
 export interface RemoveOptions {
@@ -32,12 +32,12 @@ export async function removeImage(shell: Shell, text: string, named: NamedEntry,
     entries.filter(({ digest: of, annotations }) => !(of === digest && (byDigest || annotations?.[REF_NAME] === key))),
   );
   const stays = namesOf(await store.entries(), digest);
-  const instances = (await imageInstances(mounted)).filter((instance) => instance.digest === digest).map(({ reference }) => reference);
+  const from = (await instances({ mounted })).filter((instance) => instance.image.digest === digest).map(({ reference }) => reference);
   const { terminal } = shell;
-  if (options.json === true) return terminal.json({ removed: going, digest, names: stays, instances });
+  if (options.json === true) return terminal.json({ removed: going, digest, names: stays, instances: from });
   terminal.note(`removed ${what}`);
   if (stays.length > 0) terminal.note(`the image stays: ${stays.slice(0, 5).join(', ')}${more(stays)} names it`);
-  else if (instances.length > 0) terminal.note(`the image stays: ${instances.slice(0, 5).join(', ')}${more(instances)} came from it`);
+  else if (from.length > 0) terminal.note(`the image stays: ${from.slice(0, 5).join(', ')}${more(from)} came from it`);
   else terminal.note('nothing names the image any more; ctx gc removes what only it used');
 }
 

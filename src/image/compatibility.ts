@@ -1,4 +1,4 @@
-// IMG-15: what an image asks of a runtime against what is here, field by field, each at its level (specification 000, section 7).
+// IMG-23: what an image asks of a runtime against what is here, field by field, each at its level (specification 000, section 7).
 import type { ImageConfig } from './config.ts';
 
 /** From the most portable to the least. */

@@ -1,4 +1,4 @@
-// Mark and sweep of a store of images (IMG-14). What is marked: each tagged image, each image that an instance came from, and what
+// Mark and sweep of a store of images (IMG-22). What is marked: each tagged image, each image that an instance came from, and what
 // speaks of a marked manifest. A parent is not kept by its children; the blobs that they share are, because the children name them.
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
@@ -112,7 +112,7 @@ async function sweepBlobs(store: ImageStore, marked: ReadonlySet<OciDigest>, { d
   );
 }
 
-/** IMG-14: names that {@link ImageStore.temporaryPath} gave: of a process that ended, or a day old. */
+/** IMG-22: names that {@link ImageStore.temporaryPath} gave: of a process that ended, or a day old. */
 async function sweepTemporary(store: ImageStore, { dryRun, nowMs = Date.now() }: SweepOptions): Promise<readonly Swept[]> {
   const left: { path: string; reason: string }[] = [];
   for (const name of (await fs.readdir(join(store.directory, 'tmp'))).sort()) {

@@ -96,7 +96,8 @@ class LayoutNode extends OrdinaryNode {
     if (!(parent instanceof LayoutNode) || parent.area !== this.area)
       throw fail('EXDEV', 'nothing leaves or enters an image layout by rename');
     const taken = this.#staged && !parent.#staged && parent.place === 'sha256' && newName === name;
-    if ((this.place === 'sha256' && !taken) || flags !== 0) throw fail('EPERM', 'a blob keeps its name');
+    // RENAME_NOREPLACE, as mv uses it, and nothing else.
+    if ((this.place === 'sha256' && !taken) || (flags & ~1) !== 0) throw fail('EPERM', 'a blob keeps its name');
     if (parent.place === 'sha256' ? !BLOB.test(newName) : !parent.#holds(newName))
       throw fail('EPERM', `${newName} is no name of an image layout`);
     if ((Number(lstatOrFail(`${this.path()}/${name}`).mode) & S_IFMT) !== S_IFREG)

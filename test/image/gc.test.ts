@@ -15,7 +15,7 @@ const untag = (store: ImageStore, key: string): Promise<void> =>
   store.change((entries) => entries.filter(({ annotations }) => annotations?.[REF_NAME] !== key));
 const blobs = (store: ImageStore): Promise<string[]> => fs.readdir(join(store.directory, 'blobs/sha256'));
 
-test('IMG-14 what no tag, instance or referrer names is removed, and nothing else', async () => {
+test('IMG-22 what no tag, instance or referrer names is removed, and nothing else', async () => {
   const store = await scratchStore();
   const shared = await storeLayer(store, 'shared', { messages: '{"role":"user","content":"1"}\n' });
   const top = await storeLayer(store, 'top', { messages: '{"role":"user","content":"2"}\n' });
@@ -45,7 +45,7 @@ test('IMG-14 what no tag, instance or referrer names is removed, and nothing els
   expect(await sweep(store, { inUse })).toEqual([]);
 });
 
-test('IMG-14 only what an eviction let go of is removed when that is asked', async () => {
+test('IMG-22 only what an eviction let go of is removed when that is asked', async () => {
   const store = await scratchStore();
   const image = await storeImage(store, 'a:1', { messages: '{"role":"user","content":"1"}\n' });
   const stray = await store.put(Buffer.from('stray'));
@@ -55,7 +55,7 @@ test('IMG-14 only what an eviction let go of is removed when that is asked', asy
   expect(await store.sizeOf(other.digest)).toBe(11);
 });
 
-test('IMG-14 a store whose manifest cannot be read is left alone, and the image is named', async () => {
+test('IMG-22 a store whose manifest cannot be read is left alone, and the image is named', async () => {
   const store = await scratchStore();
   const image = await storeImage(store, 'a:1', { messages: '{"role":"user","content":"1"}\n' });
   const stray = await store.put(Buffer.from('stray'));
@@ -65,7 +65,7 @@ test('IMG-14 a store whose manifest cannot be read is left alone, and the image 
   expect(await store.sizeOf(stray.digest)).toBe(5);
 });
 
-test('IMG-14 what a writer that ended left in tmp/ is removed, and what lives is not', async () => {
+test('IMG-22 what a writer that ended left in tmp/ is removed, and what lives is not', async () => {
   const store = await scratchStore();
   const ended = spawn('true');
   await once(ended, 'exit');
@@ -79,7 +79,7 @@ test('IMG-14 what a writer that ended left in tmp/ is removed, and what lives is
   expect(await fs.readdir(join(store.directory, 'tmp'))).toEqual([alive]);
 });
 
-test('IMG-14 a sweep that is cut off after the index is finished by the next one', async () => {
+test('IMG-22 a sweep that is cut off after the index is finished by the next one', async () => {
   const store = await scratchStore();
   const image = await storeImage(store, 'a:1', { messages: '{"role":"user","content":"1"}\n' });
   await storeCompiled(store, image, 'state');
