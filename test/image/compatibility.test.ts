@@ -34,16 +34,19 @@ const fieldsWith = ({ levels }: ImageCompatibility, verdict: string): readonly s
   IMAGE_LEVELS.flatMap((level) => levels[level].fields.filter((field) => field.verdict === verdict).map(({ field }) => field));
 
 describe('IMG-23 an image is judged at four levels', () => {
-  test.each(file.cases)('IMG-23 $what', ({ config, here, levels, differs = [], unknown = [] }) => {
-    const model = here?.model === null ? null : file.here.model;
-    const judged = judgeImage(declaring(config), { model, fields: { ...file.here.fields, ...here?.fields } });
-    const compatible = Object.fromEntries(IMAGE_LEVELS.map((level) => [level, judged.levels[level].compatible]));
-    expect(compatible).toMatchObject(levels);
-    expect(fieldsWith(judged, 'differs')).toEqual(differs);
-    expect(fieldsWith(judged, 'unknown')).toEqual(unknown);
-    // What does not hold says what does.
-    for (const level of IMAGE_LEVELS) expect(judged.levels[level].remains === undefined).toBe(judged.levels[level].compatible === true);
-  });
+  test.each(file.cases.map((one) => [one.what, one] as const))(
+    'IMG-23 %s',
+    (_what, { config, here, levels, differs = [], unknown = [] }) => {
+      const model = here?.model === null ? null : file.here.model;
+      const judged = judgeImage(declaring(config), { model, fields: { ...file.here.fields, ...here?.fields } });
+      const compatible = Object.fromEntries(IMAGE_LEVELS.map((level) => [level, judged.levels[level].compatible]));
+      expect(compatible).toMatchObject(levels);
+      expect(fieldsWith(judged, 'differs')).toEqual(differs);
+      expect(fieldsWith(judged, 'unknown')).toEqual(unknown);
+      // What does not hold says what does.
+      for (const level of IMAGE_LEVELS) expect(judged.levels[level].remains === undefined).toBe(judged.levels[level].compatible === true);
+    },
+  );
 
   test('IMG-23 every field that the specification lists is judged, each at one level', () => {
     const listed = (

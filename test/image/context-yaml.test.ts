@@ -30,7 +30,7 @@ async function build(store: ImageStore, directory: string): Promise<Built> {
   return built;
 }
 
-test.each(CASES)('IMG-8 $what', async ({ files, config, error, says, warns }) => {
+test.each(CASES.map((one) => [one.what, one] as const))('IMG-8 %s', async (_what, { files, config, error, says, warns }) => {
   const directory = await scratch();
   for (const [path, text] of Object.entries(files)) await fs.writeFile(join(directory, path), text);
   const built = build(await scratchStore(), directory);
