@@ -1,5 +1,5 @@
 // ctx completion: a script for bash, zsh or fish, made from the commands themselves.
-import type { Command } from 'commander';
+import type { Argument, Command } from 'commander';
 
 import { ROLES } from '../abi/records.ts';
 import { KV_TYPES } from '../engine/models.ts';
@@ -12,8 +12,8 @@ interface VerbShape {
   readonly name: string;
   readonly about: string;
   readonly options: readonly { readonly long: string; readonly about: string }[];
-  /** Verbs whose first argument is a session complete to references. */
-  readonly takesSession: boolean;
+  /** Verbs whose first argument is a session, an image or either complete to their names. */
+  readonly takes: readonly ('ls' | 'images')[];
   /** Words that a verb with verbs of its own goes on with. */
   readonly words: readonly string[];
 }
@@ -58,12 +58,27 @@ function shapes(program: Command): readonly VerbShape[] {
       { long: '--help', about: 'show help' },
     ],
     words: command.commands.map((inner) => inner.name()),
-    takesSession: ['session', 'from'].includes(command.registeredArguments[0]?.name() ?? ''),
+    takes: takenBy(command.registeredArguments[0]),
   }));
 }
 
-function sessionVerbs(verbs: readonly VerbShape[]): readonly string[] {
-  return verbs.filter((verb) => verb.takesSession).map((verb) => verb.name);
+function takenBy(argument: Argument | undefined): VerbShape['takes'] {
+  const name = argument?.name() ?? '';
+  const session = ['session', 'from', 'a'].includes(name);
+  const image = name === 'image' || (session && /\bimage\b/.test(argument?.description ?? ''));
+  return [...(session ? (['ls'] as const) : []), ...(image ? (['images'] as const) : [])];
+}
+
+function verbsThatTake(verbs: readonly VerbShape[], what: 'ls' | 'images'): string {
+  return verbs
+    .filter(({ takes }) => takes.includes(what))
+    .map(({ name }) => name)
+    .join(' ');
+}
+
+/** A command line that prints what the first argument may be. */
+function namesLine(takes: VerbShape['takes']): string {
+  return takes.map((what) => `ctx ${what} --names 2>/dev/null`).join('; ');
 }
 
 function bash(verbs: readonly VerbShape[]): string {
@@ -93,8 +108,10 @@ ${cases.join('\n')}
   esac
   if [[ "$word" == -* ]]; then
     COMPREPLY=($(compgen -W "$options" -- "$word"))
-  elif [ "$COMP_CWORD" -eq 2 ] && [[ ' ${sessionVerbs(verbs).join(' ')} ' == *" $verb "* ]]; then
-    COMPREPLY=($(compgen -W "$(ctx ls --names 2>/dev/null)" -- "$word") $(compgen -f -- "$word"))
+  elif [ "$COMP_CWORD" -eq 2 ]; then
+    [[ ' ${verbsThatTake(verbs, 'ls')} ' == *" $verb "* ]] && COMPREPLY+=($(compgen -W "$(ctx ls --names 2>/dev/null)" -- "$word"))
+    [[ ' ${verbsThatTake(verbs, 'images')} ' == *" $verb "* ]] && COMPREPLY+=($(compgen -W "$(ctx images --names 2>/dev/null)" -- "$word"))
+    COMPREPLY+=($(compgen -f -- "$word"))
   else
     COMPREPLY=($(compgen -f -- "$word"))
   fi
@@ -102,10 +119,12 @@ ${cases.join('\n')}
 complete -o filenames -F _ctx ctx`;
 }
 
+const ZSH_NAMES = [['ls'], ['images'], ['ls', 'images']] as const;
+
 /** What zsh offers as the first argument. */
-function first({ takesSession, words }: VerbShape): string {
+function first({ takes, words }: VerbShape): string {
   if (words.length > 0) return `'1:verb:(${words.join(' ')})' `;
-  return takesSession ? "'1:session:_ctx_sessions' " : '';
+  return takes.length === 0 ? '' : `'1:name:_ctx_${takes.join('_')}' `;
 }
 
 function zsh(verbs: readonly VerbShape[]): string {
@@ -116,7 +135,7 @@ function zsh(verbs: readonly VerbShape[]): string {
       `    ${verb.name}) _arguments ${verb.options.map(({ long, about }) => `'${long}[${quote(about)}]'`).join(' ')} ${first(verb)}'*:file:_files' ;;`,
   );
   return `#compdef ctx
-_ctx_sessions() { compadd -- \${(f)"$(ctx ls --names 2>/dev/null)"}; _files }
+${ZSH_NAMES.map((takes) => `_ctx_${takes.join('_')}() { compadd -- \${(f)"$(${namesLine(takes)})"}; _files }`).join('\n')}
 _ctx() {
   local -a verbs=(
 ${names.join('\n')}
@@ -139,7 +158,7 @@ function fish(verbs: readonly VerbShape[]): string {
     const inside = `-n '__fish_seen_subcommand_from ${verb.name}'`;
     for (const { long, about } of verb.options) lines.push(`complete -c ctx ${inside} -l ${long.replace(/^--/, '')} -d '${quote(about)}'`);
     if (verb.words.length > 0) lines.push(`complete -c ctx ${inside} -a '${verb.words.join(' ')}'`);
-    if (verb.takesSession) lines.push(`complete -c ctx ${inside} -a '(ctx ls --names 2>/dev/null)'`);
+    if (verb.takes.length > 0) lines.push(`complete -c ctx ${inside} -a '(${namesLine(verb.takes)})'`);
   }
   return lines.join('\n');
 }

@@ -6,7 +6,8 @@ import { ask } from './control-client.ts';
 import { usageError } from './errors.ts';
 import { requireSession } from './mounted.ts';
 import { forkNamed } from './image-fork.ts';
-import { imageNamed, shownInstance, type NamedImage } from './image-run.ts';
+import { imageNamed, type NamedImage } from './image-named.ts';
+import { shownInstance } from './image-run.ts';
 import { parseReference } from './reference.ts';
 import { examples, type Shell } from './shell.ts';
 

@@ -1,9 +1,13 @@
-// ctx gc: remove derived cache as context/gc.policy says, or compiled state that no session uses. History is never touched.
+// ctx gc: remove derived cache as context/gc.policy says; or, of the whole store, compiled state that no session uses and blobs that
+// no image names. History is never touched.
 import type { Command } from 'commander';
 
+import { sweepStore } from '../image/gc.ts';
 import { ask } from './control-client.ts';
 import { sizeWords } from './figures.ts';
-import { requireMount, requireSession } from './mounted.ts';
+import { instances } from './instance.ts';
+import { requireImages } from './image-store.ts';
+import { requireSession } from './mounted.ts';
 import { examples, type Shell } from './shell.ts';
 
 interface Removed {
@@ -15,8 +19,8 @@ interface Removed {
 export function registerGc(program: Command, shell: Shell): void {
   program
     .command('gc')
-    .description('remove derived cache by context/gc.policy, or compiled state that no session uses; history stays')
-    .argument('[session]', 'AGENT/SESSION, or a path on the mount; left out: compiled state of the whole store')
+    .description('remove derived cache by context/gc.policy, or what no session and no image uses; history stays')
+    .argument('[session]', 'AGENT/SESSION, or a path on the mount; left out: compiled state of the store, and your images')
     .option('-n, --dry-run', 'say what would go, remove nothing')
     .option('--json', 'print an array')
     .addHelpText(
@@ -24,7 +28,7 @@ export function registerGc(program: Command, shell: Shell): void {
       examples(
         ['ctx gc coder/default --dry-run', 'look first'],
         ['ctx gc coder/default', 'remove'],
-        ['ctx gc', 'compiled state that no session uses'],
+        ['ctx gc', 'compiled state that no session uses, blobs that no image names'],
       ),
     )
     .action(async (reference: string | undefined, options: { dryRun?: boolean; json?: boolean }) => {
@@ -40,8 +44,12 @@ export function registerGc(program: Command, shell: Shell): void {
 
 async function collect(shell: Shell, reference: string | undefined, dryRun: boolean): Promise<readonly Removed[]> {
   if (reference === undefined) {
-    const { root } = await requireMount(shell);
-    return (await ask(root, { verb: 'kv.gc', dryRun })) as readonly Removed[];
+    const { mounted, store } = await requireImages(shell);
+    const compiled = (await ask(mounted.root, { verb: 'kv.gc', dryRun })) as readonly Removed[];
+    const inUse = async (): Promise<string[]> => (await instances({ mounted })).map(({ image }) => image.digest);
+    const below = `home/${mounted.uid}/image/.store`;
+    const swept = await sweepStore(store, { inUse, dryRun });
+    return [...compiled, ...swept.map((one) => ({ ...one, path: `${below}/${one.path}` }))];
   }
   const { path, mounted } = await requireSession(shell, reference);
   return (await ask(mounted.root, { verb: 'gc', session: path, dryRun })) as readonly Removed[];

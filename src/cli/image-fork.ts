@@ -5,7 +5,7 @@ import type { Branch } from '../image/config.ts';
 import { tagImage, type Image } from '../image/image.ts';
 import { DEFAULT_TAG, parseImageReference, tagKey } from '../image/reference.ts';
 import { usageError } from './errors.ts';
-import type { NamedImage } from './image-run.ts';
+import type { NamedImage } from './image-named.ts';
 import { startInstance } from './instance.ts';
 import { markInstance } from './instance-files.ts';
 import { parseReference, type Target } from './reference.ts';

@@ -1,4 +1,4 @@
-// ctx inspect: what is compiled of a session, and at which of the four levels it still fits the engine.
+// ctx inspect: an image, or what is compiled of a session, and at which of the four levels it fits what is here.
 import type { Command } from 'commander';
 
 import { LEVELS } from '../engine/fingerprint.ts';
@@ -6,23 +6,28 @@ import type { Compatibility } from '../engine/fingerprint.ts';
 import type { Manifest } from '../engine/manifest.ts';
 import { ask } from './control-client.ts';
 import { countWords, sizeWords } from './figures.ts';
+import { inspectImage } from './image-inspect.ts';
+import { imageNamed } from './image-named.ts';
 import { requireSession } from './mounted.ts';
 import { examples, type Shell } from './shell.ts';
 
 export function registerInspect(program: Command, shell: Shell): void {
   program
     .command('inspect')
-    .description("show a session's compiled state: what it is of, and whether it still fits the engine")
-    .argument('<session>', 'AGENT/SESSION, or a path on the mount')
+    .description("show an image, or a session's compiled state, and at which levels it fits what is here")
+    .argument('<session>', 'AGENT/SESSION, a path on the mount, or an image')
     .option('--json', 'print the manifest')
     .addHelpText(
       'after',
       examples(
         ['ctx inspect coder/default', 'state, tokens, the four levels'],
         ['ctx inspect coder/default --json | jq .fingerprint', 'every field that was recorded'],
+        ['ctx inspect quilt/review', 'manifest, lineage, sources, bindings, the four levels'],
       ),
     )
     .action(async (reference: string, options: { json?: boolean }) => {
+      const named = await imageNamed(shell, reference);
+      if (named !== undefined) return inspectImage(shell, named, options.json === true);
       const { path, mounted } = await requireSession(shell, reference);
       const manifest = (await ask(mounted.root, { verb: 'kv.inspect', session: path })) as Manifest;
       if (options.json === true) shell.terminal.json(manifest);

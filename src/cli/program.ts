@@ -8,6 +8,7 @@ import { registerCat } from './cat.ts';
 import { registerCommit } from './commit.ts';
 import { registerCompact } from './compact.ts';
 import { registerCompletion } from './completion.ts';
+import { registerDiff } from './diff.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerEngine } from './engine.ts';
 import { registerEvict } from './evict.ts';
@@ -18,6 +19,7 @@ import { registerFork } from './fork.ts';
 import { registerFsck } from './fsck.ts';
 import { registerGate } from './gate.ts';
 import { registerGc } from './gc.ts';
+import { registerHistory } from './history.ts';
 import { registerImages } from './images.ts';
 import { registerImport } from './import.ts';
 import { registerInspect } from './inspect.ts';
@@ -41,6 +43,7 @@ import { registerSearch } from './search.ts';
 import { examples, type RegisterVerb, type Shell } from './shell.ts';
 import { registerSign } from './sign.ts';
 import { registerStatus } from './status.ts';
+import { registerTag } from './tag.ts';
 import { registerUmount } from './umount.ts';
 import { registerVerify } from './verify.ts';
 import { registerWiki } from './wiki.ts';
@@ -72,6 +75,9 @@ const VERBS: readonly RegisterVerb[] = [
   registerKey,
   registerSign,
   registerVerify,
+  registerTag,
+  registerHistory,
+  registerDiff,
   registerImport,
   registerFollow,
   registerExport,

@@ -12,7 +12,7 @@ import { EXIT } from './exit-codes.ts';
 import { CtxError } from '../abi/errors.ts';
 import { countWords, sizeWords } from './figures.ts';
 import { movedMemory } from './image-memory.ts';
-import { imageNamed, type NamedImage } from './image-run.ts';
+import { imageNamed, type NamedImage } from './image-named.ts';
 import { startInstance } from './instance.ts';
 import { settledManifest } from './compiled-state.ts';
 import { examples, type Shell } from './shell.ts';

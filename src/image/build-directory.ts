@@ -5,6 +5,7 @@ import {
   CONTEXT_YAML,
   checkEnvironment,
   filesBelow,
+  joinBindings,
   memoryOf,
   pathInside,
   readDeclared,
@@ -70,7 +71,7 @@ export async function buildDirectory(store: ImageStore, build: DirectoryBuild): 
     command: 'ctx build .',
   });
   const image = await writeImage(store, config);
-  return { image, key: `${name}:${version}`, warnings: warningsOf(declared, config) };
+  return { image, key: `${name}:${version}`, warnings: [...collected.warnings, ...warningsOf(declared, config)] };
 }
 
 async function parentOf(store: ImageStore, declared: Declared): Promise<Image | undefined> {
@@ -84,6 +85,7 @@ interface Collected {
   readonly events: LineCount;
   readonly mounts: NonNullable<Declared['mounts']>;
   readonly toolVersion: string | undefined;
+  readonly warnings: readonly string[];
 }
 
 async function collectLayers(store: ImageStore, directory: string, declared: Declared, below: ImageConfig | undefined): Promise<Collected> {
@@ -105,7 +107,7 @@ async function collectLayers(store: ImageStore, directory: string, declared: Dec
     const stored = await storeFiles(store, withoutDoubles(directory, files, layer.remove ?? []));
     layers.push({ name: layer.name, role: layer.role ?? 'project', parts: [...stored.parts, ...parts], files: stored.files });
   }
-  return { layers, messages, events, mounts: own.mounts, toolVersion: own.toolVersion };
+  return { layers, messages, events, mounts: own.mounts, toolVersion: own.toolVersion, warnings: own.warnings };
 }
 
 async function stretch(
@@ -139,8 +141,10 @@ async function bundleFiles(
   readonly files: readonly BundleFile[];
   readonly mounts: NonNullable<Declared['mounts']>;
   readonly toolVersion: string | undefined;
+  readonly warnings: readonly string[];
 }> {
   const files: BundleFile[] = [];
+  const warnings: string[] = [];
   const found: { -readonly [K in keyof NonNullable<Declared['mounts']>]: NonNullable<Declared['mounts']>[K] } = {};
   let toolVersion: string | undefined;
   const take = async (from: string | null | undefined, path: string): Promise<Buffer | undefined> => {
@@ -151,9 +155,9 @@ async function bundleFiles(
   };
   for (const path of await filesBelow(directory, 'context')) await take(path, path);
   const memory = await take(source?.memory_graph, 'memory.yaml');
-  if (memory !== undefined && mounts?.memory === undefined) found.memory = memoryOf(memory, 'memory.yaml');
+  if (memory !== undefined) found.memory = joinBindings(mounts?.memory, memoryOf(memory, 'memory.yaml'));
   const retrieval = await take(source?.retrieval_config, 'retrieval.yaml');
-  if (retrieval !== undefined && mounts?.retrieval === undefined) found.retrieval = retrievalOf(retrieval, 'retrieval.yaml');
+  if (retrieval !== undefined) found.retrieval = joinBindings(mounts?.retrieval, retrievalOf(retrieval, 'retrieval.yaml'));
   const environment = await take(source?.environment, 'environment.yaml');
   if (environment !== undefined) checkEnvironment(environment, 'environment.yaml');
   await take(source?.policy_constraints, 'context/policy.yaml');
@@ -162,13 +166,15 @@ async function bundleFiles(
     const { names, json, version } = toolsJson(tools, 'tools.yaml');
     files.push({ path: 'context/tools.json', bytes: json });
     if (mounts?.tools === undefined) found.tools = names.map((name) => ({ name }));
+    for (const { name } of mounts?.tools ?? [])
+      if (!names.includes(name)) warnings.push(`mounts.tools names ${name}, and ${source?.tools} has no such tool`);
     toolVersion = version;
   }
   for (const path of source?.documents ?? []) {
     const below = await filesBelow(directory, path);
     for (const file of below.length > 0 ? below : [path]) await take(file, `documents/${file}`);
   }
-  return { files, mounts: found, toolVersion };
+  return { files, mounts: found, toolVersion, warnings };
 }
 
 function withoutDoubles(directory: string, files: readonly BundleFile[], remove: readonly string[]): readonly BundleFile[] {

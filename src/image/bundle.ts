@@ -62,7 +62,7 @@ export async function readDeclared(directory: string): Promise<Declared> {
     });
   });
   const where = join(directory, CONTEXT_YAML);
-  const value = parseYaml(bytes, where);
+  const value = parseYaml(bytes, where, ['version']);
   checkAgainst('context-yaml', value, where);
   return value as Declared;
 }
@@ -161,6 +161,16 @@ export function withMode<T extends { readonly mode?: Binding['mode'] | undefined
   bindings: readonly T[],
 ): readonly (T & { readonly mode: Binding['mode'] })[] {
   return bindings.map((binding) => ({ ...binding, mode: binding.mode ?? 'read-only' }));
+}
+
+/** What context.yaml binds, with what the file of the bundle says of the same name; then what only the file binds. */
+export function joinBindings<T extends Binding>(
+  named: readonly ({ readonly name: string } & Loose<T>)[] | undefined,
+  ofFile: readonly T[],
+): readonly T[] {
+  const names = new Set(named?.map(({ name }) => name));
+  const joined = (named ?? []).map((binding): T => ({ ...ofFile.find(({ name }) => name === binding.name), ...binding }) as T);
+  return [...joined, ...ofFile.filter(({ name }) => !names.has(name))];
 }
 
 /** tools.yaml as context/tools.json: function tools in the order of the file. */

@@ -4,6 +4,7 @@ import { withMode } from './bundle.ts';
 import { checkConfig, sourceHash, type Branch, type ContextLayer, type ImageConfig } from './config.ts';
 import { joinFiles, stretchesOf } from './layers.ts';
 import type { OciDigest } from './oci.ts';
+import { checkPolicy } from './policy.ts';
 
 export interface Composition {
   readonly name: string;
@@ -20,6 +21,9 @@ export interface Composition {
 
 /** Tools as the chat-completions API has them. */
 export const TOOL_SCHEMA_VERSION = 'openai-function-v1';
+/** What this runtime binds as memory and as retrieval: directories of pages, and of documents, that a session mounts. */
+export const MEMORY_API = 'wiki-v1';
+export const RETRIEVAL_API = 'directory-v1';
 const ANY = 'any';
 
 export function compose(composition: Composition): ImageConfig {
@@ -35,7 +39,7 @@ export function compose(composition: Composition): ImageConfig {
   const files = joinFiles(layers);
   const has = (path: string): string | null => (files.has(path) ? path : null);
   const names = layers.map(({ name }) => name);
-  return checkConfig(
+  const config = checkConfig(
     {
       schema: 'context-image/v1.0',
       name: composition.name,
@@ -90,7 +94,7 @@ export function compose(composition: Composition): ImageConfig {
         build_order: names,
         dependencies: declared.rebuild?.dependencies ?? {
           model: [model.name ?? ANY],
-          tokenizer: [model.tokenizer_hash ?? ANY],
+          tokenizer: [digestOrNull(model.tokenizer_hash) ?? ANY],
           retrieval: retrieval.map(({ name }) => name),
           memory: memory.map(({ name }) => name),
           tools: tools.map(({ name }) => name),
@@ -104,6 +108,8 @@ export function compose(composition: Composition): ImageConfig {
     },
     composition.name,
   );
+  checkPolicy(config, composition.name);
+  return config;
 }
 
 /** Without keys that are undefined, so that they do not hide what the parent says. */

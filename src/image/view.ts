@@ -5,6 +5,7 @@ import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { CtxError } from '../abi/errors.ts';
+import { compatibilityText } from './compatibility.ts';
 import { parseConfig, type ImageConfig } from './config.ts';
 import { joinFiles, stretchesOf, type JoinedFile, type Stretches } from './layers.ts';
 import { REF_NAME } from './layout-store.ts';
@@ -71,7 +72,7 @@ export class ImageView {
       'manifest.json': () => `${JSON.stringify(config, null, 2)}\n`,
       'manifest.yaml': () => stringify(config, { lineWidth: 0 }),
       lineage: () => lineageText(this.#directory, this.descriptor, config),
-      compat: () => compatText(config),
+      compat: () => compatibilityText(config),
       layers: () =>
         config.layers
           .map(
@@ -183,29 +184,4 @@ function configOf(directory: string, digest: OciDigest): ImageConfig | undefined
   } catch {
     return undefined;
   }
-}
-
-/** What a runtime must have, one field a line: level, field, value. `ctx inspect` compares it with what is here. */
-function compatText(config: ImageConfig): string {
-  const { model, runtime } = config;
-  const rows: readonly (readonly [string, string, string | number | null | undefined])[] = [
-    ['source', 'source_hash', config.source.source_hash],
-    ['rebuild', 'tokenizer', model.tokenizer_hash],
-    ['rebuild', 'vocabulary', model.vocabulary_hash],
-    ['rebuild', 'chat_template', model.chat_template_hash],
-    ['rebuild', 'tool_schema', config.tool_schema_version],
-    ['binary', 'model', model.name],
-    ['binary', 'weights', model.weights_hash],
-    ['binary', 'quantization', runtime.quantization],
-    ['binary', 'position_encoding', model.position_encoding],
-    ['binary', 'attention', runtime.attention],
-    ['binary', 'kv_layout', runtime.kv_layout],
-    ['binary', 'engine', `${runtime.engine} ${runtime.engine_version}`],
-    ['runtime', 'context_length', model.context_length],
-    ['runtime', 'architecture', runtime.compatible_arch.join(',')],
-    ['runtime', 'fingerprint', runtime.fingerprint],
-  ];
-  const bound = (value: string | number | null | undefined): string =>
-    value === null || value === undefined || value === '' || value === 'any any' ? 'any' : String(value);
-  return rows.map(([level, field, value]) => `${level} ${field} ${bound(value)}\n`).join('');
 }

@@ -1,12 +1,12 @@
 // YAML of a source bundle, read as plain values under bounds: no aliases, no tags, no merge keys (IMG-2).
-import { parseDocument, visit } from 'yaml';
+import { isScalar, parseDocument, visit } from 'yaml';
 import { CtxError } from '../abi/errors.ts';
 
 const MAX_BYTES = 1024 * 1024;
 const MAX_DEPTH = 32;
 
-/** Throws `image.yaml` naming the file. An empty file is an empty map. */
-export function parseYaml(bytes: Uint8Array, where: string): unknown {
+/** Throws `image.yaml` naming the file. An empty file is an empty map. `asWritten`: keys of the top whose numbers are text (2026.10). */
+export function parseYaml(bytes: Uint8Array, where: string, asWritten: readonly string[] = []): unknown {
   if (bytes.length > MAX_BYTES) throw refuse(where, `is ${bytes.length} bytes; at most ${MAX_BYTES} are read`);
   const text = decode(bytes, where);
   if (depthOf(text) > MAX_DEPTH * 8) throw refuse(where, 'is nested too deep');
@@ -16,6 +16,10 @@ export function parseYaml(bytes: Uint8Array, where: string): unknown {
   visit(document, {
     Alias: () => {
       throw refuse(where, 'has an alias; write the value out');
+    },
+    Pair: (_key, { key, value }, path) => {
+      const written = isScalar(key) && path.length <= 2 && asWritten.includes(String(key.value));
+      if (written && isScalar(value) && typeof value.value === 'number' && value.source !== undefined) value.value = value.source;
     },
     Node: (_key, _node, path) => {
       if (path.length > MAX_DEPTH * 2) throw refuse(where, `is nested deeper than ${MAX_DEPTH}`);

@@ -1,5 +1,6 @@
 // `home/<uid>/image/.store`: the OCI layout, ordinary files with three rules. Nothing but regular files under the names of a layout;
 // a blob is made by renaming a whole file to it, and is never written to again; nothing enters or leaves by link or rename.
+// A directory in tmp/ is a stage: a layout of its own, whose blobs become the store's by rename once they are checked.
 import * as fs from 'node:fs';
 import { constants } from 'node:fs';
 import type { DeriverClient } from './deriver-client.ts';
@@ -37,10 +38,13 @@ class LayoutArea extends OrdinaryArea {
 
 class LayoutNode extends OrdinaryNode {
   readonly #place: Place;
+  /** In a stage, or one. */
+  readonly #staged: boolean;
 
   constructor(area: OrdinaryArea, key: string, type: number, parent: PathParent, name: string) {
     super(area, key, type, parent, name);
     this.#place = placeOf(parent, name, type);
+    this.#staged = parent instanceof LayoutNode && (parent.#staged || parent.place === 'tmp');
   }
 
   get place(): Place {
@@ -67,13 +71,19 @@ class LayoutNode extends OrdinaryNode {
     this.#mayHold(name);
     return super.mknod(name, mode, rdev, caller);
   }
-  override mkdir(name: string): TreeNode {
+  override mkdir(name: string, mode: number, caller: Caller): TreeNode {
+    if (this.place === 'tmp' && !this.#staged) {
+      const stage = super.mkdir(name, mode, caller) as LayoutNode;
+      for (const inside of DIRECTORIES) restoreDirectory(`${stage.path()}/${inside}`);
+      return stage;
+    }
     // What makes a layout finds its directories there.
     if (this.place === 'top' && ['blobs', 'tmp'].includes(name)) throw fail('EEXIST', 'exists');
     throw fail('EPERM', 'an image layout has no other directories');
   }
-  override rmdir(): void {
-    throw fail('EPERM', 'a directory of an image layout stays');
+  override rmdir(name: string): void {
+    if (!this.#staged && this.place !== 'tmp') throw fail('EPERM', 'a directory of an image layout stays');
+    super.rmdir(name);
   }
   override symlink(): TreeNode {
     throw fail('EPERM', 'an image layout holds regular files');
@@ -85,7 +95,9 @@ class LayoutNode extends OrdinaryNode {
   override rename(name: string, parent: TreeNode, newName: string, flags: number): void {
     if (!(parent instanceof LayoutNode) || parent.area !== this.area)
       throw fail('EXDEV', 'nothing leaves or enters an image layout by rename');
-    if (this.place === 'sha256' || flags !== 0) throw fail('EPERM', 'a blob keeps its name');
+    const taken = this.#staged && !parent.#staged && parent.place === 'sha256' && newName === name;
+    // RENAME_NOREPLACE, as mv uses it, and nothing else.
+    if ((this.place === 'sha256' && !taken) || (flags & ~1) !== 0) throw fail('EPERM', 'a blob keeps its name');
     if (parent.place === 'sha256' ? !BLOB.test(newName) : !parent.#holds(newName))
       throw fail('EPERM', `${newName} is no name of an image layout`);
     if ((Number(lstatOrFail(`${this.path()}/${name}`).mode) & S_IFMT) !== S_IFREG)
@@ -97,6 +109,9 @@ class LayoutNode extends OrdinaryNode {
     if (this.#isBlob() && ((flags & 3) !== constants.O_RDONLY || (flags & constants.O_TRUNC) !== 0))
       throw fail('EPERM', 'a blob is never written to');
     return super.open(flags, caller);
+  }
+  override mayWrite(): void {
+    if (this.#isBlob()) throw fail('EPERM', 'a blob is never written to');
   }
   override setattr(change: AttrChange, caller: Caller, handle?: Handle): Attr {
     if (change.sizeBytes !== undefined && this.#isBlob()) throw fail('EPERM', 'a blob is never written to');
@@ -113,7 +128,7 @@ class LayoutNode extends OrdinaryNode {
 
 function placeOf(parent: PathParent, name: string, type: number): Place {
   if (type !== S_IFDIR) return 'file';
-  if (!(parent instanceof LayoutNode)) return 'top';
+  if (!(parent instanceof LayoutNode) || parent.place === 'tmp') return 'top';
   if (parent.place === 'top') return name === 'blobs' ? 'blobs' : 'tmp';
   return 'sha256';
 }

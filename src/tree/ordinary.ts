@@ -411,6 +411,9 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     return handle;
   }
 
+  /** Asked before each write, also of a file that was opened before it became what must not change. */
+  mayWrite(): void {}
+
   override opendir(): DirectoryHandle {
     if (this.type !== S_IFDIR) throw fail('ENOTDIR', 'not a directory');
     return new DirectoryHandle(this);
@@ -526,6 +529,7 @@ export class OrdinaryHandle extends Handle {
     return fs.readSync(this.fd, into, 0, into.length, offset);
   }
   override write(offset: number, bytes: Buffer): number {
+    this.node.mayWrite();
     this.#dirty = true;
     if (this.#sinceMs === 0) this.touched();
     return fs.writeSync(this.fd, bytes, 0, bytes.length, offset);

@@ -218,7 +218,7 @@ function callerDirectory(caller: Caller): string {
   }
 }
 
-/** `shared/`: anyone may make a space; inside it `agent/` holds sessions and the rest is ordinary. */
+/** `shared/`: anyone may make a space; inside it `agent/` holds sessions, `image/` images, and the rest is ordinary. */
 export class SharedDirectory extends PlaceNode implements PathParent {
   readonly #spaces: Map<string, SharedSpace> = new Map();
 
@@ -261,32 +261,32 @@ export class SharedDirectory extends PlaceNode implements PathParent {
 class SharedSpace extends OrdinaryNode {
   readonly #store: Store;
   readonly #backing: string;
-  readonly #agentPath: string;
   #agents: AgentsDirectory | undefined;
+  #images: ImagesDirectory | undefined;
 
   constructor(store: Store, key: string, parent: PathParent, name: string) {
     super(store.area, key, S_IFDIR, parent, name);
     this.#store = store;
     this.#backing = `${store.root}/shared/${name}`;
-    this.#agentPath = `${this.#backing}/agent`;
   }
   override lookup(name: string): TreeNode {
     if (name === 'wiki') return this.#store.wikiNode(this, this.#backing);
-    if (name !== 'agent') return super.lookup(name);
-    if (!isDirectory(this.#agentPath)) throw fail('ENOENT', 'no such directory');
-    return (this.#agents ??= new AgentsDirectory(this.#store, this.#agentPath));
+    if (!this.reserves(name)) return super.lookup(name);
+    const path = `${this.#backing}/${name}`;
+    if (!isDirectory(path)) throw fail('ENOENT', 'no such directory');
+    return name === 'agent'
+      ? (this.#agents ??= new AgentsDirectory(this.#store, path))
+      : (this.#images ??= new ImagesDirectory(this.#store, path));
   }
   override mkdir(name: string, mode: number, caller: Caller): TreeNode {
     const made = super.mkdir(name, mode, caller);
-    return name === 'agent' || name === 'wiki' ? this.lookup(name) : made;
+    return this.reserves(name) ? this.lookup(name) : made;
   }
-  /** Only mkdir makes `agent/` and `wiki/`: what is below them is read by a process that may read more than their owner. */
+  /** Only mkdir makes `agent/`, `wiki/` and `image/`: what is below them is read by a process that may read more than their owner. */
   protected override reserves(name: string): boolean {
-    return name === 'agent' || name === 'wiki';
+    return name === 'agent' || name === 'wiki' || name === 'image';
   }
   override readdir(): readonly DirectoryEntry[] {
-    return super
-      .readdir()
-      .map((entry) => (entry.name === 'agent' || entry.name === 'wiki' ? { ...entry, node: () => this.lookup(entry.name) } : entry));
+    return super.readdir().map((entry) => (this.reserves(entry.name) ? { ...entry, node: () => this.lookup(entry.name) } : entry));
   }
 }
