@@ -335,7 +335,8 @@ export class DeriverHost {
     keptOrderBytes?: number,
   ): Promise<ForkPlan> {
     const directory = this.#directories.get(session) as string;
-    const log = await this.#order(session, directory, revision);
+    // An image is of the files as they are now: they are recorded first, whoever looks at this session.
+    const log = keptOrderBytes === undefined ? await this.#order(session, directory, revision) : await this.#settled(session, revision);
     const sync = (work: SyncWork): Promise<void> => this.#sync(work);
     const plan = await planFork({ directory, parts, atLine, log, sync, ...(keptOrderBytes === undefined ? {} : { keptOrderBytes }) });
     this.#digests.soon(directory);
@@ -357,6 +358,10 @@ export class DeriverHost {
           log.close();
         },
       };
+    return this.#settled(session, revision);
+  }
+
+  async #settled(session: number, revision: Revision): Promise<Pick<OrderLog, 'sync' | 'seal'>> {
     const open = this.#opened(session);
     if (open === undefined) throw this.#whyClosed(session);
     return open.deriver.settle(revision);
