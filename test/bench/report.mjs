@@ -84,6 +84,43 @@ if (pack.length > 0) {
     '',
   );
 }
+const images = lines('image.jsonl');
+if (images.length > 0) {
+  const figure = ({ ms, new_bytes }) => `${number(ms)} / ${number(new_bytes / 1024)}`;
+  parts.push(
+    '## Images',
+    '',
+    `An image of such a session, ${images[0].cpus} CPUs: milliseconds as the command reports them (its start, ${number(images[0].start_ms)} ms, apart) / new KiB on the disk. \`tar | sha256sum\` of the same files in the same run.`,
+    '',
+    table(
+      [
+        'messages',
+        'history MB',
+        'build',
+        'build, of `tar | sha256sum`',
+        'commit of 100 messages: first',
+        'best of 5',
+        'their KiB',
+        'image forks: p50 ms / p95 ms / KiB each',
+        'disk with them',
+        '`ctx images` ms',
+      ],
+      images.map((row) => [
+        number(row.messages),
+        number(row.history_mb),
+        figure(row.build),
+        `${number(row.build.of_tar_sha256sum)}x its speed`,
+        figure(row.commit_100.first),
+        figure(row.commit_100.best),
+        number(row.commit_100.bytes_of_100 / 1024),
+        `${number(row.forks.count)}: ${number(row.forks.p50_ms)} / ${number(row.forks.p95_ms)} / ${number(row.forks.new_bytes_each / 1024)}`,
+        `${number(row.forks.disk_ratio)}x`,
+        `${number(row.images.without_start_ms)} of ${number(row.images.count)}`,
+      ]),
+    ),
+    '',
+  );
+}
 const forks = lines('fork.jsonl');
 if (forks.length > 0) {
   const figure = ({ ms, new_bytes }) => `${number(ms)} / ${number(new_bytes / 1024)}`;
