@@ -1,6 +1,6 @@
 // When a session's memory is chosen, and how it is recorded: for each new user message, before the pack that answers it is folded,
 // off the thread that serves. What is recorded is the order log's; an epoch takes it up where MEM-4 says.
-import { lstatSync } from 'node:fs';
+import { lstatSync, opendirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { parseSessionRelativePath } from '../abi/names.ts';
@@ -106,7 +106,7 @@ export class MemoryChooser {
     ]);
   }
 
-  /** A wiki that nobody named and that is not there costs one system call. */
+  /** A wiki that nobody named and that is not there, or is empty as in a new home, costs a few system calls: no process is started for it. */
   #needed(history: SessionHistory, mounts: readonly SessionMemory[]): boolean {
     if (mounts.some(({ assumed, path }) => !assumed || isThere(join(this.#store, path)))) return true;
     return (recordedChoice(history)?.wikis.length ?? 0) > 0;
@@ -157,7 +157,14 @@ function ownerOf(store: string, directory: string, owner: SessionOwner): MemoryR
 }
 
 function isThere(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat?.isDirectory() !== true) return stat !== undefined;
+  const directory = opendirSync(path);
+  try {
+    return directory.readSync() !== null;
+  } finally {
+    directory.closeSync();
+  }
 }
 
 /** The work goes on when its time is over. */
