@@ -30,14 +30,11 @@ export function imageSide({ store, image, key }: Pick<NamedImage, 'store' | 'ima
   };
 }
 
-/** A control file as every new session has it is no change. */
 export async function sessionSide(name: string, directory: string): Promise<DiffSide> {
   const files = new Map<string, SourceFile>();
-  const initial = initialControls(0, '/');
   for (const control of CONTEXT_CONTROLS) {
     const path = `context/${control}`;
-    const bytes = await readFile(join(directory, path));
-    if (bytes.toString('utf8') !== initial.get(path)) files.set(path, fileOf(bytes));
+    files.set(path, fileOf(await readFile(join(directory, path))));
   }
   const walk = async (area: string): Promise<void> => {
     const entries: Dirent[] = await readdir(join(directory, area), { withFileTypes: true });
@@ -56,6 +53,12 @@ export async function sessionSide(name: string, directory: string): Promise<Diff
     messages: await journalOfSession(join(directory, 'messages.jsonl')),
     events: await journalOfSession(join(directory, 'events.jsonl')),
   };
+}
+
+/** A control file as every new session has it, which an image need not hold. */
+export function isInitial(path: string, { digest }: Pick<SourceFile, 'digest'>): boolean {
+  const initial = initialControls(0, '/').get(path);
+  return initial !== undefined && ociDigest(initial) === digest;
 }
 
 function fileOf(bytes: Buffer): SourceFile {

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { isOfInstance } from '../image/snapshot.ts';
 import { DIFF_PARTS, diffSides, type DiffPart, type DiffSide, type ImageDiff, type Recorded } from '../image/diff.ts';
 import { diffLines } from './diff-lines.ts';
-import { imageSide, sessionSide } from './diff-side.ts';
+import { imageSide, isInitial, sessionSide } from './diff-side.ts';
 import { resolveName } from './image-store.ts';
 import { instanceOf } from './instance-files.ts';
 import { examples, type Shell } from './shell.ts';
@@ -56,11 +56,15 @@ async function sideOf(shell: Shell, text: string): Promise<Side> {
 /** A session has of an image what an instance sees of it: its documents and other sources are not compared with it. */
 function alike(a: DiffSide, b: DiffSide): readonly [DiffSide, DiffSide] {
   if ((a.config === undefined) === (b.config === undefined)) return [a, b];
-  const seen = (side: DiffSide): DiffSide => ({
+  const seen = (side: DiffSide, other: DiffSide): DiffSide => ({
     ...side,
-    files: new Map([...side.files].filter(([path]) => isOfInstance(path) && path !== 'meta.json' && path !== 'cwd')),
+    files: new Map(
+      [...side.files].filter(
+        ([path, file]) => isOfInstance(path) && path !== 'meta.json' && path !== 'cwd' && (other.files.has(path) || !isInitial(path, file)),
+      ),
+    ),
   });
-  return [seen(a), seen(b)];
+  return [seen(a, b), seen(b, a)];
 }
 
 /** An instance begins with the whole history of its image. */

@@ -128,7 +128,9 @@ function restoreInputs(store: Store, directory: string): void {
     }
     const folder = target.slice(0, target.lastIndexOf('/'));
     if (lstat(folder) === undefined) store.makeDirectory(folder, 0o755, uid, gid);
-    fs.writeFileSync(target, loadInput(directory, digest), { mode: 0o644 });
+    // Exclusively: the directory is its owner's already, and a link put there meanwhile is not followed.
+    fs.rmSync(target, { force: true });
+    fs.writeFileSync(target, loadInput(directory, digest), { mode: 0o644, flag: 'wx' });
     store.own(target, uid, gid);
   }
 }

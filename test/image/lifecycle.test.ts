@@ -104,6 +104,8 @@ test('IMG-31 an instance has the history of its image by link, byte for byte, an
   expect(stored.size).toBe(1);
   expect(new Set(copied.keys())).toEqual(new Set(stored.keys()));
   for (const inode of stored.keys()) expect(blobs.has(inode)).toBe(true);
+  // Nothing of it is told as a difference, control files included.
+  expect(await mounted.must('ctx diff quilt/source coder/copy --source')).toContain('the same');
   // Each goes on alone.
   await mounted.must(`echo '{"role":"user","content":"only here"}' >> ${to}/messages.jsonl`);
   expect(
