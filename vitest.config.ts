@@ -13,7 +13,7 @@ const common = { pool: 'forks', setupFiles: 'test/seed.ts', testTimeout: 300_000
 
 export default defineConfig({
   test: {
-    maxWorkers: 2,
+    maxWorkers: 3,
     projects: [
       { test: { ...common, name: 'rooms', include: ['test/**/*.test.ts'], exclude: [...BUILT, 'test/bench/**'] } },
       { test: { ...common, name: 'built', include: BUILT, exclude: ['test/bench/**'], globalSetup: 'test/global-setup.ts' } },

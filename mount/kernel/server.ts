@@ -24,7 +24,7 @@ import {
   WRITE_KILL_SUIDGID,
   WRITE_LOCKOWNER,
 } from './protocol.ts';
-import { RequestPoll } from './request-poll.ts';
+import { RequestReader } from './request-reader.ts';
 import { ReplyBuffer } from './reply.ts';
 
 export interface ServerOptions {
@@ -61,16 +61,12 @@ export class KernelServer {
 
   /** Serves until the mount is gone. */
   run(): void {
-    const poll = new RequestPoll(this.#options.fd);
+    const reader = new RequestReader(this.#options.fd);
     for (;;) {
       try {
-        poll.beforeRead();
-        this.#length = fs.readSync(this.#options.fd, this.#in, 0, this.#in.length, null);
-        poll.afterRead();
+        this.#length = reader.next(this.#in);
       } catch (error) {
-        const code = (error as NodeJS.ErrnoException).code;
-        if (code === 'ENOENT' || code === 'EINTR' || code === 'EAGAIN') continue;
-        if (code !== 'ENODEV' && code !== 'ECONNABORTED') this.#options.log(`read from /dev/fuse failed: ${String(error)}`);
+        this.#options.log(error instanceof Error ? error.message : String(error));
         return;
       }
       if (this.#length === 0) return;
