@@ -19,7 +19,7 @@ export async function run(args: readonly string[]): Promise<void> {
       exitCode = code;
     },
   };
-  const program = createProgram(shell, packageVersion());
+  const program = await createProgram(shell, packageVersion(), args);
   await loadWikiVerbs(program, shell, args[0]);
   settings(program);
   try {

@@ -1,101 +1,60 @@
-// The composition root: every verb, in the order that help shows them.
+// The composition root: every verb, in the order that help shows them. A verb is loaded when it is asked for: all of them
+// together cost a third of a second.
 import { Command } from 'commander';
 
-import { registerAppend } from './append.ts';
-import { registerArchive } from './archive.ts';
-import { registerBuild } from './build.ts';
-import { registerCat } from './cat.ts';
-import { registerCommit } from './commit.ts';
-import { registerCompact } from './compact.ts';
-import { registerCompletion } from './completion.ts';
-import { registerDiff } from './diff.ts';
-import { registerDoctor } from './doctor.ts';
-import { registerEngine } from './engine.ts';
-import { registerEvict } from './evict.ts';
-import { registerExplain } from './explain.ts';
-import { registerExport } from './export.ts';
-import { registerFollow } from './follow.ts';
-import { registerFork } from './fork.ts';
-import { registerFsck } from './fsck.ts';
-import { registerGate } from './gate.ts';
-import { registerGc } from './gc.ts';
-import { registerHistory } from './history.ts';
-import { registerImages } from './images.ts';
-import { registerImport } from './import.ts';
-import { registerInspect } from './inspect.ts';
-import { registerLogin } from './login.ts';
-import { registerLogout } from './logout.ts';
-
-import { registerKey } from './key.ts';
-import { registerLs } from './ls.ts';
-import { registerModel } from './model.ts';
-import { registerMount } from './mount.ts';
-import { registerNew } from './new.ts';
-import { registerPack } from './pack.ts';
-import { registerPs } from './ps.ts';
-import { registerPull } from './pull.ts';
-import { registerPush } from './push.ts';
-import { registerRebuild } from './rebuild.ts';
-import { registerResume } from './resume.ts';
-import { registerRm } from './rm.ts';
-import { registerRun } from './run.ts';
-import { registerSearch } from './search.ts';
 import { examples, type RegisterVerb, type Shell } from './shell.ts';
-import { registerSign } from './sign.ts';
-import { registerStatus } from './status.ts';
-import { registerTag } from './tag.ts';
-import { registerUmount } from './umount.ts';
-import { registerVerify } from './verify.ts';
-import { registerWiki } from './wiki.ts';
 
-const VERBS: readonly RegisterVerb[] = [
-  registerMount,
-  registerUmount,
-  registerStatus,
-  registerLs,
-  registerNew,
-  registerAppend,
-  registerCat,
-  registerPack,
-  registerExplain,
-  registerInspect,
-  registerSearch,
-  registerRun,
-  registerResume,
-  registerCompact,
-  registerModel,
-  registerEngine,
-  registerWiki,
-  registerGate,
-  registerBuild,
-  registerImages,
-  registerPs,
-  registerCommit,
-  registerRebuild,
-  registerKey,
-  registerSign,
-  registerVerify,
-  registerTag,
-  registerHistory,
-  registerDiff,
-  registerImport,
-  registerFollow,
-  registerExport,
-  registerFork,
-  registerArchive,
-  registerRm,
-  registerPush,
-  registerPull,
-  registerLogin,
-  registerLogout,
-  registerEvict,
-  registerGc,
-  registerFsck,
-  registerDoctor,
-  registerCompletion,
-];
+type LoadVerb = () => Promise<RegisterVerb>;
 
-export function createProgram(shell: Shell, version: string): Command {
+const VERBS: Readonly<Record<string, LoadVerb>> = {
+  mount: async () => (await import('./mount.ts')).registerMount,
+  umount: async () => (await import('./umount.ts')).registerUmount,
+  status: async () => (await import('./status.ts')).registerStatus,
+  ls: async () => (await import('./ls.ts')).registerLs,
+  new: async () => (await import('./new.ts')).registerNew,
+  append: async () => (await import('./append.ts')).registerAppend,
+  cat: async () => (await import('./cat.ts')).registerCat,
+  pack: async () => (await import('./pack.ts')).registerPack,
+  explain: async () => (await import('./explain.ts')).registerExplain,
+  inspect: async () => (await import('./inspect.ts')).registerInspect,
+  search: async () => (await import('./search.ts')).registerSearch,
+  run: async () => (await import('./run.ts')).registerRun,
+  resume: async () => (await import('./resume.ts')).registerResume,
+  compact: async () => (await import('./compact.ts')).registerCompact,
+  model: async () => (await import('./model.ts')).registerModel,
+  engine: async () => (await import('./engine.ts')).registerEngine,
+  wiki: async () => (await import('./wiki.ts')).registerWiki,
+  gate: async () => (await import('./gate.ts')).registerGate,
+  build: async () => (await import('./build.ts')).registerBuild,
+  images: async () => (await import('./images.ts')).registerImages,
+  ps: async () => (await import('./ps.ts')).registerPs,
+  commit: async () => (await import('./commit.ts')).registerCommit,
+  rebuild: async () => (await import('./rebuild.ts')).registerRebuild,
+  key: async () => (await import('./key.ts')).registerKey,
+  sign: async () => (await import('./sign.ts')).registerSign,
+  verify: async () => (await import('./verify.ts')).registerVerify,
+  tag: async () => (await import('./tag.ts')).registerTag,
+  history: async () => (await import('./history.ts')).registerHistory,
+  diff: async () => (await import('./diff.ts')).registerDiff,
+  import: async () => (await import('./import.ts')).registerImport,
+  follow: async () => (await import('./follow.ts')).registerFollow,
+  export: async () => (await import('./export.ts')).registerExport,
+  fork: async () => (await import('./fork.ts')).registerFork,
+  archive: async () => (await import('./archive.ts')).registerArchive,
+  rm: async () => (await import('./rm.ts')).registerRm,
+  push: async () => (await import('./push.ts')).registerPush,
+  pull: async () => (await import('./pull.ts')).registerPull,
+  login: async () => (await import('./login.ts')).registerLogin,
+  logout: async () => (await import('./logout.ts')).registerLogout,
+  evict: async () => (await import('./evict.ts')).registerEvict,
+  gc: async () => (await import('./gc.ts')).registerGc,
+  fsck: async () => (await import('./fsck.ts')).registerFsck,
+  doctor: async () => (await import('./doctor.ts')).registerDoctor,
+  completion: async () => (await import('./completion.ts')).registerCompletion,
+};
+
+/** With the verbs that the command line `args` is about: the one it names, or, for help and what is misspelt, all. */
+export async function createProgram(shell: Shell, version: string, args: readonly string[]): Promise<Command> {
   const program = new Command('ctx')
     .description('A filesystem in which a conversation is source and its context is a build product.')
     .version(version, '-V, --version')
@@ -117,6 +76,8 @@ Environment: CTX_ROOT (mount point), CTX_STORE (backing directory), NO_COLOR.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not mounted, 4 not found, 5 problems found (fsck, doctor, lint, gate).
 `,
     );
-  for (const register of VERBS) register(program, shell);
+  const [verb = ''] = args;
+  const named = Object.hasOwn(VERBS, verb) && verb !== 'completion' ? [VERBS[verb] as LoadVerb] : Object.values(VERBS);
+  for (const register of await Promise.all(named.map(async (load) => load()))) register(program, shell);
   return program;
 }

@@ -1,5 +1,6 @@
 // Values checked against the published schemas of abi-spec/schema: what is refused there is refused here.
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import { createRequire } from 'node:module';
+import type { Ajv, ErrorObject, ValidateFunction } from 'ajv';
 import contextYaml from '../../abi-spec/schema/context-yaml.json' with { type: 'json' };
 import imageConfig from '../../abi-spec/schema/image-config.json' with { type: 'json' };
 import sourceBundle from '../../abi-spec/schema/source-bundle.json' with { type: 'json' };
@@ -16,7 +17,10 @@ export function checkAgainst(name: SchemaName, value: unknown, where: string): v
 }
 
 function schemas(): Ajv {
-  return (ajv ??= new Ajv({ allErrors: false, allowUnionTypes: true, schemas: [contextYaml, imageConfig, sourceBundle] }));
+  if (ajv !== undefined) return ajv;
+  // Loaded when it is used: it takes 50 ms.
+  const loaded = createRequire(import.meta.url)('ajv') as typeof import('ajv');
+  return (ajv = new loaded.Ajv({ allErrors: false, allowUnionTypes: true, schemas: [contextYaml, imageConfig, sourceBundle] }));
 }
 
 function refuse(where: string, error: ErrorObject | undefined): CtxError {

@@ -1,9 +1,11 @@
 // age (age-encryption.org/v1) around whole streams: recipients or a passphrase; what `age` writes is read, and it reads ours.
 import { ReadableStream } from 'node:stream/web';
-import { Decrypter, Encrypter } from 'age-encryption';
 import { CtxError } from '../abi/errors.ts';
 
 const MAGIC = Buffer.from('age-encryption.org/v1\n');
+
+/** Loaded when it is used: it takes a tenth of a second. */
+export const age = async (): Promise<typeof import('age-encryption')> => import('age-encryption');
 
 export function isAge(head: Uint8Array): boolean {
   return Buffer.from(head.subarray(0, MAGIC.length)).equals(MAGIC);
@@ -28,6 +30,7 @@ export async function* encrypted(
   pieces: AsyncIterable<Uint8Array>,
   { recipients = [], passphrase, workFactor }: Locks,
 ): AsyncGenerator<Uint8Array> {
+  const { Encrypter } = await age();
   const encrypter = new Encrypter();
   if (passphrase !== undefined) encrypter.setPassphrase(passphrase);
   if (workFactor !== undefined) encrypter.setScryptWorkFactor(workFactor);
@@ -46,6 +49,7 @@ export async function* encrypted(
 }
 
 export async function* decrypted(pieces: AsyncIterable<Uint8Array>, unlocks: Unlocks, where: string): AsyncGenerator<Uint8Array> {
+  const { Decrypter } = await age();
   const decrypter = new Decrypter();
   for (const identity of unlocks.identities ?? []) {
     try {

@@ -3,8 +3,8 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject 
 import * as fs from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { armor, Decrypter, Encrypter } from 'age-encryption';
 import { CtxError } from '../abi/errors.ts';
+import { age } from './encrypt.ts';
 import { ociDigest, type OciDigest } from './oci.ts';
 
 export interface KnownKey {
@@ -74,6 +74,7 @@ export class KeyRing {
     // The public half comes last: until it is there, there is no such key.
     if (options.passphrase === undefined) await this.#write(`${name}.key`, pem);
     else {
+      const { armor, Encrypter } = await age();
       const encrypter = new Encrypter();
       encrypter.setPassphrase(options.passphrase);
       if (options.workFactor !== undefined) encrypter.setScryptWorkFactor(options.workFactor);
@@ -175,6 +176,7 @@ function readPublicKey(pem: string, where: string): KeyObject {
 }
 
 async function unlock(armored: string, passphrase: string, where: string): Promise<string> {
+  const { armor, Decrypter } = await age();
   const decrypter = new Decrypter();
   decrypter.addPassphrase(passphrase);
   try {
