@@ -43,6 +43,9 @@ export function isTokenizerName(name: string): name is TokenizerName {
 const KEPT_UNITS = 1 << 19;
 const KEPT_BYTES = 1 << 14;
 
+/** So many bytes of long pieces are worth the tables of the linear encoder. */
+const LONG_BYTES = 1 << 17;
+
 class PieceCounter implements TokenEncoder {
   readonly name: string;
   readonly #split: Split;
@@ -53,6 +56,8 @@ class PieceCounter implements TokenEncoder {
   readonly #bytes: Uint8Array = new Uint8Array(KEPT_BYTES);
   readonly #windows: WindowEncoder;
   #linear: LinearEncoder | undefined;
+  /** Bytes of long pieces so far. */
+  #long = 0;
 
   constructor(name: string, split: Split, vocabulary: Vocabulary) {
     this.name = name;
@@ -131,6 +136,10 @@ class PieceCounter implements TokenEncoder {
     if (length <= WINDOW_BYTES) return this.#windows.encode(bytes, length, into);
     const repeated = mergeRuns(this.#vocabulary, bytes, length, into);
     if (repeated >= 0) return repeated;
+    this.#long += length;
+    if (this.#long > LONG_BYTES) this.#linear ??= new LinearEncoder(this.#vocabulary);
+    const tried = this.#linear?.tryEncode(bytes, length, into) ?? -1;
+    if (tried >= 0) return tried;
     const joined = this.#windows.encode(bytes, length, into);
     if (joined >= 0) return joined;
     this.#linear ??= new LinearEncoder(this.#vocabulary);

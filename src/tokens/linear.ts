@@ -1,74 +1,119 @@
 // Exact byte-pair encoding of long pieces in linear time. The encoding of a text is the only token sequence in which
 // every neighbouring pair is compatible (merging the two alone gives back the two), so: take the longest token that
 // fits behind the last one, shorten it while the pair is incompatible, step back when none is left. A position that
-// failed once is never tried again. For the pieces that windows.ts gives up; tables are built on the first of them
-// (about 20 MB for o200k_base, half a second).
-import type { Vocabulary } from './vocabulary.ts';
+// failed once is never tried again. Fast where pairs come again, as in all text that people and programs write; where
+// they do not, windows.ts is faster. What a token is made of is found when it is first asked for. About 9 MB, 50 ms.
+import { TokenTrie } from './trie.ts';
+import { TOKEN_BITS as ID_BITS, addByte, hashPowers, mayHave, mixHash, type Vocabulary } from './vocabulary.ts';
 
+// Imported constants are looked up each time; this one is not.
+const TOKEN_BITS = ID_BITS;
+const TOKEN_MASK = (1 << TOKEN_BITS) - 1;
 const NONE = 0x7fffffff;
-const REMEMBERED = 1 << 16;
+const UNKNOWN = -2;
+// A token's numbers: hash of its bytes, how many, and the two tokens whose merge makes it (itself twice if none does).
+const HASH = 0;
+const BYTES = 1;
+const LEFT = 2;
+const RIGHT = 3;
+/** As many as there are token ids: with the left token, a place tells the right one. */
+const MEMO_BITS = 18;
+const MEMO_MASK = (1 << MEMO_BITS) - 1;
+
+/** What a pair that is not remembered costs, in tokens that are. */
+const MISS_COST = 3;
+const MOST_DEBT = 1 << 14;
 
 export class LinearEncoder {
   readonly #vocabulary: Vocabulary;
-  // Trie over token bytes: (node << 8 | byte) → node.
-  readonly #edgeKey: Int32Array;
-  readonly #edgeNode: Int32Array;
-  readonly #edgeMask: number;
-  #nodeToken: Int32Array;
-  #nodes = 1;
+  readonly #trie: TokenTrie;
+  /** Four numbers a token. */
+  readonly #tokens: Int32Array;
   /** The longest proper prefix of a token that is a token, or -1. */
   readonly #prefix: Int32Array;
-  /** The two tokens whose merge makes this one; itself twice for a single byte. */
-  readonly #left: Int32Array;
-  readonly #right: Int32Array;
-  // (left, right) → token.
-  readonly #pairLeft: Int32Array;
-  readonly #pairRight: Int32Array;
-  readonly #pairToken: Int32Array;
-  readonly #pairMask: number;
-  // Pairs asked lately.
-  readonly #askedLeft: Int32Array = new Int32Array(REMEMBERED).fill(-1);
-  readonly #askedRight: Int32Array = new Int32Array(REMEMBERED);
-  readonly #answers: Uint8Array = new Uint8Array(REMEMBERED);
+  readonly #powers: Int32Array;
+  /** By a hash of the left token xor the right one: left token + 1, and whether the two are compatible. */
+  readonly #memo: Int32Array = new Int32Array(1 << MEMO_BITS);
   #found: Int32Array = new Int32Array(1024);
+  #failed: Uint8Array = new Uint8Array(1025);
+  /** Grows with pairs that were not remembered, falls with those that were and with what was encoded otherwise. */
+  #debt = 0;
 
   constructor(vocabulary: Vocabulary) {
-    const size = vocabulary.size;
     this.#vocabulary = vocabulary;
-    const edges = 2 ** Math.ceil(Math.log2(size * 5));
-    this.#edgeMask = edges - 1;
-    this.#edgeKey = new Int32Array(edges).fill(-1);
-    this.#edgeNode = new Int32Array(edges);
-    this.#nodeToken = new Int32Array(size * 4).fill(-1);
-    const pairs = 2 ** Math.ceil(Math.log2(size * 2));
-    this.#pairMask = pairs - 1;
-    this.#pairLeft = new Int32Array(pairs).fill(-1);
-    this.#pairRight = new Int32Array(pairs);
-    this.#pairToken = new Int32Array(pairs);
-    this.#prefix = new Int32Array(size).fill(-1);
-    this.#left = new Int32Array(size);
-    this.#right = new Int32Array(size);
-    for (let token = 0; token < size; token += 1) if (vocabulary.lengthOf(token) > 0) this.#grow(token);
-    for (let token = 0; token < size; token += 1) if (vocabulary.lengthOf(token) > 0) this.#dissolve(token);
+    this.#trie = new TokenTrie(vocabulary);
+    this.#tokens = new Int32Array(vocabulary.size * 4);
+    this.#prefix = new Int32Array(vocabulary.size).fill(UNKNOWN);
+    const { pool, offsets } = vocabulary;
+    let longest = 0;
+    for (let token = 0; token < vocabulary.size; token += 1) {
+      longest = Math.max(longest, vocabulary.lengthOf(token));
+      let hash = 0;
+      for (let i = offsets[token] as number; i < (offsets[token + 1] as number); i += 1) hash = addByte(hash, pool[i] as number);
+      this.#tokens[token * 4 + HASH] = hash;
+      this.#tokens[token * 4 + BYTES] = vocabulary.lengthOf(token);
+      this.#tokens[token * 4 + LEFT] = UNKNOWN;
+    }
+    this.#powers = hashPowers(longest + 1);
+  }
+
+  /** As `encode`, or -1 where too few pairs come again; then another way is faster. It is asked again after a while. */
+  tryEncode(bytes: Uint8Array, length: number, into?: number[]): number {
+    if (this.#debt >= MOST_DEBT) {
+      this.#debt -= length >> 6;
+      return -1;
+    }
+    return this.#encode(bytes, length, into, MOST_DEBT);
   }
 
   /** Encodes `bytes[0..length)`; returns the count, tokens go to `into` when given. */
   encode(bytes: Uint8Array, length: number, into?: number[]): number {
-    if (this.#found.length < length) this.#found = new Int32Array(length);
+    return this.#encode(bytes, length, into, NONE);
+  }
+
+  #encode(bytes: Uint8Array, length: number, into: number[] | undefined, mostDebt: number): number {
+    if (this.#found.length < length) {
+      this.#found = new Int32Array(length);
+      this.#failed = new Uint8Array(length + 1);
+    }
     const found = this.#found;
-    const failed = new Uint8Array(length + 1);
+    const failed = this.#failed.fill(0, 0, length + 1);
+    const tokens = this.#tokens;
+    const memo = this.#memo;
+    const trie = this.#trie;
+    let debt = this.#debt;
     let count = 0;
-    let at = 0;
-    let token = this.#longest(bytes, 0, length);
-    while (at < length) {
-      const end = at + this.#vocabulary.lengthOf(token);
-      if (failed[end] === 0 && (count === 0 || this.#compatible(found[count - 1] as number, token))) {
-        found[count++] = token;
-        at = end;
-        if (at < length) token = this.#longest(bytes, at, length);
-        continue;
+    let last = -1;
+    let place = 0;
+    let token = trie.longest(bytes, 0, length);
+    for (let at = 0; at < length;) {
+      const end = at + (tokens[token * 4 + BYTES] as number);
+      if (failed[end] === 0) {
+        let fits = last < 0;
+        if (!fits) {
+          const slot = (place ^ token) & MEMO_MASK;
+          const held = memo[slot] as number;
+          if (held >>> 1 === last + 1) fits = (held & 1) === 1;
+          else {
+            fits = this.#compatible(last, token, NONE);
+            memo[slot] = ((last + 1) << 1) | (fits ? 1 : 0);
+            debt += MISS_COST;
+            if (debt - count > mostDebt) {
+              this.#debt = mostDebt;
+              return -1;
+            }
+          }
+        }
+        if (fits) {
+          found[count++] = token;
+          at = end;
+          last = token;
+          place = placeOf(last);
+          if (at < length) token = trie.longest(bytes, at, length);
+          continue;
+        }
       }
-      const shorter = this.#prefix[token] as number;
+      const shorter = this.#prefixOf(token);
       if (shorter >= 0) {
         token = shorter;
         continue;
@@ -77,134 +122,89 @@ export class LinearEncoder {
       failed[at] = 1;
       count -= 1;
       token = found[count] as number;
-      at -= this.#vocabulary.lengthOf(token);
+      at -= tokens[token * 4 + BYTES] as number;
+      last = count > 0 ? (found[count - 1] as number) : -1;
+      place = placeOf(last);
     }
+    this.#debt = Math.min(MOST_DEBT, Math.max(0, debt - count));
     if (into !== undefined) for (let i = 0; i < count; i += 1) into.push(found[i] as number);
     return count;
   }
 
-  /** True when encoding `left + right` alone gives these two tokens. Answers are remembered: long pieces repeat. */
-  #compatible(left: number, right: number): boolean {
-    const slot = pairHash(left, right) & (REMEMBERED - 1);
-    if (this.#askedLeft[slot] === left && this.#askedRight[slot] === right) return this.#answers[slot] === 1;
-    const answer = this.#compare(left, right);
-    this.#askedLeft[slot] = left;
-    this.#askedRight[slot] = right;
-    this.#answers[slot] = answer ? 1 : 0;
-    return answer;
-  }
-
-  #compare(left: number, right: number): boolean {
+  /** True when encoding `left + right` alone, with no merges but those of rank below `limit`, gives these two tokens. */
+  #compatible(left: number, right: number, limit: number): boolean {
+    const tokens = this.#tokens;
     let a = left;
     let b = right;
-    let limit = NONE;
     for (;;) {
       // A merge across the border that comes before the merges undone so far would have happened first.
-      const merged = this.#pair(a, b);
-      if (merged >= 0 && merged < limit) return false;
-      const splitLeft = a > b;
-      if (splitLeft ? this.#right[a] !== a : this.#left[b] === b && this.#right[a] !== a) {
+      if (this.#merged(a, b, limit)) return false;
+      if (tokens[a * 4 + LEFT] === UNKNOWN) this.#dissolve(a);
+      if (tokens[b * 4 + LEFT] === UNKNOWN) this.#dissolve(b);
+      const behind = tokens[a * 4 + RIGHT] as number;
+      const before = tokens[b * 4 + LEFT] as number;
+      if (behind !== a && (a > b || before === b)) {
         limit = a;
-        a = this.#right[a] as number;
-      } else if (this.#left[b] !== b) {
+        a = behind;
+      } else if (before !== b) {
         limit = b + 1;
-        b = this.#left[b] as number;
+        b = before;
       } else return true;
     }
   }
 
-  #pair(left: number, right: number): number {
-    let slot = pairHash(left, right) & this.#pairMask;
-    while ((this.#pairLeft[slot] as number) >= 0) {
-      if (this.#pairLeft[slot] === left && this.#pairRight[slot] === right) return this.#pairToken[slot] as number;
-      slot = (slot + 1) & this.#pairMask;
-    }
-    return -1;
-  }
-
-  #longest(bytes: Uint8Array, start: number, end: number): number {
-    let node = 0;
-    let token = -1;
-    for (let i = start; i < end; i += 1) {
-      node = this.#step(node, bytes[i] as number);
-      if (node < 0) break;
-      const here = this.#nodeToken[node] as number;
-      if (here >= 0) token = here;
-    }
-    return token;
-  }
-
-  #step(node: number, byte: number): number {
-    const key = (node << 8) | byte;
-    let slot = edgeHash(key) & this.#edgeMask;
-    for (;;) {
-      const held = this.#edgeKey[slot] as number;
-      if (held === key) return this.#edgeNode[slot] as number;
-      if (held < 0) return -1;
-      slot = (slot + 1) & this.#edgeMask;
+  /** Whether there is a token below `limit` that is made of these two. */
+  #merged(left: number, right: number, limit: number): boolean {
+    const tokens = this.#tokens;
+    const bytes = tokens[right * 4 + BYTES] as number;
+    const hash = (Math.imul(tokens[left * 4 + HASH] as number, this.#powers[bytes] as number) + (tokens[right * 4 + HASH] as number)) | 0;
+    const mixed = mixHash(hash);
+    const { filter, slots, mask } = this.#vocabulary;
+    if (!mayHave(filter, mixed)) return false;
+    for (let slot = mixed & mask; ; slot = (slot + 1) & mask) {
+      const held = slots[slot] as number;
+      if (held === 0) return false;
+      if ((held ^ mixed) >>> TOKEN_BITS !== 0) continue;
+      const token = (held & TOKEN_MASK) - 1;
+      // They are met in rank order.
+      if (token >= limit) return false;
+      if (tokens[token * 4 + LEFT] === UNKNOWN) this.#dissolve(token);
+      if (tokens[token * 4 + LEFT] === left && tokens[token * 4 + RIGHT] === right) return true;
     }
   }
 
-  #grow(token: number): void {
-    const { pool, offsets } = this.#vocabulary;
-    let node = 0;
-    for (let i = offsets[token] as number; i < (offsets[token + 1] as number); i += 1) {
-      let next = this.#step(node, pool[i] as number);
-      if (next < 0) {
-        const key = (node << 8) | (pool[i] as number);
-        let slot = edgeHash(key) & this.#edgeMask;
-        while ((this.#edgeKey[slot] as number) >= 0) slot = (slot + 1) & this.#edgeMask;
-        next = this.#nodes++;
-        this.#edgeKey[slot] = key;
-        this.#edgeNode[slot] = next;
-        if (next >= this.#nodeToken.length) {
-          const larger = new Int32Array(this.#nodeToken.length * 2).fill(-1);
-          larger.set(this.#nodeToken);
-          this.#nodeToken = larger;
-        }
-      }
-      node = next;
-    }
-    this.#nodeToken[node] = token;
+  #prefixOf(token: number): number {
+    if (this.#prefix[token] === UNKNOWN) this.#dissolve(token);
+    return this.#prefix[token] as number;
   }
 
-  /** Finds the merge that makes a token. Tokens come in rank order, so everything smaller is known. */
+  /** Finds the merge that makes a token. It rests on tokens of lower rank only. */
   #dissolve(token: number): void {
-    const { pool, offsets } = this.#vocabulary;
+    const vocabulary = this.#vocabulary;
+    const tokens = this.#tokens;
+    const { pool, offsets } = vocabulary;
     const start = offsets[token] as number;
     const end = offsets[token + 1] as number;
-    let node = 0;
     const prefixes: number[] = [];
-    for (let i = start; i < end - 1; i += 1) {
-      node = this.#step(node, pool[i] as number);
-      const here = this.#nodeToken[node] as number;
-      if (here >= 0) prefixes.push(here);
+    for (let i = start + 1; i < end; i += 1) {
+      const prefix = vocabulary.find(pool, start, i);
+      if (prefix >= 0) prefixes.push(prefix);
     }
     this.#prefix[token] = prefixes.at(-1) ?? -1;
-    this.#left[token] = token;
-    this.#right[token] = token;
+    tokens[token * 4 + LEFT] = token;
+    tokens[token * 4 + RIGHT] = token;
     for (let i = prefixes.length - 1; i >= 0; i -= 1) {
       const left = prefixes[i] as number;
-      const right = this.#vocabulary.find(pool, start + this.#vocabulary.lengthOf(left), end);
-      if (left >= token || right < 0 || right >= token || !this.#compare(left, right)) continue;
-      this.#left[token] = left;
-      this.#right[token] = right;
-      let slot = pairHash(left, right) & this.#pairMask;
-      while ((this.#pairLeft[slot] as number) >= 0) slot = (slot + 1) & this.#pairMask;
-      this.#pairLeft[slot] = left;
-      this.#pairRight[slot] = right;
-      this.#pairToken[slot] = token;
+      if (left >= token) continue;
+      const right = vocabulary.find(pool, start + vocabulary.lengthOf(left), end);
+      if (right < 0 || right >= token || !this.#compatible(left, right, token)) continue;
+      tokens[token * 4 + LEFT] = left;
+      tokens[token * 4 + RIGHT] = right;
       return;
     }
   }
 }
 
-function edgeHash(key: number): number {
-  const hash = Math.imul(key, 0x9e3779b1);
-  return hash ^ (hash >>> 15);
-}
-
-function pairHash(left: number, right: number): number {
-  const hash = Math.imul(Math.imul(left, 0x9e3779b1) ^ right, 0x85ebca6b);
-  return hash ^ (hash >>> 15);
+function placeOf(left: number): number {
+  return Math.imul(left, 0x9e3779b1) >>> (32 - MEMO_BITS);
 }

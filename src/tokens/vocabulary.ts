@@ -9,7 +9,7 @@ export const NO_KEY = 0x7fffffff;
 /** A key is a token above a position in a window. */
 export const POSITION_BITS = 6;
 
-const TOKEN_BITS = 18;
+export const TOKEN_BITS = 18;
 const TOKEN_MASK = (1 << TOKEN_BITS) - 1;
 
 const TRIPLE_FACTOR = 0x9e3779b1;
@@ -108,7 +108,7 @@ export class Vocabulary {
   }
 }
 
-function mayHave(filter: Int32Array, hash: number): boolean {
+export function mayHave(filter: Int32Array, hash: number): boolean {
   return (((filter[hash >>> 16] as number) >>> (hash >>> 11)) & 1) === 1;
 }
 
@@ -214,7 +214,7 @@ function hashBytes(bytes: Uint8Array, start: number, end: number): number {
   return hash;
 }
 
-function mixHash(hash: number): number {
+export function mixHash(hash: number): number {
   const mixed = Math.imul(hash ^ (hash >>> 15), 0x297a2d39);
   return mixed ^ (mixed >>> 15);
 }

@@ -99,6 +99,19 @@ const long = fc.oneof(
     { minLength: 2, maxLength: 40 },
   ),
 );
+/** Texts of one piece: letters of one case, or signs. */
+const single = fc
+  .oneof(
+    fc
+      .constantFrom('abcdefghijklmnopqrstuvwxyz', 'etaoinshr', 'ab', '=-', '!"#$%&()*+,-.:;<>?@[]^_`{|}~', 'абвгдежзиклмнопрст')
+      .chain((alphabet) => fc.array(fc.constantFrom(...Array.from(alphabet)), { minLength: 1, maxLength: 300 })),
+    fc.array(fc.constantFrom(...WORDS), { minLength: 1, maxLength: 60 }),
+    fc.array(
+      fc.tuple(fc.constantFrom('=', '-', '#'), fc.integer({ min: 1, max: 90 })).map(([unit, times]) => unit.repeat(times)),
+      { minLength: 1, maxLength: 20 },
+    ),
+  )
+  .map((parts) => parts.join(''));
 
 describe.each(TOKENIZERS)('%s', (name) => {
   const counter = openCounter(name);
@@ -188,6 +201,39 @@ describe.each(TOKENIZERS)('%s', (name) => {
     expect(refused.every((times) => times > 0)).toBe(true);
     // A token of more than a window.
     expect(windows.encode(new Uint8Array(WINDOW_BYTES * 4).fill(0x20), WINDOW_BYTES * 4)).toBe(-1);
+  });
+
+  test('TOK-2 the longest-compatible-token method encodes single pieces as tiktoken does', () => {
+    const linear = new LinearEncoder(loadVocabulary(name));
+    fc.assert(
+      fc.property(single, (text) => {
+        const bytes = Buffer.from(text);
+        const got: number[] = [];
+        expect(linear.encode(bytes, bytes.length, got)).toBe(got.length);
+        expect(got).toEqual(reference(text));
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  test('TOK-2 where few pairs of tokens come again the linear way is given up, and tried again after a while', () => {
+    const linear = new LinearEncoder(loadVocabulary(name));
+    const repetitive = Buffer.from(WORDS.join('').repeat(100));
+    const wanted = linear.encode(repetitive, repetitive.length);
+    let state = 9;
+    const random = Buffer.from(
+      Array.from({ length: 200_000 }, () => {
+        state = (Math.imul(state, 0x41c64e6d) + 12_345) | 0;
+        return 97 + (((state >>> 8) & 0xffff) % 26);
+      }),
+    );
+    const into = [7];
+    expect(linear.tryEncode(repetitive, repetitive.length)).toBe(wanted);
+    expect(linear.tryEncode(random, random.length, into)).toBe(-1);
+    expect(into).toEqual([7]);
+    expect(linear.tryEncode(repetitive, repetitive.length)).toBe(-1);
+    for (let passed = 0; passed < 1 << 20; passed += random.length) linear.tryEncode(random, random.length);
+    expect(linear.tryEncode(repetitive, repetitive.length)).toBe(wanted);
   });
 
   test('TOK-2 runs of a million characters agree between the two ways to encode them', () => {
