@@ -43,8 +43,9 @@ export function isTokenizerName(name: string): name is TokenizerName {
 const KEPT_UNITS = 1 << 19;
 const KEPT_BYTES = 1 << 14;
 
-/** So many bytes of long pieces are worth the tables of the linear encoder. */
-const LONG_BYTES = 1 << 17;
+/** So many bytes of new pieces are worth the tables of the linear encoder; those of long pieces count for more. */
+const WORTH_EFFORT = 1 << 20;
+const LONG_EFFORT = 8;
 
 class PieceCounter implements TokenEncoder {
   readonly name: string;
@@ -56,8 +57,8 @@ class PieceCounter implements TokenEncoder {
   readonly #bytes: Uint8Array = new Uint8Array(KEPT_BYTES);
   readonly #windows: WindowEncoder;
   #linear: LinearEncoder | undefined;
-  /** Bytes of long pieces so far. */
-  #long = 0;
+  /** Bytes that were merged so far. */
+  #effort = 0;
 
   constructor(name: string, split: Split, vocabulary: Vocabulary) {
     this.name = name;
@@ -133,11 +134,11 @@ class PieceCounter implements TokenEncoder {
       into?.push(whole);
       return 1;
     }
-    if (length <= WINDOW_BYTES) return this.#windows.encode(bytes, length, into);
-    const repeated = mergeRuns(this.#vocabulary, bytes, length, into);
+    const short = length <= WINDOW_BYTES;
+    this.#effort += short ? length : length * LONG_EFFORT;
+    if (this.#effort > WORTH_EFFORT) this.#linear ??= new LinearEncoder(this.#vocabulary);
+    const repeated = short ? -1 : mergeRuns(this.#vocabulary, bytes, length, into);
     if (repeated >= 0) return repeated;
-    this.#long += length;
-    if (this.#long > LONG_BYTES) this.#linear ??= new LinearEncoder(this.#vocabulary);
     const tried = this.#linear?.tryEncode(bytes, length, into) ?? -1;
     if (tried >= 0) return tried;
     const joined = this.#windows.encode(bytes, length, into);

@@ -21,8 +21,8 @@ const MEMO_BITS = 18;
 const MEMO_MASK = (1 << MEMO_BITS) - 1;
 
 /** What a pair that is not remembered costs, in tokens that are. */
-const MISS_COST = 3;
-const MOST_DEBT = 1 << 14;
+const MISS_COST = 6;
+const MOST_DEBT = 1 << 17;
 
 export class LinearEncoder {
   readonly #vocabulary: Vocabulary;
