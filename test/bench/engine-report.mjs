@@ -74,11 +74,13 @@ export function engineReport({ json, lines, number, table }) {
   return parts.length === 0 ? [] : ['## Compiled state', '', ...parts];
 }
 
-function restoreTable({ cpu, processors, rounds, rows }, number, table) {
+function restoreTable({ commit, cpu, processors, rounds, rows }, number, table) {
   const peer = (row) => (row.server_restore === undefined ? '' : number(row.server_restore.cpu_ms));
+  const waited = (row) =>
+    [row.restore, row.known, row.server_restore].map((cost) => (cost === undefined ? '' : number(cost.ms))).join(' / ');
   return [
-    `Restore against prefill: random Llama of the shape of 0.4 billion weights, F16 K/V, ${cpu}, ${processors} processors, medians of ${rounds} interleaved rounds. Milliseconds of processor time; the ratios take prefill as spread over all processors.`,
-    '`restore` is by a process that never saw the file: open, structure, sum, native load, proof; `known` the same process again; `sha256` a file without a seal. `read + load`: a plain read of the file and llama’s own load. llama-server’s restore verifies nothing.',
+    `Restore against prefill: random Llama of the shape of 0.4 billion weights, F16 K/V, ${commit === undefined ? '' : `commit ${commit}, `}${cpu}, ${processors} processors, medians of ${rounds} interleaved rounds. Milliseconds of processor time; the ratios take prefill as spread over all processors.`,
+    '`restore` is by a process that never saw the file: open, structure, sum, native load, proof; `known` the same process again; `sha256` a file without a seal. `read + load`: a plain read of the file and llama’s own load. llama-server’s restore verifies nothing; it wrote the file itself, as who measures `known` did. `waited`: ms on the clock until restore, known and llama-server’s restore are done.',
     '',
     table(
       [
@@ -90,6 +92,7 @@ function restoreTable({ cpu, processors, rounds, rows }, number, table) {
         'sha256',
         'read + load',
         'llama-server’s restore',
+        'waited',
         'prefill / restore',
         'prefill / known',
         'restore / read + load',
@@ -103,6 +106,7 @@ function restoreTable({ cpu, processors, rounds, rows }, number, table) {
         number(row.digest.cpu_ms),
         number(row.read.cpu_ms + row.load.cpu_ms),
         peer(row),
+        waited(row),
         number(row.prefill_over_restore),
         number(row.prefill_over_known),
         number(row.restore_over_read_and_load),

@@ -1,29 +1,43 @@
 // Restore against prefill: what saved state is worth, over a random Llama of the shape of 0.4 billion weights, beside
-// llama-server's slot save and restore in the same run. Prints JSON.
-// Usage: node test/bench/run.mjs test/bench/engine.ts [--long] [TOKENS…]   (default: 1024 2048 4096; --long: 8192 16384 too)
-// BENCH_MODEL: a GGUF file instead of the random one. BENCH_PEER_TOKENS: llama-server is asked up to so many (default 4096).
+// llama-server's slot save and restore in the same run. Prints JSON, and writes it with --json after each size: a run that is
+// ended keeps what it has.
+// Usage: node test/bench/run.mjs test/bench/engine.ts [--long] [--threads N] [--json FILE] [TOKENS…]
+//        (default: 1024 2048 4096; --long: 8192 16384 too)
+// BENCH_MODEL: a GGUF file instead of the random one. BENCH_PEER_TOKENS: llama-server is asked up to so many (default: all).
 // The engine must be installed (ctx engine install); llama-server is left out where it is not built (scripts/build-llama-server).
 //
+// Each size goes on from the state of the one before, and its prefill is the sum: the same chunks are evaluated as in one go, so
+// that all sizes cost what the largest costs (by one thread some 5 minutes of processor time for 16,384 tokens, as much again
+// for llama-server).
 // restore: open, structure, sum, native load, proof, by who never saw the file (digest: a file without a seal; known: the
 // same process again). read and load: the two parts that nobody can do without, a plain read of the file and llama's own load.
-// cpu_ms is processor time of all threads: what others leave of the machine does not show in it. One thread evaluates: two
-// spin at their barriers where they do not run at once. prefill_over_* takes prefill as spread over all processors.
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+// cpu_ms is processor time of all threads: what others leave of the machine does not show in it. One thread evaluates unless
+// --threads says otherwise: two spin at their barriers where they do not run at once. prefill_over_* takes prefill as spread
+// over all processors.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { availableParallelism, cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { sealWritten } from '../../src/engine/state-seal.ts';
 import { LiveState } from '../../src/engine/llama/live-state.ts';
+import { ENGINE_PACKAGE, ENGINE_VERSION } from '../../src/engine/llama/native.ts';
 import { SavedStates } from '../../src/engine/llama/saved-state.ts';
 import type { StateShape } from '../../src/engine/state-file.ts';
 import type { ArtifactFile } from '../../src/engine/types.ts';
 import { makeTinyModel, openModel, someTokens } from '../engine/tiny.ts';
 import { HAS_PEER, startPeer } from './slot-server.ts';
+import type { Peer } from './slot-server.ts';
 
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { long: { type: 'boolean' }, threads: { type: 'string', default: '1' }, json: { type: 'string' } },
+});
 const ROUNDS = 9;
-const THREADS = 1;
+const THREADS = Number(options.threads);
 const PROCESSORS = availableParallelism();
-const PEER_TOKENS = Number(process.env['BENCH_PEER_TOKENS'] ?? 4096);
+const PEER_TOKENS = Number(process.env['BENCH_PEER_TOKENS'] ?? Infinity);
 const signal = new AbortController().signal;
 
 interface Cost {
@@ -45,12 +59,31 @@ class Forgetful extends SavedStates {
   }
 }
 
-const given = process.argv.slice(2);
-const sizes = given.filter((word) => word !== '--long').map(Number);
+/** What the next size goes on from. */
+interface Before {
+  readonly base: ArtifactFile;
+  readonly prefill: Cost;
+}
+
+const sizes = positionals.map(Number);
 if (sizes.length === 0) sizes.push(1024, 2048, 4096);
-if (given.includes('--long')) sizes.push(8192, 16_384);
+if (options.long === true) sizes.push(8192, 16_384);
+sizes.sort((a, b) => a - b);
+if (sizes.some((size) => !(size >= 64))) throw new Error('sizes are numbers of tokens, at least 64');
 const place = mkdtempSync(join(process.env['BENCH_DIR'] ?? tmpdir(), 'ctxfs-bench-'));
-const rows = [];
+const about = {
+  benchmark: 'engine',
+  commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim(),
+  kernel: release(),
+  cpu: cpus()[0]?.model,
+  processors: PROCESSORS,
+  threads: THREADS,
+  node: process.version,
+  engine: `${ENGINE_PACKAGE}@${ENGINE_VERSION}`,
+  model: process.env['BENCH_MODEL'] === undefined ? 'random, of the shape of 0.4 billion weights' : 'given',
+  rounds: ROUNDS,
+};
+const rows: unknown[] = [];
 try {
   const path = process.env['BENCH_MODEL'] ?? makeTinyModel(join(place, 'model.gguf'), '--shape', '0.4b');
   const contextTokens = Math.max(...sizes) + 64;
@@ -64,22 +97,37 @@ try {
   });
   const live = new LiveState(context, new SavedStates(shape));
   const fresh = new LiveState({ contextSize: contextTokens, getSequence: () => live.sequence }, new Forgetful(shape));
-  for (const count of sizes) {
-    const ours = await measure(count);
-    const theirs = HAS_PEER && count <= PEER_TOKENS ? await measurePeer(count) : undefined;
-    const faster = theirs === undefined ? {} : { server_restore_over_ours: round(theirs.server_restore.cpu_ms / ours.restore.cpu_ms) };
-    rows.push({ ...ours, ...theirs, ...faster });
-    process.stderr.write(`${JSON.stringify(rows.at(-1))}\n`);
+  const peerSizes = HAS_PEER ? sizes.filter((size) => size <= PEER_TOKENS) : [];
+  const server =
+    peerSizes.length === 0
+      ? undefined
+      : await startPeer({ model: path, contextTokens: Math.max(...peerSizes) + 64, directory: place, threads: THREADS });
+  let before: Before | undefined;
+  let serverBefore: Cost = { ms: 0, cpu_ms: 0 };
+  try {
+    for (const count of sizes) {
+      const ours = await measure(count);
+      const theirs = server !== undefined && peerSizes.includes(count) ? await measurePeer(server, count) : undefined;
+      const faster = theirs === undefined ? {} : { server_restore_over_ours: round(theirs.server_restore.cpu_ms / ours.restore.cpu_ms) };
+      rows.push({ ...ours, ...theirs, ...faster });
+      if (options.json !== undefined) writeFileSync(options.json, report());
+      process.stderr.write(`${JSON.stringify(rows.at(-1))}\n`);
+    }
+  } finally {
+    await server?.end();
   }
+  console.log(report().trimEnd());
 
   async function measure(count: number): Promise<{ readonly restore: Cost } & Record<string, unknown>> {
     const tokens = someTokens(count);
     const file = join(place, `${count}.kv`);
     await live.drop();
-    const prefill = await cost(async () => {
-      await live.prepare(tokens, undefined, false, signal);
-      await live.evaluate(tokens, 0, 'evaluate', signal, () => undefined);
+    const { reusedTokens: from } = await live.prepare(tokens, before?.base, false, signal);
+    if (from !== (before?.base.tokens.length ?? 0)) throw new Error(`goes on from ${from} tokens`);
+    const evaluated = await cost(async () => {
+      await live.evaluate(tokens, from, 'evaluate', signal, () => undefined);
     });
+    const prefill = sum(before?.prefill, evaluated);
     let made: Awaited<ReturnType<LiveState['save']>> | undefined;
     const save = await cost(async () => {
       made = await live.save(tokens, file);
@@ -94,19 +142,20 @@ try {
       await fresh.drop();
       await live.drop();
     };
-    const from = (state: LiveState, base: ArtifactFile) => async (): Promise<void> => {
+    before = { base: sealed, prefill };
+    const restored = (state: LiveState, base: ArtifactFile) => async (): Promise<void> => {
       const { reusedTokens, refused } = await state.prepare(tokens, base, false, signal);
       if (refused !== undefined || reusedTokens !== count) throw new Error(`not restored: ${refused ?? reusedTokens}`);
     };
     // A file is remembered as verified when it has not changed for two seconds.
     await drop();
-    for (const since = performance.now(); performance.now() - since < 2100;) await from(fresh, sealed)();
+    for (const since = performance.now(); performance.now() - since < 2100;) await restored(fresh, sealed)();
     await drop();
-    await from(live, sealed)();
+    await restored(live, sealed)();
     const kinds: Record<string, () => Promise<void>> = {
-      restore: from(fresh, sealed),
-      known: from(live, sealed),
-      digest: from(fresh, unsealed),
+      restore: restored(fresh, sealed),
+      known: restored(live, sealed),
+      digest: restored(fresh, unsealed),
       read: async () => void (await readFile(file)),
       load: async () => live.sequence.loadStateFromFile(file, { acceptRisk: true }),
     };
@@ -114,7 +163,7 @@ try {
     const { restore, known, digest: digested, read, load } = costs as Record<'restore' | 'known' | 'digest' | 'read' | 'load', Cost>;
     // A saved state holds no logits: the floor of any answer is one more token.
     await drop();
-    await from(live, sealed)();
+    await restored(live, sealed)();
     const next = await cost(async () => live.sequence.evaluateWithoutGeneratingNewTokens([5]));
     await drop();
     const best = prefill.cpu_ms / PROCESSORS;
@@ -130,36 +179,38 @@ try {
   }
 
   /** The same tokens in llama-server: its own words for prompt and restore, what a client waits, its processor time. */
-  async function measurePeer(count: number): Promise<{ readonly server_restore: Cost } & Record<string, unknown>> {
-    const server = await startPeer({ model: path, contextTokens: count + 64, directory: place, threads: THREADS });
-    try {
-      const prefill = await server.prefill(someTokens(count));
-      const save = await server.slot('save', 'bench.kv');
-      const times: Cost[] = [];
-      const own: number[] = [];
-      for (let at = 0; at < ROUNDS; at += 1) {
-        await server.slot('erase');
-        const { ms, cpu_ms, reply } = await server.slot('restore', 'bench.kv');
-        if (reply['n_restored'] !== count) throw new Error(`the server restored ${String(reply['n_restored'])} tokens`);
-        times.push({ ms, cpu_ms });
-        own.push(Number((reply['timings'] as Record<string, unknown>)['restore_ms']));
-      }
-      const restore = medianCost(times);
-      return {
-        server_prefill: prefill,
-        server_save: { ms: save.ms, cpu_ms: save.cpu_ms },
-        server_restore: restore,
-        server_restore_own_ms: round(own.sort((a, b) => a - b)[ROUNDS >> 1] as number),
-      };
-    } finally {
-      await server.end();
+  async function measurePeer(peer: Peer, count: number): Promise<{ readonly server_restore: Cost } & Record<string, unknown>> {
+    // What its slot holds of the size before is not evaluated again.
+    serverBefore = sum(serverBefore, await peer.prefill(someTokens(count)));
+    const save = await peer.slot('save', 'bench.kv');
+    const times: Cost[] = [];
+    const own: number[] = [];
+    for (let at = 0; at < ROUNDS; at += 1) {
+      await peer.slot('erase');
+      const { ms, cpu_ms, reply } = await peer.slot('restore', 'bench.kv');
+      if (reply['n_restored'] !== count) throw new Error(`the server restored ${String(reply['n_restored'])} tokens`);
+      times.push({ ms, cpu_ms });
+      own.push(Number((reply['timings'] as Record<string, unknown>)['restore_ms']));
     }
+    return {
+      server_prefill: serverBefore,
+      server_save: { ms: save.ms, cpu_ms: save.cpu_ms },
+      server_restore: medianCost(times),
+      server_restore_own_ms: round(own.sort((a, b) => a - b)[ROUNDS >> 1] as number),
+    };
   }
-  console.log(JSON.stringify({ cpu: cpus()[0]?.model, processors: PROCESSORS, node: process.version, rounds: ROUNDS, rows }, undefined, 2));
 } finally {
   rmSync(place, { recursive: true });
 }
 process.exit(0);
+
+function report(): string {
+  return `${JSON.stringify({ ...about, rows }, undefined, 2)}\n`;
+}
+
+function sum(one: Cost | undefined, other: Cost): Cost {
+  return { ms: round((one?.ms ?? 0) + other.ms), cpu_ms: round((one?.cpu_ms ?? 0) + other.cpu_ms) };
+}
 
 async function cost(work: () => Promise<void>): Promise<Cost> {
   const before = process.cpuUsage();
