@@ -208,7 +208,7 @@ export class EngineHost {
 
   /** TOK-7: why this session has no pack: what counts for it does not. */
   async #uncounted(of: EngineSession): Promise<string | undefined> {
-    const { fault } = this.tokens;
+    const fault = this.tokens.faultFor(standingOf(of.directory).remoteAllowed);
     if (fault === undefined) return undefined;
     const deriver = await this.#options.deriver(of.session);
     return deriver.countedByEngine ? `the pack cannot be counted: ${fault}` : undefined;

@@ -12,6 +12,8 @@ export const PACK_RULE_VERSION: string = `pack/8 recall/${RECALL_VERSION} search
 
 export interface PackPolicy {
   readonly tokenizer: string;
+  /** Whether a server may count. */
+  readonly remoteAllowed: boolean;
   /** Infinity: unlimited. */
   readonly budgetTokens: number;
   /** Least size of a pack at an epoch's start (design section 6.2). */
@@ -56,6 +58,7 @@ export function readPackPolicy(budgetText: string | undefined, policyText: strin
   const { shares } = policy;
   return {
     tokenizer: policy.tokenizer,
+    remoteAllowed: policy.remote.allow,
     budgetTokens: budget,
     lowWaterTokens: part(policy.lowWater),
     tailTokens: part(TAIL_SHARE),

@@ -34,14 +34,19 @@ export function affectsPrefix(path: string): boolean {
   );
 }
 
+/** Of the policy: whether the engine's tokenizer counts, and whether that may be a server's. */
+interface Asks {
+  readonly engine: boolean;
+  readonly remote: boolean;
+}
+
 export class InputWatch {
   readonly #directory: string;
   readonly #log: OrderLog;
   readonly #now: () => number;
   readonly #seen = new Map<string, string>();
   readonly #engine: EngineTokens | undefined;
-  /** Whether the policy of this digest asks for the engine's tokenizer. */
-  #asks: { readonly policy: string | undefined; readonly engine: boolean } = { policy: undefined, engine: false };
+  #asks: Asks & { readonly policy: string | undefined } = { policy: undefined, engine: false, remote: false };
 
   constructor(directory: string, log: OrderLog, now: () => number, engine?: EngineTokens) {
     this.#directory = directory;
@@ -98,24 +103,24 @@ export class InputWatch {
   #engineTokenizer(): boolean {
     const policy = this.#log.inputsAsOf().get('context/policy.yaml');
     if (this.#engine === undefined || policy === undefined) return false;
-    if (this.#asks.policy !== policy) this.#asks = { policy, engine: this.#policyAsks(policy) };
+    if (this.#asks.policy !== policy) this.#asks = { policy, ...this.#policyAsks(policy) };
     if (!this.#asks.engine) return false;
     let digest: string;
     try {
-      digest = this.#engine.digest();
+      digest = this.#engine.digest(this.#asks.remote);
     } catch {
       return false;
     }
     return this.#log.recordInput(ENGINE_TOKENIZER, Buffer.from(`${digest}\n`), this.#now());
   }
 
-  #policyAsks(digest: string): boolean {
+  #policyAsks(digest: string): Asks {
     try {
-      return (
-        parsePolicy(recordedBytes(this.#directory, this.#log, 'context/policy.yaml', digest)?.toString('utf8') ?? '').tokenizer === ENGINE
-      );
+      const text = recordedBytes(this.#directory, this.#log, 'context/policy.yaml', digest)?.toString('utf8');
+      const { tokenizer, remote } = parsePolicy(text ?? '');
+      return { engine: tokenizer === ENGINE, remote: remote.allow };
     } catch {
-      return false;
+      return { engine: false, remote: false };
     }
   }
 

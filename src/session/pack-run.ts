@@ -378,7 +378,10 @@ export class PackRun {
     this.#unpacked = unpackedFiles(text(UNPACKED));
     const policy = readPackPolicy(text('context/budget'), text('context/policy.yaml'));
     this.#policyNow = policy;
-    const counter = policy.tokenizer === ENGINE ? this.#engineCounter(text(ENGINE_TOKENIZER)) : this.#services.counter(policy.tokenizer);
+    const counter =
+      policy.tokenizer === ENGINE
+        ? this.#engineCounter(text(ENGINE_TOKENIZER), policy.remoteAllowed)
+        : this.#services.counter(policy.tokenizer);
     const pinned: PinnedFile[] = [...inputs.keys()]
       .filter((path) => path.startsWith('context/pinned/') && path !== UNPACKED)
       .sort((a, b) => (a < b ? -1 : 1))
@@ -406,7 +409,7 @@ export class PackRun {
   }
 
   /** Throws where it cannot count: never another tokenizer instead. */
-  #engineCounter(recorded: string | undefined): TokenCounter {
+  #engineCounter(recorded: string | undefined, remoteAllowed: boolean): TokenCounter {
     const { engine } = this.#services;
     if (engine === undefined)
       throw new CtxError('tokens.engine', 'ENODEV', 'there is no engine here', {
@@ -414,7 +417,7 @@ export class PackRun {
         next: 'read the pack through a mount with a model, or name another tokenizer in context/policy.yaml',
       });
     // Nothing is recorded while the engine cannot be asked: it says why.
-    return engine.counter(recorded === undefined ? engine.digest() : recorded.trim());
+    return engine.counter(recorded === undefined ? engine.digest(remoteAllowed) : recorded.trim(), remoteAllowed);
   }
 
   #recallWith(counter: TokenCounter, memory: RecallMemory): PackSource['recall'] {

@@ -12,10 +12,10 @@ import type { Pool } from './pool.ts';
 
 /** The tokenizer of the model that compiles. */
 export interface EngineTokens {
-  /** Names it by digest. Fails where no model is chosen that counts. */
-  digest(): string;
+  /** Names it by digest. Fails where no model is chosen that counts, or it is a server and the session's policy allows none. */
+  digest(remoteAllowed: boolean): string;
   /** Fails when the model is another one now. */
-  counter(digest: string): TokenCounter;
+  counter(digest: string, remoteAllowed: boolean): TokenCounter;
 }
 
 export interface DeriverServices {

@@ -34,7 +34,7 @@ describe('names of saved states', () => {
     await rm(directory, { recursive: true });
   });
 
-  it('the state that shares most tokens is chosen, and a damaged record is none', async () => {
+  it('RMT-5: the state that shares most tokens is chosen, and a damaged record is none', async () => {
     const directory = await temporary('slots');
     const slots = new SavedSlots(directory);
     for (const tokens of [ids(1, 2, 9), ids(1, 2, 3, 9), ids(7)]) slots.record(slots.take(tokens), tokens);
@@ -92,7 +92,7 @@ if (HAS_LLAMA_SERVER) {
       expect(await compile(driver, prompt)).toEqual({ tokens, reusedTokens: tokens, evaluatedTokens: 0 });
     });
 
-    it('a saved state that is another one, or gone, is never used: the prompt is evaluated, and the reason is given', async () => {
+    it('RMT-5: a saved state that is another one, or gone, is never used: the prompt is evaluated, and the reason is given', async () => {
       const [one, two] = [promptOf(words(50)), promptOf(words(70))];
       const cache = await temporary('names');
       const before = new Set(await readdir(server.slots));
@@ -112,7 +112,7 @@ if (HAS_LLAMA_SERVER) {
       await rm(cache, { recursive: true });
     });
 
-    it('a saved state that kills the server costs one failure: its name is not trusted again', async () => {
+    it('RMT-5: a saved state that kills the server costs one failure: its name is not trusted again', async () => {
       const prompt = promptOf(words(50));
       const cache = await temporary('killer');
       const before = new Set(await readdir(server.slots));

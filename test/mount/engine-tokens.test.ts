@@ -3,6 +3,7 @@ import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { HAS_LLAMA_SERVER, startLlamaServer } from '../engine/llama-server-process.ts';
 import { openCounter } from '../../src/tokens/counter.ts';
 import { isReady, prepareEngine, type EngineMount } from './engine-mount.ts';
 
@@ -19,7 +20,7 @@ let at: string;
 beforeAll(async () => {
   mounted = await prepareEngine('engine-tokens');
   await mounted.must('ctx mount');
-  at = await mounted.session('long', 200);
+  at = await mounted.session('long', 100);
   await mounted.must(`printf 'tokenizer: engine\\n' > ${at}/context/policy.yaml && echo 1500 > ${at}/context/budget`);
 });
 afterAll(() => mounted.end());
@@ -74,6 +75,33 @@ describe('tokenizer: engine', () => {
     await mounted.must(`echo '{"role":"user","content":"once more"}' >> ${at}/messages.jsonl`);
     expect((await mounted.sh(`cat ${at}/context/pack.md`)).stderr).toContain('No such device');
   });
+
+  if (HAS_LLAMA_SERVER)
+    it('TOK-10: a llama-server counts where the policy allows one: the budget holds for what it receives', async () => {
+      const server = await startLlamaServer(join(mounted.store, '..'), 8192, false);
+      try {
+        await mounted.must(`ctx model add ${server.url} --driver llama-server --name served --default && ctx new coder/asks`);
+        await mounted.append('asks', 30);
+        const there = `${mounted.sessions}/asks/context`;
+        await mounted.must(`printf 'tokenizer: engine\\n' > ${there}/policy.yaml && echo 900 > ${there}/budget`);
+        expect((await mounted.sh(`cat ${there}/pack.md`)).stderr).toContain('No such device');
+        expect((await mounted.manifest('asks')).reason).toMatch(/^the pack cannot be counted: .*does not allow one/);
+        await mounted.must(`printf 'tokenizer: engine\\nremote: {allow: true}\\n' > ${there}/policy.yaml`);
+        const record = JSON.parse(await mounted.read('asks', 'pack.json')) as Pack;
+        expect([record.tokens, record.prompt_tokens].every((tokens) => tokens > 300 && tokens <= 900)).toBe(true);
+        const { tokens } = await mounted.until('asks', isReady);
+        expect(tokens).toBeLessThan(record.prompt_tokens);
+        expect(tokens).toBeGreaterThan(record.prompt_tokens - 40);
+      } finally {
+        await server.end();
+      }
+      // It is gone: what is new cannot be counted, and everybody is told why.
+      await mounted.must(`echo '{"role":"user","content":"once more"}' >> ${mounted.sessions}/asks/messages.jsonl`);
+      expect((await mounted.sh(`cat ${mounted.sessions}/asks/context/pack.md`)).stderr).toContain('No such device');
+      const { reason } = await mounted.until('asks', (manifest) => manifest.reason?.includes('cannot be counted') === true);
+      expect(reason).toContain('nothing listens there');
+      await mounted.must('ctx model use local/tiny');
+    });
 
   it('TOK-9: when the model file is damaged the manifest says why there is no pack, not what was true before', async () => {
     await model();

@@ -20,7 +20,7 @@ import type {
 } from '../types.ts';
 import { complete } from './completion.ts';
 import type { CompletionPart } from './completion.ts';
-import { readProperties } from './properties.ts';
+import { readProperties, serverAddress } from './properties.ts';
 import type { ServerProperties } from './properties.ts';
 import { serverTokens } from './server-prompt.ts';
 import { ServerSlot } from './server-slot.ts';
@@ -51,7 +51,7 @@ class LlamaServerDriver implements EngineDriver {
   constructor(config: ModelConfig, options: LlamaServerOptions) {
     this.#config = config;
     this.#cacheDirectory = options.cacheDirectory;
-    this.#server = new RemoteServer((config.url ?? '').replace(/\/+$/, '').replace(/\/v1$/, ''), {
+    this.#server = new RemoteServer(serverAddress(config), {
       ...options,
       ...(config.apiKeyEnv === undefined ? {} : { keyEnv: config.apiKeyEnv }),
     });

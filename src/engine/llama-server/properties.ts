@@ -4,7 +4,7 @@ import { CtxError } from '../../abi/errors.ts';
 import { canonicalDigest } from '../fingerprint.ts';
 import { countOf, listOf, objectOf, textOf } from '../json-fields.ts';
 import type { RemoteServer } from '../remote-server.ts';
-import type { Fingerprint } from '../types.ts';
+import type { Fingerprint, ModelConfig } from '../types.ts';
 
 export interface ServerProperties {
   readonly model: string;
@@ -44,4 +44,9 @@ export async function readProperties(server: RemoteServer, signal?: AbortSignal)
       trained_context_tokens: countOf(meta['n_ctx_train']) ?? null,
     },
   };
+}
+
+/** Given as for an OpenAI-compatible server it is meant all the same. */
+export function serverAddress({ url }: ModelConfig): string {
+  return (url ?? '').replace(/\/+$/, '').replace(/\/v1$/, '');
 }

@@ -12,6 +12,15 @@ const MARK = /(?:\uF8F0|\\u[fF]8[fF]0)([0-9]+)(?:\uF8F1|\\u[fF]8[fF]1)/u;
 /** A template that asks for today's date would render another prefix tomorrow. */
 const TEMPLATE_ARGUMENTS = { date_string: '26 Jul 2024' };
 
+/** A piece of a rendered prompt, tokenized by itself. */
+export interface PromptPiece {
+  readonly text: string;
+  /** Special tokens in it are only text. */
+  readonly literal: boolean;
+  /** What the vocabulary puts before a prompt stands before it. */
+  readonly first: boolean;
+}
+
 /** Cost: two tokenizations of the text of messages, one of the template, one request for each piece put aside. */
 export async function serverTokens(
   server: RemoteServer,
@@ -20,37 +29,55 @@ export async function serverTokens(
   signal?: AbortSignal,
 ): Promise<Uint32Array> {
   const messages = generationPrompt ? answerable(prompt.messages) : settled(prompt.messages);
-  const specials = await specialTexts(server, [messages, prompt.tools], signal);
+  const { tools } = prompt;
+  const specials = await specialTexts(server, [messages, tools], signal);
+  const ids: number[] = [];
+  for (const piece of await promptPieces(server, { messages, tools }, generationPrompt, specials, signal))
+    for (const id of await tokenizePiece(server, piece, signal)) ids.push(id);
+  return Uint32Array.from(ids);
+}
+
+/** One request: the prompt as the server's template renders it, with these texts put aside. */
+export async function promptPieces(
+  server: RemoteServer,
+  { messages, tools }: Prompt,
+  generationPrompt: boolean,
+  specials: readonly string[],
+  signal?: AbortSignal,
+): Promise<readonly PromptPiece[]> {
+  const aside = asidePattern(specials);
   const put: string[] = [];
-  const protect = (value: unknown): unknown => mapStrings(value, (text) => putAside(text, specials, put));
+  const protect = (value: unknown): unknown =>
+    mapStrings(value, (text) => text.replace(aside, (found) => `${OPEN}${put.push(found) - 1}${CLOSE}`));
   const body = {
     messages: messages.map(protect),
-    ...(prompt.tools.length === 0 ? {} : { tools: prompt.tools.map((tool) => protect(openAiTool(tool))) }),
+    ...(tools.length === 0 ? {} : { tools: tools.map((tool) => protect(openAiTool(tool))) }),
     add_generation_prompt: generationPrompt,
     chat_template_kwargs: TEMPLATE_ARGUMENTS,
   };
   const rendered = objectOf(await server.json('POST', '/apply-template', body, signal))['prompt'];
   if (typeof rendered !== 'string') throw strange(server, '/apply-template', 'gave no prompt');
-  const ids: number[] = [];
-  for (const [index, piece] of rendered.split(MARK).entries()) {
+  return rendered.split(MARK).flatMap((piece, index) => {
     // Odd places are the marks' numbers.
     const literal = index % 2 === 1;
     const text = literal ? (put[Number(piece)] ?? '') : piece;
-    if (text === '') continue;
-    for (const id of await tokenize(server, text, { parse_special: !literal, add_special: index === 0 }, signal)) ids.push(id);
-  }
-  return Uint32Array.from(ids);
+    return text === '' ? [] : [{ text, literal, first: index === 0 }];
+  });
 }
 
-async function tokenize(server: RemoteServer, content: string, options: object, signal: AbortSignal | undefined): Promise<Uint32Array> {
-  const reply = await server.json('POST', '/tokenize', { content, ...options }, signal);
+export async function tokenizePiece(
+  server: RemoteServer,
+  { text: content, literal, first }: PromptPiece,
+  signal?: AbortSignal,
+): Promise<Uint32Array> {
+  const reply = await server.json('POST', '/tokenize', { content, parse_special: !literal, add_special: first }, signal);
   const ids = tokenIds(objectOf(reply)['tokens']);
   if (ids === undefined) throw strange(server, '/tokenize', 'gave no token ids');
   return ids;
 }
 
 /** Texts of the special tokens that the server would see in these strings: those that parsing special tokens adds. */
-async function specialTexts(server: RemoteServer, value: unknown, signal: AbortSignal | undefined): Promise<readonly string[]> {
+export async function specialTexts(server: RemoteServer, value: unknown, signal?: AbortSignal): Promise<readonly string[]> {
   const texts: string[] = [];
   mapStrings(value, (text) => {
     texts.push(text);
@@ -63,12 +90,20 @@ async function specialTexts(server: RemoteServer, value: unknown, signal: AbortS
   const plain = new Set(pieces(await ask(false)).map(({ id }) => id));
   const found = pieces(await ask(true)).filter(({ id }) => !plain.has(id));
   const special = found.flatMap(({ piece }) => (typeof piece === 'string' && piece !== '' && content.includes(piece) ? [piece] : []));
-  return [...new Set([...special, OPEN, CLOSE])].sort((a, b) => b.length - a.length);
+  return [...new Set(special)];
 }
 
-function putAside(text: string, specials: readonly string[], put: string[]): string {
-  const pattern = new RegExp(specials.map((special) => special.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('|'), 'gu');
-  return text.replace(pattern, (found) => `${OPEN}${put.push(found) - 1}${CLOSE}`);
+/** Longer ones first; what is ours is put aside too. */
+function asidePattern(specials: readonly string[]): RegExp {
+  return patternOf(
+    [...specials, OPEN, CLOSE].sort((a, b) => b.length - a.length),
+    'gu',
+  );
+}
+
+export function patternOf(texts: readonly string[], flags: string, before = '', after = ''): RegExp {
+  const escaped = texts.map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'));
+  return new RegExp(`${before}${escaped.join('|')}${after}`, flags);
 }
 
 /** A prompt that is to be answered ends in something to answer: the server would go on with an assistant's message. */
@@ -94,7 +129,7 @@ function mapStrings(value: unknown, change: (text: string) => string): unknown {
   if (typeof value === 'string') return change(value);
   if (Array.isArray(value)) return value.map((each) => mapStrings(each, change));
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, mapStrings(each, change)]));
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [change(key), mapStrings(each, change)]));
 }
 
 function strange(server: RemoteServer, path: string, what: string): CtxError {

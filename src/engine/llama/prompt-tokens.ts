@@ -128,6 +128,10 @@ export class CountMemory {
   #old: Map<string, number> = new Map();
   #units = 0;
 
+  known(text: string): number | undefined {
+    return this.#young.get(text) ?? this.#old.get(text);
+  }
+
   of(text: string, count: () => number): number {
     let tokens = this.#young.get(text);
     if (tokens !== undefined) return tokens;
