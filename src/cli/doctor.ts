@@ -9,7 +9,7 @@ import { MOUNT_TYPE, parseMountTable, type MountEntry } from '../../mount/mount-
 import { findDaemons } from './daemon-process.ts';
 import { EXIT } from './exit-codes.ts';
 import { sizeWords } from './figures.ts';
-import { mountRoot, storeRoot } from './roots.ts';
+import { mountRoot, openStore, storeRoot } from './roots.ts';
 import { examples, type Shell } from './shell.ts';
 
 /** `warn` is worth knowing; `fail` is what keeps a mount from working. */
@@ -88,6 +88,8 @@ async function storeAccess(shell: Shell): Promise<readonly Finding[]> {
   const { bavail, bsize } = await statfs(place);
   const free = Number(bavail) * Number(bsize);
   const words = `${store}, ${sizeWords(free)} free`;
+  const open = await openStore(store, shell.uid);
+  if (open !== undefined) return [{ check: 'store', level: 'warn', ...open }];
   return [free < LOW_DISK_BYTES ? { check: 'store', level: 'warn', found: words, next: 'free space, or run: ctx gc' } : ok('store', words)];
 }
 

@@ -13,7 +13,7 @@ import { CtxError } from '../abi/errors.ts';
 import { daemonCommand, daemonEnvironment, endDaemon, findDaemons, startDaemon } from './daemon-process.ts';
 import { asCtxError, usageError } from './errors.ts';
 import { parseStatus, readGuarded } from './mounted.ts';
-import { mountRoot, storeRoot } from './roots.ts';
+import { mountRoot, openStore, storeRoot } from './roots.ts';
 import { examples, type Shell } from './shell.ts';
 
 const ANSWER_LIMIT_MS = 20_000;
@@ -47,12 +47,14 @@ export function registerMount(program: Command, shell: Shell): void {
     .action(async (mountpoint: string | undefined, options: Options) => {
       const daemon = await plan(shell, mountpoint, options);
       if (await standsAlready(daemon)) return report(shell, daemon, options, 'already mounted');
-      await mkdir(daemon.store, { recursive: true, mode: shell.uid === 0 ? 0o755 : 0o700 }).catch((error: unknown) => {
+      await mkdir(daemon.store, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
         throw asCtxError(error, daemon.store);
       });
       await access(daemon.store, constants.W_OK).catch((error: unknown) => {
         throw asCtxError(error, daemon.store);
       });
+      const open = await openStore(daemon.store, shell.uid);
+      if (open !== undefined) shell.terminal.note(`ctx: ${open.found}; ${open.next}`);
       if (options.foreground === true) return shell.exit(await stayInForeground(daemon));
       const logFile = await prepareLog(daemon.store);
       await startDaemon({ ...daemon, logFile }, logFile);

@@ -32,7 +32,7 @@ function readOnce(root: string, path: string, { bits = 0 }: InsideOptions): Buff
     const stat = fstatSync(file);
     if (!stat.isFile()) throw refusal('EINVAL', 'no regular file');
     // Where the open file really lies: a directory on the way may have been replaced by a link a moment ago.
-    if (process.platform === 'linux' && readlinkSync(`/proc/self/fd/${file}`, 'buffer').compare(Buffer.from(place)) !== 0)
+    if (process.platform === 'linux' && !readlinkSync(`/proc/self/fd/${file}`, 'buffer').equals(realPlace(place)))
       throw refusal('ELOOP', 'lies behind a symbolic link, or was replaced');
     if ((stat.mode & bits) !== bits || !openTo(root, dirname(place), bits)) throw refusal('EACCES', 'not for every reader of this wiki');
     if (stat.size > MAX_FILE_BYTES) throw refusal('EFBIG', `larger than ${MAX_FILE_BYTES} bytes`);
@@ -40,6 +40,19 @@ function readOnce(root: string, path: string, { bits = 0 }: InsideOptions): Buff
   } finally {
     closeSync(file);
   }
+}
+
+/**
+ * `/proc/self/fd/N` at the start of a path: an open directory, for a process that may not walk to it by its name (MEM-2).
+ * Undefined for every other path.
+ */
+export function heldDirectory(path: string): string | undefined {
+  return /^\/proc\/self\/fd\/\d+(?=\/|$)/.exec(path)?.[0];
+}
+
+function realPlace(place: string): Buffer {
+  const held = heldDirectory(place);
+  return held === undefined ? Buffer.from(place) : Buffer.concat([readlinkSync(held, 'buffer'), Buffer.from(place.slice(held.length))]);
 }
 
 /** A file that grows while it is read gives what it had. */

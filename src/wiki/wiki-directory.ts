@@ -11,7 +11,7 @@ import { LogMentions, parseLog, type LogEntry } from './log.ts';
 import { MAX_PAGE_BYTES, readPage } from './page.ts';
 import { isPagePath } from './paths.ts';
 import { parseQueue, QUEUE_PATH } from './queue.ts';
-import { MAX_FILE_BYTES, readInside, type InsideOptions } from './read-inside.ts';
+import { heldDirectory, MAX_FILE_BYTES, readInside, type InsideOptions } from './read-inside.ts';
 import { codeOf, rootError, walk, type WalkedFile } from './walk.ts';
 import { WikiIndex, type FileChange } from './wiki-index.ts';
 
@@ -214,8 +214,9 @@ export class WikiDirectory {
   }
 }
 
-/** Links on the way to the wiki are the user's own; links in it are not followed. */
+/** Links on the way to the wiki are the user's own; links in it are not followed. What is named by an open directory stays so named. */
 function realRoot(root: string): string {
+  if (heldDirectory(root) !== undefined) return root;
   try {
     return realpathSync(root);
   } catch (error) {

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -51,6 +51,24 @@ describe('ctx mount and umount', () => {
     const other = await mounted.ctx(['mount', '--store', `${mounted.store}-other`]);
     expect(other.code).toBe(1);
     expect(other.stderr).toContain('mount.busy');
+  });
+
+  it('MNT-16: a new store is closed to others; one that they can reach is mounted with a warning, which doctor repeats', async () => {
+    mounted = await mountStore('closed');
+    expect((await stat(mounted.store)).mode & 0o777).toBe(0o700);
+    expect((await mounted.ctx(['doctor'])).stdout).not.toContain('other users');
+    await mounted.ctx(['umount']);
+    // Reachable: below directories that anybody may enter.
+    const store = await mkdtemp('/var/tmp/ctx-open-');
+    try {
+      await chmod(store, 0o755);
+      const again = await mounted.ctx(['mount', '--store', store]);
+      expect([again.code, again.stderr]).toEqual([0, `ctx: other users can reach the store (${store}); close it: chmod 700 ${store}\n`]);
+      expect((await mounted.ctx(['doctor'], { env: { CTX_STORE: store } })).stdout).toContain(`other users can reach the store (${store})`);
+    } finally {
+      await mounted.ctx(['umount']);
+      await rm(store, { recursive: true, force: true });
+    }
   });
 
   it('umount waits for the daemon and leaves nothing; history is there after the next mount', async () => {
