@@ -1,7 +1,9 @@
 // Deploys, debugging, corrections and decisions that a session records: the log of its wiki is to tell of them.
 import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
 import { parseSessionRelativePath } from '../src/abi/names.ts';
 import { JournalTail } from '../src/session/journal-tail.ts';
+import { aboutEvent } from '../src/wiki/event-words.ts';
 import { sessionName } from './wiki-doer.ts';
 import type { WikiKeeper } from './wiki-keeper.ts';
 import type { ToKeeper } from './wiki-messages.ts';
@@ -36,13 +38,25 @@ export function queueEvents(keeper: WikiKeeper, directory: string, told: Extract
   const path = parseSessionRelativePath(session);
   const uid = path !== undefined && 'home' in path.owner ? path.owner.home : keeper.ownerUid();
   const name = sessionName(session, uid);
+  // Whoever may read the wiki may not be told of a session that only some may read.
+  const open = (fs.lstatSync(keeper.root).mode & 0o044 & ~fs.lstatSync(directory).mode) === 0;
   for (const { line, endBytes } of found.toReversed()) {
     const event = parse(line);
     const what = WHAT[String(event?.['type'])];
     if (event === undefined || what === undefined) continue;
     const time = typeof event['time'] === 'string' && !Number.isNaN(Date.parse(event['time'])) ? event['time'] : new Date().toISOString();
     const id = createHash('sha256').update(`${session}\0${endBytes}`).digest('hex').slice(0, 16);
-    recorder.event(`event-${id}`, `${name}/events.jsonl`, what, name, uid, time);
+    const about = open ? aboutEvent(event) : undefined;
+    const said = {
+      id: `event-${id}`,
+      time,
+      path: `${name}/events.jsonl`,
+      what,
+      ...(about === undefined ? {} : { about }),
+      session: name,
+      uid,
+    };
+    recorder.event(said, told.timeMs);
   }
   known.seeEvents(session, Math.max(least, told.endBytes));
   keeper.flushSoon();

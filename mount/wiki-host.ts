@@ -83,7 +83,8 @@ export class WikiHost {
     const wiki = `${'home' in path.owner ? `home/${path.owner.home}` : `shared/${path.owner.shared}`}/wiki`;
     if (!this.#isWiki(wiki)) return;
     const endBytes = Math.max(...events.map((note) => note.endBytes));
-    this.#post({ op: 'events', wiki, session, endBytes, lines: events.reduce((sum, note) => sum + note.lines, 0) });
+    const timeMs = Math.min(...events.map((note) => note.timeMs));
+    this.#post({ op: 'events', wiki, session, endBytes, lines: events.reduce((sum, note) => sum + note.lines, 0), timeMs });
   }
 
   async close(): Promise<void> {

@@ -18,6 +18,7 @@ import { isPagePath } from '../src/wiki/paths.ts';
 import { QUEUE_PATH } from '../src/wiki/queue.ts';
 import { QueueFile } from '../src/wiki/queue-file.ts';
 import { readInside } from '../src/wiki/read-inside.ts';
+import { SeenLog } from '../src/wiki/seen-log.ts';
 import { triaged } from '../src/wiki/triaged.ts';
 import { walk } from '../src/wiki/walk.ts';
 import { WikiDirectory } from '../src/wiki/wiki-directory.ts';
@@ -50,6 +51,7 @@ export class WikiKeeper {
   changedMs = 0;
   readonly #options: WikiKeeperOptions;
   readonly #queue: QueueFile;
+  readonly #log: SeenLog;
   readonly #watch: DirectoryWatch;
   readonly #suspects: Set<string> = new Set();
   #settleTimer: NodeJS.Timeout | undefined;
@@ -69,15 +71,20 @@ export class WikiKeeper {
     this.root = fs.realpathSync(`${options.store}/${options.name}`);
     this.known = KnownPages.open(knownFile(options.store, options.name));
     this.#queue = new QueueFile(this.root);
+    this.#log = new SeenLog(this.known.logSeen());
     this.recorder = new ChangeRecorder({
       known: this.known,
       queue: this.#queue,
       isRecorded: (page) => isPagePath(page) && !isHidden(page) && placeOf(page, this.config()) === 'page',
       digest: (page) => this.#digest(page),
+      logged: (atMs) => this.#log.had(atMs),
       now: Date.now,
       newId: () => `${Date.now().toString(36)}-${randomBytes(5).toString('hex')}`,
     });
-    this.recorder.reconcile(walk(this.root).files.keys(), options.baseline && this.known.isNew);
+    const files = [...walk(this.root).files.keys()];
+    this.recorder.reconcile(files, options.baseline && this.known.isNew);
+    // After the pages: which of them came first while nobody looked cannot be told, and an entry that is new tells of them.
+    for (const file of files) if (this.#isLog(file)) this.#seeLog(file);
     // What the mount tells of in a moment takes the place of what was found here.
     this.#unprocessed = true;
     this.flushSoon();
@@ -125,8 +132,12 @@ export class WikiKeeper {
   }
 
   text(file: string): string | undefined {
+    return this.#bytes(file)?.toString('utf8');
+  }
+
+  #bytes(file: string): Buffer | undefined {
     try {
-      return readInside(this.root, file).toString('utf8');
+      return readInside(this.root, file);
     } catch {
       return undefined;
     }
@@ -186,6 +197,7 @@ export class WikiKeeper {
     clearTimeout(this.#suspectTimer);
     this.flush();
     clearTimeout(this.#settleTimer);
+    this.#guarded(() => this.#queue.close());
     this.#watch.close();
   }
 
@@ -193,6 +205,7 @@ export class WikiKeeper {
     if (change.kind === 'other') this.#dirty = 'all';
     else if (change.kind === 'written') {
       this.#touch(change.path);
+      if (this.#isLog(change.path)) this.#seeLog(change.path, change.sizeBytes);
       this.recorder.written(change.path, writer, change.sinceMs);
     } else if (change.kind === 'removed') {
       this.#touch(change.path);
@@ -206,6 +219,7 @@ export class WikiKeeper {
     if (stat?.isDirectory() !== true) {
       this.#touch(from);
       this.#touch(to);
+      if (this.#isLog(to)) this.#seeLog(to);
       return this.recorder.renamed(from, to, writer, atMs);
     }
     this.#dirty = 'all';
@@ -219,11 +233,23 @@ export class WikiKeeper {
 
   /** Lint has to look at this again. */
   #touch(file: string): void {
-    if (!isHidden(file) && placeOf(file, this.config()) === 'log') this.#unprocessed = true;
+    if (this.#isLog(file)) this.#unprocessed = true;
     if (file === CONFIG_PATH) {
       this.#config = undefined;
       this.#dirty = 'all';
     } else if (this.#dirty !== 'all' && !isHidden(file)) this.#dirty.add(file);
+  }
+
+  #isLog(file: string): boolean {
+    return !isHidden(file) && isPagePath(file) && placeOf(file, this.config()) === 'log';
+  }
+
+  /** What the log had when it was so long: changes that are told from now on are newer than that. */
+  #seeLog(file: string, sizeBytes?: number): void {
+    const bytes = this.#bytes(file);
+    if (bytes === undefined) return;
+    const text = bytes.toString('utf8', 0, Math.min(bytes.length, sizeBytes ?? bytes.length));
+    if (this.#log.see(text, Date.now())) this.known.seeLog(this.#log.days());
   }
 
   #suspect(file: string): void {
@@ -235,9 +261,18 @@ export class WikiKeeper {
       this.#suspects.clear();
       this.#guarded(() => {
         for (const each of files) this.recorder.looked(each);
+        for (const each of files.filter((name) => this.#isLog(name))) this.#seeLogLater(each);
         this.flushSoon();
       });
     }, SUSPECT_MS);
+  }
+
+  /** A log that was written a moment ago may have an entry about a change that the mount has not told of yet. */
+  #seeLogLater(file: string): void {
+    const changed = fs.lstatSync(path.join(this.root, file), { throwIfNoEntry: false })?.ctimeMs;
+    if (changed === undefined) return;
+    if (Date.now() - changed < SUSPECT_MS / 2) this.#suspect(file);
+    else this.#seeLog(file);
   }
 
   /** What is known below a directory, and what is there now. */
@@ -274,7 +309,10 @@ export class WikiKeeper {
     if (this.#queue.waiting().size === 0) return;
     try {
       const { done } = queueState(this.directory().lintInput({ today: this.#options.today() }));
-      if (done.size > 0) this.recorder.done([...done]);
+      if (done.size > 0) {
+        this.recorder.done([...done]);
+        this.#queue.compact();
+      }
     } catch (error) {
       // A configuration that cannot be read: lint says so.
       if (!(error instanceof CtxError)) throw error;

@@ -7,7 +7,14 @@ export type ToKeeper =
   /** Not answered by then, it is not to be carried out either. */
   | { readonly op: 'request'; readonly id: number; readonly request: WikiRequest; readonly untilMs: number }
   /** A session's events were appended to: so many lines, up to this offset. */
-  | { readonly op: 'events'; readonly wiki: string; readonly session: string; readonly endBytes: number; readonly lines: number }
+  | {
+      readonly op: 'events';
+      readonly wiki: string;
+      readonly session: string;
+      readonly endBytes: number;
+      readonly lines: number;
+      readonly timeMs: number;
+    }
   | { readonly op: 'close' };
 
 export type FromKeeper =

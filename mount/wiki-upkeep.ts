@@ -1,5 +1,6 @@
 // What the daemon does for a wiki by itself: the lint that is due, and commits where the owner asked for them.
 import * as fs from 'node:fs';
+import { CONFIG_PATH } from '../src/wiki/config.ts';
 import { stampHeartbeat } from '../src/wiki/fix.ts';
 import { daysBetween, heartbeatOf, queueState } from '../src/wiki/lint-time.ts';
 import { formatDone } from '../src/wiki/queue.ts';
@@ -18,6 +19,7 @@ export interface WikiUpkeepOptions {
 /** How often it is looked whether a lint is due, and how long after the start first. */
 const CHECK_MS = Number(process.env['CTX_WIKI_CHECK_MS'] ?? 3_600_000);
 const FIRST_MS = Math.min(60_000, CHECK_MS);
+const UNSETTLED_MS = 2000;
 const TRIES = 6;
 /** A commit waits until nothing has changed for so long. */
 const QUIET_MS = Number(process.env['CTX_WIKI_QUIET_MS'] ?? 30_000);
@@ -82,6 +84,9 @@ export class WikiUpkeep {
 /** WIK-50: only this and `--fix` stamp. What the log tells leaves the queue on the way. */
 async function lintWhenDue(keeper: WikiKeeper, today: string): Promise<void> {
   keeper.flush();
+  // Somebody may be at writing it: empty for a moment, it would say nothing of when a lint is due.
+  const config = fs.lstatSync(`${keeper.root}/${CONFIG_PATH}`, { throwIfNoEntry: false });
+  if (config !== undefined && Date.now() - config.ctimeMs < UNSETTLED_MS) return;
   const index = keeper.config().index.find((name) => fs.existsSync(`${keeper.root}/${name}`));
   if (index === undefined) return;
   const last = heartbeatOf(keeper.text(index) ?? '');
@@ -89,6 +94,7 @@ async function lintWhenDue(keeper: WikiKeeper, today: string): Promise<void> {
   const report = keeper.report();
   if (report instanceof Error) return;
   const wiki = keeper.directory();
+  if (last !== undefined && daysBetween(last, today) < wiki.config.lintDays) return;
   const page = wiki.index.get(index);
   const before = wiki.text(index);
   if (page === undefined || before === undefined) return;

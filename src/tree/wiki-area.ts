@@ -1,6 +1,6 @@
 // A wiki's directory: ordinary files, whose changes are told, and `.ctx/`, which answers by name and is never listed.
 import { isPagePath } from '../wiki/paths.ts';
-import { lstatOrFail, nativeUtf8, syntheticAttr, syntheticIno } from './backing.ts';
+import { lstatBytes, lstatOrFail, nativeUtf8, syntheticAttr, syntheticIno } from './backing.ts';
 import { BytesNode } from './bytes-node.ts';
 import { doerOf, learnSession } from './doer.ts';
 import { DirectoryHandle, fail, S_IFDIR, S_IFREG, Slow, TreeNode } from './types.ts';
@@ -9,6 +9,9 @@ import { askWiki } from './wiki-client.ts';
 import type { WikiChange, WikiClient, WikiFile } from './wiki-client.ts';
 
 export const WIKI_DERIVED = '.ctx';
+
+/** What configurations call a log. Of another name the size is not told, and entries that come in one moment are not told apart. */
+const LOG_LIKE = /log|journal|changes|history/i;
 
 /** Paths here are byte paths relative to the wiki. Times are taken before a change: whoever looks may see it at once. */
 export class WikiArea {
@@ -34,7 +37,11 @@ export class WikiArea {
     const text = nativeUtf8(path);
     if (text === undefined) return this.other();
     const by = isPagePath(text) ? doerOf(caller) : undefined;
-    return this.#tell({ kind: 'written', path: text, sinceMs, by }, hold);
+    const sizeBytes = LOG_LIKE.test(text) ? lstatBytes(`${this.#backing}/${path}`)?.size : undefined;
+    return this.#tell(
+      { kind: 'written', path: text, sinceMs, by, ...(sizeBytes === undefined ? {} : { sizeBytes: Number(sizeBytes) }) },
+      hold,
+    );
   }
 
   /** As {@link removed}, without holding the caller: something else does. */

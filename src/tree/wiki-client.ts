@@ -19,7 +19,14 @@ export interface Doer {
 /** Paths are relative to the wiki, as text. */
 export type WikiChange =
   /** `sinceMs`: when the first byte was written that this tells of. */
-  | { readonly kind: 'written'; readonly path: string; readonly sinceMs: number; readonly by: Doer | undefined }
+  | {
+      readonly kind: 'written';
+      readonly path: string;
+      readonly sinceMs: number;
+      readonly by: Doer | undefined;
+      /** Of what may be a log: how much of it was there then. */
+      readonly sizeBytes?: number;
+    }
   | { readonly kind: 'removed'; readonly path: string; readonly atMs: number; readonly by: Doer | undefined }
   | { readonly kind: 'renamed'; readonly from: string; readonly path: string; readonly atMs: number; readonly by: Doer | undefined }
   /** A name that is no page and no file, or one that is not text: only lint looks. */

@@ -23,16 +23,24 @@ export function heartbeatLines({ lastLint, gaps, unlogged }: Pick<HookState, 'la
   ];
 }
 
-/** What Claude Code reads on stdout. `stopHookActive`: this stop comes from our own answer, and is let through. */
-export function hookAnswer(event: HookEvent, state: HookState, stopHookActive: boolean): object {
+export interface HookCall {
+  /** This stop comes from our own answer, and is let through. */
+  readonly stopHookActive: boolean;
+  /** The session goes on after a compaction. */
+  readonly compacted: boolean;
+}
+
+/** What Claude Code reads on stdout. */
+export function hookAnswer(event: HookEvent, state: HookState, { stopHookActive, compacted }: HookCall): object {
   const beat = heartbeatLines(state);
   const [, gap] = beat;
+  const late = compacted && gap !== undefined ? [`This session was compacted before log.md had it: write the entry first.`] : [];
   switch (event) {
     case 'SessionStart':
       return {
         hookSpecificOutput: {
           hookEventName: event,
-          additionalContext: `${beat.join('\n')}\nWiki: ${state.root}\n\n${state.schema.trimEnd()}\n\n${state.index.trimEnd()}\n`,
+          additionalContext: `${[...beat, ...late].join('\n')}\nWiki: ${state.root}\n\n${state.schema.trimEnd()}\n\n${state.index.trimEnd()}\n`,
         },
       };
     case 'Stop':
@@ -42,7 +50,11 @@ export function hookAnswer(event: HookEvent, state: HookState, stopHookActive: b
         reason: `${gap}. Append an entry to log.md in ${state.root}: what changed, and a "Judgment:" line that says why.`,
       };
     case 'PreCompact':
-      return gap === undefined ? {} : { systemMessage: `${gap}. What is not in ${state.root} yet may not survive compaction.` };
+      return gap === undefined
+        ? {}
+        : {
+            systemMessage: `${gap}. It waits in .update-queue, and is told again after compaction; the reasons are known only until then.`,
+          };
     default:
       event satisfies never;
       return {};

@@ -20,6 +20,8 @@ export interface RecorderOptions {
   readonly isRecorded: (path: string) => boolean;
   /** The page as it is now; undefined when there is none. */
   readonly digest: (path: string) => Digest | undefined;
+  /** Entries that the log had before a change of that moment. Undefined: nobody knows. */
+  readonly logged?: (atMs: number) => readonly string[];
   readonly now: () => number;
   readonly newId: () => string;
 }
@@ -63,11 +65,17 @@ export class ChangeRecorder {
       this.#know(path, last.before);
     }
     const before = this.#options.known.get(path);
-    if (digest === before && (sinceMs > (this.#takenMs.get(path) ?? 0) || isSame(last?.writer, writer))) return;
+    const takenMs = this.#takenMs.get(path) ?? 0;
+    if (digest === before && (sinceMs > takenMs || isSame(last?.writer, writer))) {
+      // An earlier look saw what this tells of already; the log may have had less then.
+      if (last?.written === false && sinceMs <= takenMs && isSame(last.writer, writer))
+        Object.assign(last.change, this.#logged(this.#options.now()));
+      return;
+    }
     this.#know(path, digest);
     const entry = this.#waiting(path).at(-1);
     if (entry !== undefined && !entry.written && isSame(entry.writer, writer) && entry.change.op !== 'remove')
-      Object.assign(entry.change, { digest });
+      Object.assign(entry.change, { digest, ...this.#logged(this.#options.now()) });
     else this.#push({ path, op: before === undefined ? 'create' : 'write', digest }, writer, before);
   }
 
@@ -98,26 +106,26 @@ export class ChangeRecorder {
   }
 
   /** Something happened in the session that the log is to tell. The id is made of where, so that it is queued once. */
-  event(id: string, path: string, what: string, session: string, uid: number, time: string): void {
-    if (this.#options.queue.waiting().has(id)) return;
-    const change: QueuedChange = { id, time, path, op: 'event', what, session, uid };
+  event(event: Omit<QueuedChange, 'op' | 'logged'> & { readonly id: string }, atMs: number): void {
+    if (this.#options.queue.has(event.id)) return;
+    const change: QueuedChange = { ...event, op: 'event', ...this.#logged(atMs) };
     this.#unwritten.push({ change, writer: undefined, before: undefined, atMs: this.#options.now(), written: false });
   }
 
   /** A page may have changed behind the mount. Where the mount saw it too, its report takes the place of this one. */
-  looked(path: string): void {
+  looked(path: string, writer?: Writer): void {
     if (!this.#options.isRecorded(path)) return;
     const digest = this.#options.digest(path);
     const before = this.#options.known.get(path);
     if (digest === before) return;
     this.#know(path, digest);
     if (digest === undefined) {
-      if (!this.#cameAndWent(path)) this.#push({ path, op: 'remove' }, undefined, before);
-    } else this.#push({ path, op: before === undefined ? 'create' : 'write', digest }, undefined, before);
+      if (!this.#cameAndWent(path)) this.#push({ path, op: 'remove' }, writer, before);
+    } else this.#push({ path, op: before === undefined ? 'create' : 'write', digest }, writer, before);
   }
 
   /** At the start: what changed while nobody looked. A change that the queue has already is only taken note of. */
-  reconcile(paths: Iterable<string>, baseline: boolean): void {
+  reconcile(paths: Iterable<string>, baseline: boolean, writer?: Writer): void {
     const { known, queue, digest } = this.#options;
     const recorded = new Set([...paths].filter((path) => this.#options.isRecorded(path)));
     const queued = new Map<string, string | undefined>();
@@ -127,7 +135,7 @@ export class ChangeRecorder {
     }
     for (const path of new Set([...recorded, ...known.paths()])) {
       const now = recorded.has(path) ? digest(path) : undefined;
-      if (!baseline && !(queued.has(path) && queued.get(path) === now)) this.looked(path);
+      if (!baseline && !(queued.has(path) && queued.get(path) === now)) this.looked(path, writer);
       else this.#know(path, now);
     }
   }
@@ -161,10 +169,21 @@ export class ChangeRecorder {
             ...(writer.pid === 0 ? {} : { pid: writer.pid }),
             ...(writer.program === undefined ? {} : { program: writer.program }),
           };
-    const change: QueuedChange = { id: this.#options.newId(), time: new Date(atMs).toISOString(), ...what, ...who };
+    const change: QueuedChange = {
+      id: this.#options.newId(),
+      time: new Date(atMs).toISOString(),
+      ...what,
+      ...who,
+      ...this.#logged(atMs),
+    };
     const entry: Entry = { change, writer, before, atMs, written: false };
     this.#unwritten.push(entry);
     this.#entries.set(what.path, [...this.#waiting(what.path), entry]);
+  }
+
+  #logged(atMs: number): Pick<QueuedChange, 'logged'> {
+    const logged = this.#options.logged?.(atMs);
+    return logged === undefined ? {} : { logged };
   }
 
   /** Entries of a page that nobody took out of the queue. */

@@ -1,4 +1,5 @@
 // The completion gate: nothing is done until the wiki reflects it. Pure: what runs checks, and where results are kept, is elsewhere.
+import { changeName } from './queue.ts';
 import type { QueuedChange } from './queue.ts';
 
 export interface GatePolicy {
@@ -39,7 +40,7 @@ export interface GateVerdict {
 export function evaluateGate(policy: GatePolicy, state: GateState): GateVerdict {
   const reasons: string[] = [];
   if (policy.requireLog && state.waiting.length > 0) {
-    const paths = [...new Set(state.waiting.map(({ path }) => path))];
+    const paths = [...new Set(state.waiting.map(changeName))];
     reasons.push(
       `log.md does not mention ${paths.slice(0, 5).join(', ')}${paths.length > 5 ? ` and ${paths.length - 5} more` : ''}; add an entry with a Judgment: line`,
     );

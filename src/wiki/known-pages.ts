@@ -8,7 +8,9 @@ type Line =
   | { readonly path: string; readonly digest: Digest }
   | { readonly gone: string }
   /** How far the events of a session were looked at. */
-  | { readonly events: string; readonly bytes: number };
+  | { readonly events: string; readonly bytes: number }
+  /** Entries that the log had, by id, with their days. */
+  | { readonly log: Readonly<Record<string, string>> };
 
 /** A file is rewritten when it has so many more lines than it says things. */
 const SLACK_LINES = 1_000;
@@ -19,7 +21,9 @@ export class KnownPages {
   readonly #file: string;
   readonly #digests = new Map<string, Digest>();
   readonly #events = new Map<string, number>();
+  #log: ReadonlyMap<string, string> | undefined;
   #unsaved = '';
+  #lines = 0;
 
   private constructor(file: string) {
     this.#file = file;
@@ -28,7 +32,7 @@ export class KnownPages {
     // A torn last line says nothing: what it meant is found again.
     const lines = (text ?? '').split('\n').slice(0, -1);
     for (const line of lines) this.#take(line);
-    if (lines.length > this.#digests.size + this.#events.size + SLACK_LINES) this.#rewrite();
+    this.#lines = lines.length;
   }
 
   static open(file: string): KnownPages {
@@ -61,20 +65,32 @@ export class KnownPages {
     this.#note({ events: session, bytes });
   }
 
+  /** What the log had at the last look; undefined: nobody looked. */
+  logSeen(): ReadonlyMap<string, string> | undefined {
+    return this.#log;
+  }
+
+  seeLog(entries: ReadonlyMap<string, string>): void {
+    this.#log = entries;
+    this.#note({ log: Object.fromEntries(entries) });
+  }
+
   /** Called after the queue has what became known: a stop in between finds a change again, and the queue says that it has it. */
   save(): void {
     if (this.#unsaved === '' && !this.isNew) return;
     mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 });
+    if (this.#lines > this.#digests.size + this.#events.size + SLACK_LINES) return this.#rewrite();
     appendFileSync(this.#file, this.#unsaved, { mode: 0o600 });
     this.#unsaved = '';
   }
 
   #note(line: Line): void {
     this.#unsaved += `${JSON.stringify(line)}\n`;
+    this.#lines += 1;
   }
 
   #take(text: string): void {
-    let line: Partial<{ path: string; digest: Digest; gone: string; events: string; bytes: number }>;
+    let line: Partial<{ path: string; digest: Digest; gone: string; events: string; bytes: number; log: Record<string, string> }>;
     try {
       line = JSON.parse(text) as typeof line;
     } catch {
@@ -83,13 +99,17 @@ export class KnownPages {
     if (typeof line.path === 'string' && typeof line.digest === 'string') this.#digests.set(line.path, line.digest);
     else if (typeof line.gone === 'string') this.#digests.delete(line.gone);
     else if (typeof line.events === 'string' && typeof line.bytes === 'number') this.#events.set(line.events, line.bytes);
+    else if (typeof line.log === 'object') this.#log = new Map(Object.entries(line.log));
   }
 
   #rewrite(): void {
     const lines: Line[] = [...this.#digests].map(([path, digest]) => ({ path, digest }));
     for (const [events, bytes] of this.#events) lines.push({ events, bytes });
+    if (this.#log !== undefined) lines.push({ log: Object.fromEntries(this.#log) });
     writeFileSync(`${this.#file}.new`, lines.map((line) => `${JSON.stringify(line)}\n`).join(''), { mode: 0o600 });
     renameSync(`${this.#file}.new`, this.#file);
+    this.#lines = lines.length;
+    this.#unsaved = '';
   }
 }
 

@@ -15,6 +15,8 @@ export interface ProvenanceRecord {
 /** What git says: pages that differ from the last commit, and the log entries that were written since. */
 export interface Uncommitted {
   readonly paths: readonly string[];
+  /** Of these, what was written after the log was: no entry can tell of it. */
+  readonly later: ReadonlySet<string>;
   readonly mentions: LogMentions;
 }
 

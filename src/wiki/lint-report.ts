@@ -2,6 +2,7 @@
 import type { Level } from './finding.ts';
 import { heartbeatOf, queueState } from './lint-time.ts';
 import type { LintInput } from './lint-input.ts';
+import { changeName } from './queue.ts';
 import type { QueuedChange } from './queue.ts';
 import type { TriagedFinding } from './triage.ts';
 
@@ -36,7 +37,7 @@ export function lintReport(input: LintInput, open: readonly TriagedFinding[], se
 export function logGaps(input: Pick<LintInput, 'queue' | 'mentions' | 'index'>, open: readonly TriagedFinding[]): readonly LogGap[] {
   const gaps = new Map<string, LogGap>();
   for (const change of queueState(input).waiting) {
-    const path = change.op === 'event' ? (change.what ?? change.path) : change.path;
+    const path = changeName(change);
     gaps.set(path, { path, by: makerOf(change) ?? gaps.get(path)?.by });
   }
   for (const { rule, file } of open) if (rule === 'log-gap' && !gaps.has(file)) gaps.set(file, { path: file, by: undefined });

@@ -1,8 +1,13 @@
 // Findings about what has aged: pages, plans, the log, the queue, the last lint.
 import type { Finding } from './finding.ts';
 import type { LintInput } from './lint-input.ts';
+import { changeName } from './queue.ts';
 
 const DAY_MS = 86_400_000;
+
+function dayBefore(time: string): string {
+  return new Date(Date.parse(time) - DAY_MS).toISOString().slice(0, 10);
+}
 
 export function daysBetween(from: string, to: string): number {
   return Math.floor((Date.parse(`${to}T00:00:00Z`) - Date.parse(`${from}T00:00:00Z`)) / DAY_MS);
@@ -73,13 +78,14 @@ export function logGapFindings({ index, mentions, uncommitted }: LintInput): rea
   }
   for (const path of uncommitted?.paths ?? []) {
     const page = index.get(path);
-    if (page?.place !== 'page' || found.has(path) || uncommitted?.mentions.since('', path, page.facts.title) === true) continue;
+    const later = uncommitted?.later.has(path) === true;
+    if (page?.place !== 'page' || found.has(path) || (!later && uncommitted?.mentions.since('', path, page.facts.title) === true)) continue;
     found.set(path, {
       rule: 'log-gap',
       file: path,
       line: 1,
       target: 'uncommitted',
-      message: 'changed since the last commit, and no log entry since names it',
+      message: `changed since the ${later ? 'log was written' : 'last commit'}, and no log entry since names it`,
     });
   }
   return [...found.values()];
@@ -117,9 +123,13 @@ export function queueState({ queue, mentions, index }: Pick<LintInput, 'queue' |
 } {
   const done = new Set<string>();
   const waiting = queue.changes.filter((change) => {
-    const subject = change.op === 'event' ? (change.what ?? change.path) : change.path;
-    const title = change.op === 'event' ? change.what : index.get(change.path)?.facts.title;
-    const logged = mentions.since(change.time.slice(0, 10), subject, title);
+    const known = new Set(change.logged);
+    // Days of a log may be those of another time zone; where it is known what the log had, the day before counts too.
+    const day = change.logged === undefined ? change.time.slice(0, 10) : dayBefore(change.time);
+    const logged =
+      change.op === 'event'
+        ? mentions.tells(day, change.what ?? change.path, change.about, known)
+        : mentions.since(day, change.path, index.get(change.path)?.facts.title, known);
     if (logged) done.add(change.id);
     return !logged;
   });
@@ -133,7 +143,7 @@ export function queueFindings(input: LintInput): readonly Finding[] {
     file: change.path,
     line: 1,
     target: change.id,
-    message: `${change.op === 'event' ? (change.what ?? 'an event') : change.op} of ${change.time}${change.session === undefined ? '' : ` by ${change.session}`} has no log entry`,
+    message: `${change.op === 'event' ? changeName(change) : change.op} of ${change.time}${change.session === undefined ? '' : ` by ${change.session}`} has no log entry`,
     about: change.id,
   }));
   if (done.size > 0)

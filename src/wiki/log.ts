@@ -1,4 +1,6 @@
 // log.md: dated entries, newest first or last, and their `Judgment:` lines.
+import { digestOf } from '../abi/digest.ts';
+import { tellsEvent } from './event-words.ts';
 
 export interface LogEntry {
   /** `2026-04-20` */
@@ -57,22 +59,45 @@ const SPELT = /\[\[?([^[\]|#]{1,200})(?:[|#][^[\]]*)?\]|"([^"\n]{1,200})"/g;
 /** How many entries are searched for a title that they write without any mark. */
 const TITLE_ENTRIES = 200;
 
+/** Names an entry as it is now: one that is edited is another one. */
+export function entryId(text: string): string {
+  return digestOf(text.trim()).slice('sha256-'.length, 'sha256-'.length + 8);
+}
+
+/** Tells entries with the same text apart: the second of them is `ID-2`. */
+export function numbered(): (id: string) => string {
+  const times = new Map<string, number>();
+  return (id) => {
+    const time = (times.get(id) ?? 0) + 1;
+    times.set(id, time);
+    return time === 1 ? id : `${id}-${time}`;
+  };
+}
+
+interface Mentioning {
+  readonly day: string;
+  readonly text: string;
+  readonly names: ReadonlySet<string>;
+  readonly whole: string;
+  /** Made when it is asked for. */
+  id: string | undefined;
+}
+
 /** What the log speaks of, and when last: built once, in proportion to the log; a look-up costs a few names. */
 export class LogMentions {
   readonly #latest = new Map<string, string>();
-  readonly #entries: readonly { readonly day: string; readonly text: string }[];
+  /** Newest first. */
+  readonly #entries: readonly Mentioning[];
 
   constructor(log: readonly LogEntry[]) {
     this.#entries = log
       .map(({ day, text }) => {
         const lower = text.toLowerCase();
-        const note = (name: string): void => {
-          const key = plainName(name);
-          if ((this.#latest.get(key) ?? '') < day) this.#latest.set(key, day);
-        };
-        for (const [name] of lower.matchAll(NAMES)) note(name);
-        for (const [, bracketed, quoted] of lower.matchAll(SPELT)) note(bracketed ?? quoted ?? '');
-        return { day, text: lower };
+        const names = new Set<string>();
+        for (const [name] of lower.matchAll(NAMES)) names.add(plainName(name));
+        for (const [, bracketed, quoted] of lower.matchAll(SPELT)) names.add(plainName(bracketed ?? quoted ?? ''));
+        for (const name of names) if ((this.#latest.get(name) ?? '') < day) this.#latest.set(name, day);
+        return { day, text: lower, names, whole: text, id: undefined };
       })
       .sort((a, b) => (a.day < b.day ? 1 : -1));
   }
@@ -81,12 +106,17 @@ export class LogMentions {
     return this.#entries.at(-1)?.day;
   }
 
-  /** Whether an entry of that day or later names it: by path, name or title. */
-  since(day: string, path: string, title: string | undefined): boolean {
+  /** Whether an entry of that day or later names it, by path, name or title; entries that are `known` do not count. */
+  since(day: string, path: string, title: string | undefined, known?: ReadonlySet<string>): boolean {
     const whole = plainName(path.toLowerCase());
     const called = title?.toLowerCase();
-    for (const name of [whole, whole.slice(whole.lastIndexOf('/') + 1), ...(called === undefined ? [] : [called])])
-      if ((this.#latest.get(name) ?? '!') >= (day === '' ? '0' : day)) return true;
+    const names = [whole, whole.slice(whole.lastIndexOf('/') + 1), ...(called === undefined ? [] : [called])];
+    if (known !== undefined && known.size > 0)
+      return this.#newer(day, known).some(
+        (entry) =>
+          names.some((name) => entry.names.has(name)) || (called !== undefined && called.length >= 4 && entry.text.includes(called)),
+      );
+    for (const name of names) if ((this.#latest.get(name) ?? '!') >= (day === '' ? '0' : day)) return true;
     if (called === undefined || called.length < 4) return false;
     let looked = 0;
     for (const entry of this.#entries) {
@@ -94,6 +124,19 @@ export class LogMentions {
       if (entry.text.includes(called)) return true;
     }
     return false;
+  }
+
+  /** WIK-49: whether an entry of that day or later, and none of the known ones, tells of something that happened. */
+  tells(day: string, what: string, about: string | undefined, known: ReadonlySet<string>): boolean {
+    return this.#newer(day, known).some(({ text }) => tellsEvent(text, what, about));
+  }
+
+  #newer(day: string, known: ReadonlySet<string>): readonly Mentioning[] {
+    const older = this.#entries.findIndex((entry) => entry.day < day);
+    const newer = this.#entries.slice(0, older < 0 ? undefined : older);
+    if (known.size === 0) return newer;
+    const name = numbered();
+    return newer.filter((entry) => !known.has(name((entry.id ??= entryId(entry.whole)))));
   }
 }
 

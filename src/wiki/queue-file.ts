@@ -1,17 +1,39 @@
 // `.update-queue` as its writer sees it: appended to in whole lines, through no link, and read again when others wrote.
-import { closeSync, constants, fchmodSync, fchownSync, fstatSync, lstatSync, openSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  fsyncSync,
+  lstatSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 import { CtxError } from '../abi/errors.ts';
-import { QUEUE_PATH, readQueueLines, type QueuedChange } from './queue.ts';
+import { compactQueue, QUEUE_PATH, readQueueLines, type QueuedChange } from './queue.ts';
 
 /** A longer queue is not read for what waits in it: nobody has looked at it for long. */
 const MAX_READ_BYTES = 16 << 20;
+/** A shorter one is not worth a rewrite. */
+const COMPACT_BYTES = 256 << 10;
+const TYPICAL_LINE_BYTES = 300;
+/** Nobody keeps a queue open for longer. */
+const OLD_MS = 60_000;
 
 export class QueueFile {
   readonly #root: string;
   readonly #waiting = new Map<string, QueuedChange>();
+  /** Of the lines that were read: taken out again. */
+  readonly #done = new Set<string>();
   #seen = { inode: 0, bytes: 0 };
+  /** The file that was here before it was compacted, and how much of it was taken over: whoever has it open may append still. */
+  #old: { readonly file: number; bytes: number; readonly untilMs: number } | undefined;
 
   constructor(root: string) {
     this.#root = root;
@@ -19,18 +41,88 @@ export class QueueFile {
 
   /** Changes that wait, by id. Costs what was appended since the last time. */
   waiting(): ReadonlyMap<string, QueuedChange> {
+    if (this.#old !== undefined) this.#carryOver();
     const stat = lstatSync(join(this.#root, QUEUE_PATH), { throwIfNoEntry: false });
     if (stat === undefined) {
-      this.#waiting.clear();
-      this.#seen = { inode: 0, bytes: 0 };
+      this.#forget(0);
       return this.#waiting;
     }
-    if (stat.ino !== this.#seen.inode || stat.size < this.#seen.bytes) {
-      this.#waiting.clear();
-      this.#seen = { inode: stat.ino, bytes: 0 };
-    }
+    if (stat.ino !== this.#seen.inode || stat.size < this.#seen.bytes) this.#forget(stat.ino);
     if (stat.size > this.#seen.bytes) this.#take();
     return this.#waiting;
+  }
+
+  /**
+   * Leaves out what is dealt with, when that is most of a long file: for the one that appends changes. True when it did.
+   * A stop before the rename changes nothing; what others append to the old file afterwards comes over with the next look.
+   */
+  compact(leastBytes: number = COMPACT_BYTES): boolean {
+    const waiting = this.waiting();
+    if (this.#old !== undefined || this.#seen.bytes < leastBytes) return false;
+    if (waiting.size * TYPICAL_LINE_BYTES > this.#seen.bytes / 2 || this.#seen.bytes > MAX_READ_BYTES) return false;
+    const file = this.#open(constants.O_RDONLY);
+    const next = join(this.#root, `${QUEUE_PATH}.new`);
+    let kept = false;
+    try {
+      const stat = fstatSync(file);
+      const bytes = Buffer.alloc(stat.size);
+      const count = readSync(file, bytes, 0, bytes.length, 0);
+      const end = bytes.lastIndexOf(0x0a, count - 1) + 1;
+      rmSync(next, { force: true });
+      const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+      const made = openSync(next, flags, 0o600);
+      try {
+        fchmodSync(made, stat.mode & 0o7777);
+        if (process.getuid?.() === 0) fchownSync(made, stat.uid, stat.gid);
+        const text = Buffer.from(compactQueue(bytes.toString('utf8', 0, end)));
+        for (let done = 0; done < text.length;) done += writeSync(made, text, done);
+        fsyncSync(made);
+      } finally {
+        closeSync(made);
+      }
+      renameSync(next, join(this.#root, QUEUE_PATH));
+      this.#old = { file, bytes: end, untilMs: Date.now() + OLD_MS };
+      kept = true;
+    } finally {
+      if (!kept) closeSync(file);
+    }
+    this.#carryOver();
+    return true;
+  }
+
+  close(): void {
+    if (this.#old === undefined) return;
+    this.#carryOver();
+    if (this.#old !== undefined) closeSync(this.#old.file);
+    this.#old = undefined;
+  }
+
+  /** Whole lines that came into the old file since. */
+  #carryOver(): void {
+    const old = this.#old;
+    if (old === undefined) return;
+    const { size } = fstatSync(old.file);
+    if (size > old.bytes) {
+      const bytes = Buffer.alloc(size - old.bytes);
+      const count = readSync(old.file, bytes, 0, bytes.length, old.bytes);
+      const end = bytes.lastIndexOf(0x0a, count - 1) + 1;
+      if (end > 0) this.append(bytes.toString('utf8', 0, end));
+      old.bytes += end;
+    }
+    if (Date.now() < old.untilMs) return;
+    closeSync(old.file);
+    this.#old = undefined;
+  }
+
+  /** Whether a change is there, waiting or done. */
+  has(id: string): boolean {
+    return this.waiting().has(id) || this.#done.has(id);
+  }
+
+  #forget(inode: number): void {
+    this.#waiting.clear();
+    this.#done.clear();
+    this.#seen = { inode, bytes: 0 };
   }
 
   /** Whole lines that came since. */
@@ -43,8 +135,10 @@ export class QueueFile {
       const count = readSync(file, bytes, 0, bytes.length, from);
       const end = bytes.lastIndexOf(0x0a, count - 1) + 1;
       for (const line of readQueueLines(bytes.toString('utf8', 0, end))) {
-        if (typeof line === 'string') this.#waiting.delete(line);
-        else if (!this.#waiting.has(line.id)) this.#waiting.set(line.id, line);
+        if (typeof line === 'string') {
+          this.#waiting.delete(line);
+          this.#done.add(line);
+        } else if (!this.#waiting.has(line.id) && !this.#done.has(line.id)) this.#waiting.set(line.id, line);
       }
       this.#seen = { ...this.#seen, bytes: from + end };
     } finally {

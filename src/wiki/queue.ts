@@ -18,8 +18,12 @@ export interface QueuedChange {
   readonly program?: string;
   /** For `event`: what happened (deploy, debugging, correction, decision). */
   readonly what?: string;
+  /** For `event`: its own words. */
+  readonly about?: string;
   /** What the page was then. */
   readonly digest?: string;
+  /** Entries that the log had then ({@link entryId}): they tell of something earlier. Absent: nobody looked. */
+  readonly logged?: readonly string[];
 }
 
 const OPS: ReadonlySet<string> = new Set(['write', 'create', 'remove', 'rename', 'event']);
@@ -73,7 +77,14 @@ function parseChange(line: string): QueuedChange | string | undefined {
   if (typeof done === 'string') return done;
   const { id, time, path, op } = value as Record<string, unknown>;
   const fits = typeof id === 'string' && typeof time === 'string' && typeof path === 'string' && typeof op === 'string' && OPS.has(op);
-  return fits && !Number.isNaN(Date.parse(time)) ? (value as QueuedChange) : undefined;
+  if (!fits || Number.isNaN(Date.parse(time))) return undefined;
+  const { logged, ...rest } = value as QueuedChange;
+  return Array.isArray(logged) && logged.every((entry) => typeof entry === 'string') ? { ...rest, logged } : rest;
+}
+
+/** As reports and gates name it. */
+export function changeName({ op, path, what, about }: QueuedChange): string {
+  return op === 'event' ? `${what ?? path}${about === undefined ? '' : ` (${about})`}` : path;
 }
 
 /** The queue without what is dealt with, for its only writer; what nobody understood stays. */

@@ -31,10 +31,6 @@ export function starter({ day, name, domains }: StarterOptions): readonly Starte
   }));
   return [
     { path: 'INDEX.md', text: index(name, day, [...pages, ...inDomains]) },
-    {
-      path: 'log.md',
-      text: `# Log\n\nAppend only, one entry a change. Each entry says why on its \`Judgment:\` line.\n\n## ${day} the wiki begins\n\n- Created ${[...pages, ...inDomains].map(({ path }) => path).join(', ')}.\n- Judgment: begun with the smallest set that is read every session; more is earned by need.\n`,
-    },
     { path: SCHEMA_NAME, text: schema(domains) },
     { path: 'CLAUDE.md', text: POINTER },
     ...pages.map(({ path, text }) => ({ path, text })),
@@ -49,6 +45,11 @@ export function starter({ day, name, domains }: StarterOptions): readonly Starte
     { path: '.wiki/BUILD-GUIDE.md', text: BUILD_GUIDE },
     ...ADAPTERS,
     { path: '.gitignore', text: '.update-queue\n.obsidian/workspace*\n' },
+    // Last: an entry tells of what was there before it.
+    {
+      path: 'log.md',
+      text: `# Log\n\nAppend only, one entry a change. Each entry says why on its \`Judgment:\` line.\n\n## ${day} the wiki begins\n\n- Created ${[...pages, ...inDomains].map(({ path }) => path).join(', ')}.\n- Judgment: begun with the smallest set that is read every session; more is earned by need.\n`,
+    },
   ];
 }
 

@@ -118,6 +118,11 @@ export class WikiDirectory {
     };
   }
 
+  /** The log that is written to, not one of earlier years. */
+  logPath(): string | undefined {
+    return this.index.special('log').find(({ path }) => !path.startsWith('log/'))?.path;
+  }
+
   log(): readonly LogEntry[] {
     return this.#readLog().entries;
   }

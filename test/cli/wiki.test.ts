@@ -1,9 +1,10 @@
 // ctx wiki as a person uses it: no mount, plain directories, git.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { parseQueue } from '../../src/wiki/queue.ts';
 import { ctx, ROOT, runProgram, type Outcome } from './program.ts';
 
 let home: string;
@@ -193,6 +194,33 @@ describe('ctx wiki', { timeout: 240_000 }, () => {
     );
   });
 
+  it('WIK-55 hooks of a wiki outside the mount put what changed into its queue, each once, until the log tells of it', async () => {
+    const root = mkdtempSync(join(home, 'tripwire-'));
+    writeFileSync(join(root, 'INDEX.md'), '# Index\n');
+    writeFileSync(join(root, 'log.md'), '# Log\n\n## 2026-04-20 a.md\n\n- Judgment: x\n');
+    writeFileSync(join(root, 'a.md'), '# A\n');
+    const hook = async (event: string, source?: string): Promise<string> => {
+      const input = JSON.stringify({ session_id: 's-1', source });
+      const { code, stdout, stderr } = await ctx(['wiki', 'hooks', 'run', event, '-d', root], { env, input });
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      return stdout;
+    };
+    const queued = (): readonly object[] => parseQueue(readFileSync(join(root, '.update-queue'), 'utf8')).changes;
+    expect(await hook('SessionStart', 'startup')).not.toContain('LOG GAP');
+    writeFileSync(join(root, 'a.md'), '# A\n\nchanged\n');
+    writeFileSync(join(root, 'b.md'), '# B\n');
+    const [told] = await Promise.all([hook('PreCompact'), hook('PreCompact')]);
+    expect(told).toContain('LOG GAP: ');
+    expect(queued()).toMatchObject([
+      { path: 'a.md', op: 'write', session: 'claude-code/s-1' },
+      { path: 'b.md', op: 'create', session: 'claude-code/s-1' },
+    ]);
+    expect(await hook('SessionStart', 'compact')).toMatch(/LOG GAP: a\.md, b\.md.*write the entry first/);
+    expect(await hook('Stop')).toContain('"decision":"block"');
+    appendFileSync(join(root, 'log.md'), `\n## ${new Date().toISOString().slice(0, 10)} x\n\n- a.md, b.md\n- Judgment: y\n`);
+    expect(await hook('Stop')).toBe('{}\n');
+    expect(queued()).toEqual([]);
+  });
   it('WIK-33 hooks are installed once beside what is there, and answer', async () => {
     const root = mkdtempSync(join(home, 'hooks-'));
     writeFileSync(join(root, 'INDEX.md'), '# The index\n');

@@ -1,7 +1,10 @@
 // Wikis and sessions on a real mount: the daemon is root, the wiki is somebody's.
+import { join } from 'node:path';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { Outcome } from '../cli/program.ts';
+import { LIMIT_MS, ROOT, type Outcome } from '../cli/program.ts';
 import { mountStore, type MountedStore } from '../cli/mounted-store.ts';
 import { chunk, json as reply, startFailingServer, stream, type FailingServer } from '../engine/failing-server.ts';
 import { canMount } from './can-mount.ts';
@@ -120,6 +123,35 @@ describe.skipIf(!canMount)('memory on a mount', () => {
     expect(review.stderr).toContain('suggested: --judgment "The proxy took the old port."');
     await mounted.must(`ctx wiki review -d ${wiki} ${id} --accept --judgment 'the proxy took it'`);
     expect(await mounted.must(`cat ${wiki}/gateway.md`)).toContain('port 9000');
+  });
+
+  it('WIK-61 what an agent ingests is drafted by the model that the server was started with, and waits for review', async () => {
+    const wiki = join(mounted.root, `home/${EVE}/wiki`);
+    await mounted.must(`printf '# Gateway\\n\\nThe gateway listens on port 8443.\\n' > ${wiki}/gateway.md`);
+    const client = new Client({ name: 'test', version: '1' });
+    await client.connect(
+      new StdioClientTransport({
+        command: process.execPath,
+        args: [join(ROOT, 'bin/ctx'), 'wiki', 'mcp', wiki, '--draft'],
+        env: { ...mounted.env, CTX_ROOT: mounted.root },
+        cwd: '/',
+      }),
+      { timeout: LIMIT_MS },
+    );
+    try {
+      const text = 'The gateway moved to port 9000, says the gateway team about its port.';
+      const said = await client.callTool({ name: 'ingest', arguments: { text, name: 'note.md', origin: 'a talk' } }, undefined, {
+        timeout: LIMIT_MS,
+      });
+      const [answer] = said.content as readonly { text: string }[];
+      expect(answer?.text).toContain('dropped: gateway.md: It is written in Ada.');
+      const [, id, listed] = /drafted: proposal (\w+) takes the place of (\w+): gateway\.md/.exec(answer?.text ?? '') ?? [];
+      expect(await mounted.must(`ctx wiki review -d ${wiki} ${id}`)).toContain('+The gateway listens on port 9000.');
+      expect((await mounted.sh(`ctx wiki review -d ${wiki} ${listed}`)).stderr).toContain('wiki.proposal');
+      expect(await mounted.must(`cat ${wiki}/gateway.md`)).toContain('8443');
+    } finally {
+      await client.close();
+    }
   });
 
   it('WIK-60 a query finds the wikis of a session', async () => {

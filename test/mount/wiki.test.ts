@@ -129,7 +129,7 @@ describe.skipIf(!canMount)('a wiki on the mount', { timeout: LIMIT_MS }, () => {
     await clear();
   });
 
-  it('WIK-41 WIK-42 LOG GAP names what waits and who changed it, until the log tells', async () => {
+  it('WIK-41 WIK-42 WIK-53 LOG GAP names what waits and who changed it, until the log tells', async () => {
     await must(`CTX_SESSION=coder/work bash -c 'echo gap >> b.md'`);
     expect(await must('cat .ctx/lint.md')).toMatch(/^LOG GAP: b\.md \(coder\/work, bash\)$/m);
     expect((await sh('ctx wiki status')).stdout).toContain('LOG GAP: b.md (coder/work, bash)');
@@ -138,6 +138,16 @@ describe.skipIf(!canMount)('a wiki on the mount', { timeout: LIMIT_MS }, () => {
     await log('b.md');
     expect(await must('cat .ctx/lint.md')).not.toContain('LOG GAP');
     expect((await sh('ctx wiki status')).stdout).not.toContain('LOG GAP');
+    // WIK-53: the entry of this day that names it is older than this edit; in one burst, too.
+    await must(`echo later >> b.md`);
+    expect(await must('cat .ctx/lint.md')).toMatch(/^LOG GAP: b\.md \(bash\)$/m);
+    const burst = (first: string, second: string): string => `for n in 1 2 3 4 5; do ${first}; ${second}; done`;
+    const entry = `printf '\\n## ${TODAY} n\\n\\n- b.md\\n- Judgment: x\\n' >> log.md`;
+    await must(burst('echo x >> b.md', entry));
+    expect(await must('cat .ctx/lint.md')).not.toContain('LOG GAP');
+    await must(burst(entry, 'echo x >> b.md'));
+    expect(await must('cat .ctx/lint.md')).toContain('LOG GAP: b.md');
+    await log('b.md');
   });
 
   it('WIK-44 .ctx/ answers by name, is never listed, cannot be written, and says what there is to say now', async () => {
@@ -337,8 +347,16 @@ describe.skipIf(!canMount)('a wiki on the mount', { timeout: LIMIT_MS }, () => {
       'event deploy coder/work',
     ]);
     expect(new Set(all.map(({ id }) => id)).size).toBe(3);
-    expect(await must('cat .ctx/lint.md')).toContain('LOG GAP: deploy (coder/work), decision (coder/work)');
-    await log('deploy to prod and test', 'decision: NATS');
+    expect(await must('cat .ctx/lint.md')).toContain(
+      'LOG GAP: deploy (prod) (coder/work), decision (use NATS) (coder/work), deploy (test) (coder/work)',
+    );
+    await must(`printf '\\n## %s deployed to prod\\n\\n- Judgment: it was time.\\n' ${TODAY} >> log.md`);
+    expect((await until(waiting, (left) => left.length < 3)).map(({ what }) => what)).toEqual(['decision', 'deploy']);
+    await log('deploy to test', 'decision: NATS');
+    // An entry that is older tells of no other deploy.
+    await must(`echo '{"type":"deploy","to":"prod"}' >> events.jsonl`, SESSION);
+    await until(waiting, (left) => left.length === 1);
+    await log('deploy to prod');
   });
 
   it('WIK-43 WIK-52 a page that was acknowledged before kill -9, and one that changed while no daemon ran, are in the queue', async () => {

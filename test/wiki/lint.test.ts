@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
+import { aboutEvent, tellsEvent } from '../../src/wiki/event-words.ts';
 import { RULES } from '../../src/wiki/finding.ts';
+import { entryId } from '../../src/wiki/log.ts';
+import { formatChange } from '../../src/wiki/queue.ts';
 import { WikiDirectory } from '../../src/wiki/wiki-directory.ts';
 import { linted, LONG, page, scratch, TODAY, write } from './scratch.ts';
 
@@ -81,6 +84,51 @@ describe('what ages', () => {
       'b.md': page('type: project\nlast_updated: 2026-04-01'),
     });
     expect(said(root, 'not-reconciled')).toEqual(['plan.md:4 a.md']);
+  });
+
+  it('WIK-53 an entry tells of what it is newer than, also when it was edited, and in the time zone of its writer', () => {
+    const entry = '## 2026-04-20 first\n\n- [[a]]\n- Judgment: x\n';
+    const waits = (logged: readonly string[] | undefined, log: string): boolean => {
+      const change = {
+        id: '1',
+        time: '2026-04-20T23:30:00Z',
+        path: 'a.md',
+        op: 'write',
+        ...(logged === undefined ? {} : { logged }),
+      } as const;
+      const root = scratch({ 'INDEX.md': '# i\n', 'log.md': log, 'a.md': page('type: x'), '.update-queue': formatChange(change) });
+      return said(root, 'queue').some((text) => text.startsWith('a.md'));
+    };
+    expect(waits([], entry)).toBe(false);
+    expect(waits(undefined, entry)).toBe(false);
+    expect(waits([entryId(entry)], entry)).toBe(true);
+    expect(waits([entryId(entry)], `${entry}\n## 2026-04-20 second\n\n- a.md again\n`)).toBe(false);
+    // The same words again are another entry.
+    expect(waits([entryId(entry)], `${entry}\n${entry}`)).toBe(false);
+    expect(waits([entryId(entry), `${entryId(entry)}-2`], `${entry}\n${entry}`)).toBe(true);
+    expect(waits([entryId(entry)], entry.replace('[[a]]', '[[a]], and once more'))).toBe(false);
+    expect(waits([], entry.replace('04-20', '04-19'))).toBe(false);
+    expect(waits([], entry.replace('04-20', '04-18'))).toBe(true);
+    expect(waits(undefined, entry.replace('04-20', '04-19'))).toBe(true);
+  });
+
+  it('WIK-49 an entry tells of an event by its kind and some of its words, or by more of them', () => {
+    const about = (event: object): string | undefined => aboutEvent(event as Record<string, unknown>);
+    expect(about({ type: 'deploy', to: 'prod', version: '1.4', time: 'x', session: 'y' })).toBe('prod 1.4');
+    expect(about({ type: 'context.decision', decision: { decision: 'use NATS', source: 'messages:3' } })).toBe('use NATS');
+    expect(about({ type: 'deploy' })).toBe(undefined);
+    const cases: readonly (readonly [string, string | undefined, string, boolean])[] = [
+      ['deploy', undefined, 'deployed again', true],
+      ['deploy', 'prod 1.4', 'deployed to prod', true],
+      ['deploy', 'prod 1.4', 'deployed to the test machine', false],
+      ['deploy', 'prod', 'the database of prod is large', false],
+      ['decision', 'use NATS for the queue', 'chose NATS over Kafka', true],
+      ['decision', 'use NATS for the queue', 'the queue is NATS now', true],
+      ['decision', 'use NATS for the queue', 'decided on a name for the dog', false],
+      ['correction', 'port is 8443', 'the port was wrong', true],
+      ['debugging', undefined, 'an entry about nothing', false],
+    ];
+    expect(cases.map(([what, words, entry]) => tellsEvent(entry, what, words))).toEqual(cases.map(([, , , told]) => told));
   });
 
   it('WIK-18 a change that no later log entry names is a gap', () => {

@@ -1,5 +1,5 @@
 // Which changes go into the queue, told as the mount tells them: each once, with who made it.
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -8,9 +8,10 @@ import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { digestOf } from '../../src/abi/digest.ts';
 import { ChangeRecorder, type Writer } from '../../src/wiki/change-recorder.ts';
 import { KnownPages } from '../../src/wiki/known-pages.ts';
-import { parseQueue } from '../../src/wiki/queue.ts';
+import { formatChange, formatDone, parseQueue } from '../../src/wiki/queue.ts';
 import { QueueFile } from '../../src/wiki/queue-file.ts';
 import { readInside } from '../../src/wiki/read-inside.ts';
+import { SeenLog } from '../../src/wiki/seen-log.ts';
 
 const vim: Writer = { uid: 1000, pid: 7, program: 'vim', session: 'coder/default' };
 const git: Writer = { uid: 1000, pid: 8, program: 'git' };
@@ -19,6 +20,7 @@ let root: string;
 let recorder: ChangeRecorder;
 let clock: number;
 let ids: number;
+let log: SeenLog;
 
 /** As after a start of the daemon. */
 function open(): ChangeRecorder {
@@ -26,6 +28,7 @@ function open(): ChangeRecorder {
     known: KnownPages.open(join(root, '.known')),
     queue: new QueueFile(root),
     isRecorded: (path) => path.endsWith('.md') && path !== 'log.md',
+    logged: (atMs) => log.had(atMs),
     digest: (path) => {
       try {
         return digestOf(readInside(root, path));
@@ -74,6 +77,7 @@ beforeEach(() => {
   onTestFinished(() => rmSync(root, { recursive: true, force: true }));
   clock = 1_000_000;
   ids = 0;
+  log = new SeenLog();
   recorder = open();
 });
 
@@ -180,6 +184,62 @@ describe('the recorder of changes', () => {
     page('a.md', 'by hand, in the store');
     recorder.looked('a.md');
     expect(queued()).toEqual(['create a.md vim', 'write a.md ?']);
+  });
+
+  it('WIK-53 a change carries which entries the log had, and a later one of the same moment what it had then', () => {
+    const entries: string[] = [];
+    const entry = (text: string): void => {
+      entries.push(`## 1970-01-01 ${text}\n\n- a.md\n`);
+      clock += 10;
+      log.see(entries.join('\n'), clock);
+    };
+    const logged = (): readonly (number | undefined)[] => {
+      recorder.flush();
+      return parseQueue(readFileSync(join(root, '.update-queue'), 'utf8')).changes.map((change) => change.logged?.length);
+    };
+    write('a.md', 'one');
+    entry('first');
+    expect(logged()).toEqual([0]);
+    write('a.md', 'two');
+    entry('second');
+    write('a.md', 'three');
+    // Saves that come close are one change: the newest of them is what the log has to tell.
+    expect(logged()).toEqual([0, 2]);
+    // Where a look at the page saw already what is told later.
+    clock += 10;
+    const sinceMs = clock;
+    page('a.md', 'four');
+    clock += 10;
+    recorder.written('a.md', vim, sinceMs);
+    entry('third');
+    recorder.written('a.md', vim, sinceMs + 5);
+    expect(logged()).toEqual([0, 2, 3]);
+    recorder.event({ id: 'e', time: new Date(clock).toISOString(), path: 's/events.jsonl', what: 'deploy' }, clock);
+    entry('fourth');
+    recorder.event({ id: 'f', time: new Date(clock).toISOString(), path: 's/events.jsonl', what: 'deploy' }, clock - 1);
+    expect(logged()).toEqual([0, 2, 3, 3, 3]);
+  });
+
+  it('WIK-54 a queue of what is done is cut to what waits, and nobody who appends meanwhile is lost', () => {
+    const queue = new QueueFile(root);
+    const change = (id: string): string => formatChange({ id, time: '2026-04-20T10:00:00Z', path: 'a.md', op: 'write' });
+    for (let i = 0; i < 200; i += 1) queue.append(`${change(`n${i}`)}${i === 7 ? '' : formatDone(`n${i}`, '2026-04-20T10:00:01Z')}`);
+    const before = statSync(join(root, '.update-queue')).size;
+    const held = openSync(join(root, '.update-queue'), 'a');
+    expect(queue.compact()).toBe(false);
+    expect(queue.compact(1000)).toBe(true);
+    expect(statSync(join(root, '.update-queue')).size).toBeLessThan(before / 50);
+    expect([...queue.waiting().keys()]).toEqual(['n7']);
+    writeSync(held, change('late'));
+    closeSync(held);
+    expect([...queue.waiting().keys()]).toEqual(['n7', 'late']);
+    queue.append(change('last'));
+    const text = readFileSync(join(root, '.update-queue'), 'utf8');
+    expect(parseQueue(text).changes.map(({ id }) => id)).toEqual(['n7', 'late', 'last']);
+    expect(text.split('\n')).toHaveLength(4);
+    queue.close();
+    // What waits is no reason to write it again and again.
+    expect(queue.compact(1)).toBe(false);
   });
 
   it('WIK-52 whatever several programs do, every page that is another one than the log knows waits', () => {

@@ -196,11 +196,15 @@ describe('the gate', () => {
 describe('hooks', () => {
   const state = { root: '/w', schema: 'RULES', index: 'INDEX', lastLint: undefined, gaps: [], unlogged: ['a.md'] };
 
+  const CALL = { stopHookActive: false, compacted: false };
   it('WIK-33 a session is told rules, index and gap; it may not end with a gap, but is never kept for ever', () => {
-    expect(JSON.stringify(hookAnswer('SessionStart', state, false))).toMatch(/LOG GAP: a\.md.*RULES.*INDEX/);
-    expect(hookAnswer('Stop', state, false)).toMatchObject({ decision: 'block' });
-    expect(hookAnswer('Stop', state, true)).toEqual({});
-    expect(hookAnswer('Stop', { ...state, unlogged: [] }, false)).toEqual({});
+    expect(JSON.stringify(hookAnswer('SessionStart', state, CALL))).toMatch(/LOG GAP: a\.md.*RULES.*INDEX/);
+    expect(hookAnswer('Stop', state, CALL)).toMatchObject({ decision: 'block' });
+    expect(hookAnswer('Stop', state, { ...CALL, stopHookActive: true })).toEqual({});
+    expect(hookAnswer('Stop', { ...state, unlogged: [] }, CALL)).toEqual({});
+    expect(hookAnswer('PreCompact', state, CALL)).toMatchObject({ systemMessage: expect.stringContaining('LOG GAP: a.md') });
+    expect(JSON.stringify(hookAnswer('SessionStart', state, { ...CALL, compacted: true }))).toContain('write the entry first');
+    expect(JSON.stringify(hookAnswer('SessionStart', { ...state, unlogged: [] }, { ...CALL, compacted: true }))).not.toContain('first');
   });
 
   it('WIK-33 installing twice leaves each hook once, and the hooks of others', () => {

@@ -6,8 +6,10 @@ import type { Command } from 'commander';
 import { CtxError } from '../../abi/errors.ts';
 import { HOOK_EVENTS, hookAnswer, skill, withHooks, type HookEvent } from '../../wiki/agent-hooks.ts';
 import { heartbeatOf, queueState } from '../../wiki/lint-time.ts';
+import { changeName } from '../../wiki/queue.ts';
 import { usageError } from '../errors.ts';
 import { examples, type Shell } from '../shell.ts';
+import { recordOutside } from './outside-changes.ts';
 import { home, lintWiki, plain, requireWiki, today } from './place.ts';
 
 export function registerHooks(wiki: Command, shell: Shell): void {
@@ -54,6 +56,14 @@ export function registerHooks(wiki: Command, shell: Shell): void {
       if (!(HOOK_EVENTS as readonly string[]).includes(event)) throw usageError(`${event} is no event`, `use ${HOOK_EVENTS.join(', ')}`);
       const given = await standardInput();
       const place = requireWiki(options.dir);
+      // What is found when a session begins is not its work.
+      const writer = event === 'SessionStart' ? undefined : { uid: shell.uid, pid: 0, ...sessionOf(given) };
+      try {
+        await recordOutside(place, writer, today(shell));
+      } catch (error) {
+        // An agent is never kept from its work by a queue that cannot be written.
+        shell.terminal.note(`the update queue was not written: ${plain(String(error))}`);
+      }
       const input = place.lintInput({ today: today(shell) });
       const [schema] = place.index.special('schema').filter(({ facts }) => facts.sketch.words > 30);
       const answer = hookAnswer(
@@ -64,9 +74,12 @@ export function registerHooks(wiki: Command, shell: Shell): void {
           index: input.indexText ?? '',
           lastLint: heartbeatOf(input.indexText ?? ''),
           gaps: (await lintWiki(shell, place)).open.filter(({ rule }) => rule === 'log-gap'),
-          unlogged: queueState(input).waiting.map(({ path }) => path),
+          unlogged: queueState(input).waiting.map(changeName),
         },
-        (given as { stop_hook_active?: unknown }).stop_hook_active === true,
+        {
+          stopHookActive: (given as { stop_hook_active?: unknown }).stop_hook_active === true,
+          compacted: (given as { source?: unknown }).source === 'compact',
+        },
       );
       shell.terminal.line(JSON.stringify(answer));
     });
@@ -89,6 +102,12 @@ function readSettings(path: string): Record<string, unknown> {
     where: path,
     next: 'mend it, and run this again',
   });
+}
+
+/** The session as the agent names it. */
+function sessionOf(given: object): { readonly session?: string } {
+  const id = (given as { session_id?: unknown }).session_id;
+  return typeof id === 'string' && /^[\w.-]{1,64}$/.test(id) ? { session: `claude-code/${id}` } : {};
 }
 
 /** An agent always sends an object; whatever else stands there says nothing. */

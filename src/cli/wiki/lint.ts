@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 
 import { digestOf } from '../../abi/digest.ts';
 import { fixes } from '../../wiki/fix.ts';
+import { logEntry } from '../../wiki/log.ts';
 import { RULES, type Level } from '../../wiki/finding.ts';
 import { ANSWERS, FIRINGS_PATH, parseFirings, recordFirings, TRIAGE_PATH, type Answer, type TriagedFinding } from '../../wiki/triage.ts';
 import type { Linted } from '../../wiki/triaged.ts';
@@ -96,14 +97,21 @@ function fix(shell: Shell, wiki: WikiDirectory, linted: Linted): void {
   const text = (path: string): string | undefined => wiki.text(path);
   // What somebody chose to leave alone is left alone.
   const wanted = linted.open;
+  const pages: string[] = [];
   for (const each of fixes(wanted, { ...wiki.lintInput({ today: today(shell), outside: true }), text, now: now(shell) })) {
     if (each.append === true) appendToFile(wiki.root, each.path, each.text);
     else if (!replaceFile(wiki.root, each.path, each.text, each.base)) {
       shell.terminal.note(`${plain(each.path)} changed meanwhile and was left as it is`);
       continue;
     }
+    if (wiki.index.get(each.path)?.place === 'page') pages.push(each.path);
     for (const what of each.what) shell.terminal.note(`fixed ${plain(each.path)}: ${plain(what)}`);
   }
+  const log = wiki.logPath();
+  if (pages.length === 0 || log === undefined) return;
+  // A change like any other: last, so that the entry is newer than what it tells of.
+  const changes = pages.map((path) => `Changed: ${path}`);
+  appendToFile(wiki.root, log, logEntry(today(shell), 'lint --fix', changes, 'links spelt as their files are; nothing else was touched.'));
 }
 
 /** Only a lint that was asked to write counts what fires again. */

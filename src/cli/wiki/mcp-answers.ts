@@ -11,6 +11,7 @@ import type { WikiDirectory } from '../../wiki/wiki-directory.ts';
 import { placeInside } from '../../wiki/write.ts';
 import type { Shell } from '../shell.ts';
 import { fileMaterial, proposeTasks, saveProposal } from './filing.ts';
+import type { Drafting } from './mcp-drafting.ts';
 import { lintWiki } from './place.ts';
 
 export const MOST_SOURCE_CHARS: number = 1 << 20;
@@ -66,20 +67,24 @@ function known(place: WikiDirectory, path: string, domain: string | undefined): 
   });
 }
 
-export function ingestText(
+export async function ingestText(
   shell: Shell,
   place: WikiDirectory,
   { text, name, origin }: { readonly text: string; readonly name: string; readonly origin: string },
-): string {
+  drafting?: Drafting,
+): Promise<string> {
   const extension = /\.[A-Za-z0-9]{1,8}$/.exec(name)?.[0] ?? '.md';
-  const material = { origin, bytes: Buffer.from(text), text, name, extension, remoteAllowed: false };
+  // Whoever started the server chose the model for what agents hand in.
+  const material = { origin, bytes: Buffer.from(text), text, name, extension, remoteAllowed: true };
   const { source, repeated } = fileMaterial(shell, place, material);
   if (repeated) return `${source.path} (filed before)\n`;
   place.refresh();
   const proposal = proposeTasks(shell, place, material, source);
   if (proposal === undefined) return `filed ${source.path}; no page is about it\n`;
   saveProposal(place, proposal);
-  return `filed ${source.path}\nproposal ${proposal.id} waits for review: ${proposal.changes.map(({ path }) => path).join(', ')}\n`;
+  const pages = proposal.changes.map(({ path }) => path).join(', ');
+  const drafted = await drafting?.draft(place, material, source, proposal);
+  return `filed ${source.path}\nproposal ${proposal.id} waits for review: ${pages}\n${drafted ?? ''}`;
 }
 
 export async function lintText(

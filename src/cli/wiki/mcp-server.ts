@@ -8,6 +8,7 @@ import { CtxError } from '../../abi/errors.ts';
 import type { WikiDirectory } from '../../wiki/wiki-directory.ts';
 import { asCtxError } from '../errors.ts';
 import type { Shell } from '../shell.ts';
+import type { Drafting } from './mcp-drafting.ts';
 import { ingestText, isOffered, lintText, MOST_SOURCE_CHARS, pageText, queryText, wikiPage } from './mcp-answers.ts';
 
 const MOST_MESSAGE_BYTES = 8 << 20;
@@ -15,7 +16,11 @@ const MOST_LISTED = 1000;
 const URI = 'wiki:///';
 
 /** Resolves when the client has gone. */
-export async function serveWiki(shell: Shell, place: WikiDirectory, domain?: string): Promise<void> {
+export async function serveWiki(
+  shell: Shell,
+  place: WikiDirectory,
+  { domain, drafting }: { readonly domain?: string; readonly drafting?: Drafting } = {},
+): Promise<void> {
   const server = new McpServer(
     { name: 'ctx-wiki', version: '1' },
     { instructions: 'Durable knowledge of this person or team. Ask (query) before answering about it; a person reviews what you ingest.' },
@@ -56,7 +61,7 @@ export async function serveWiki(shell: Shell, place: WikiDirectory, domain?: str
         origin: z.string().min(1).max(1000).describe('where it comes from'),
       },
     },
-    (material) => answered(() => ingestText(shell, look(), material)),
+    (material) => answered(() => ingestText(shell, look(), material, drafting)),
   );
   server.registerTool(
     'lint',
@@ -93,6 +98,7 @@ export async function serveWiki(shell: Shell, place: WikiDirectory, domain?: str
   });
   await server.connect(transport);
   await gone;
+  await drafting?.close();
   await server.close();
 }
 

@@ -1,5 +1,5 @@
 // Which wiki a verb is about, and what it finds there.
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 
@@ -55,12 +55,21 @@ export function home(shell: Shell): string {
 
 /** What changed since the last commit, and what the log says since; undefined without git, and in what is no wiki. */
 async function uncommitted(wiki: WikiDirectory): Promise<Uncommitted | undefined> {
-  const [log] = wiki.index.special('log');
+  const log = wiki.logPath();
   const state = log === undefined ? undefined : await gitState(wiki.root);
   if (log === undefined || state?.head === undefined) return undefined;
-  const committed = new Set(parseLog((await gitText(wiki.root, log.path)) ?? '', log.path).map(({ text }) => text.trim()));
-  const since = parseLog(wiki.text(log.path) ?? '', log.path).filter(({ text }) => !committed.has(text.trim()));
-  return { paths: state.changed, mentions: new LogMentions(since) };
+  const committed = new Set(parseLog((await gitText(wiki.root, log)) ?? '', log).map(({ text }) => text.trim()));
+  const since = parseLog(wiki.text(log) ?? '', log).filter(({ text }) => !committed.has(text.trim()));
+  const loggedMs = modifiedMs(wiki.root, log) + LOG_SLACK_MS;
+  const later = state.changed.filter((path) => modifiedMs(wiki.root, path) > loggedMs);
+  return { paths: state.changed, later: new Set(later), mentions: new LogMentions(since) };
+}
+
+/** What is written in one go (a checkout, a copy) has times this close. */
+const LOG_SLACK_MS = 2000;
+
+function modifiedMs(root: string, path: string): number {
+  return lstatSync(join(root, path), { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
 export async function lintWiki(shell: Shell, wiki: WikiDirectory): Promise<Linted> {

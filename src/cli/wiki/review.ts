@@ -99,7 +99,7 @@ function accept(shell: Shell, place: WikiDirectory, proposal: Proposal, judgment
         next: 'run: ctx wiki status',
       });
   }
-  const log = place.index.special('log')[0]?.path ?? 'log.md';
+  const log = place.logPath() ?? 'log.md';
   appendToFile(place.root, log, logEntry(today(shell), proposal.log.title, proposal.log.changes, judgment));
   rmSync(join(place.root, proposalPath(proposal.id)));
   shell.terminal.line(`accepted ${proposal.id}: ${proposal.changes.map(({ path }) => plain(path)).join(', ')}, and ${log}`);
