@@ -374,6 +374,17 @@ describe.skipIf(!canMount)('a wiki on the mount', { timeout: LIMIT_MS }, () => {
     await clear();
   });
 
+  it('WIK-16 WIK-53 pages that --fix changes are told by the log', async () => {
+    await must(`printf '# Spelt\\n\\n[a](A.md)\\n' > spelt.md`);
+    await log('spelt.md');
+    expect((await sh('ctx wiki lint --fix')).stderr).toContain('fixed spelt.md: line 3: A.md → a.md');
+    expect(await must('cat spelt.md')).toContain('[a](a.md)');
+    expect(await must('cat log.md')).toMatch(/lint --fix\n\n- Changed: spelt\.md\n- Judgment: /);
+    expect(await must('cat .ctx/lint.md')).not.toContain('LOG GAP');
+    await must('rm spelt.md');
+    await clear();
+  });
+
   it('WIK-52 ten writers, half of them with git, while lint runs: no edit is lost, no page torn, each change queued once', async () => {
     const ROUNDS = 4;
     const plain = (i: number): string => `

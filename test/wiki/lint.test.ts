@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 
 import { aboutEvent, tellsEvent } from '../../src/wiki/event-words.ts';
 import { RULES } from '../../src/wiki/finding.ts';
-import { entryId } from '../../src/wiki/log.ts';
+import { entryId, LogMentions } from '../../src/wiki/log.ts';
 import { formatChange } from '../../src/wiki/queue.ts';
 import { WikiDirectory } from '../../src/wiki/wiki-directory.ts';
 import { linted, LONG, page, scratch, TODAY, write } from './scratch.ts';
@@ -144,6 +144,19 @@ describe('what ages', () => {
     expect(gaps('2026-04-11', '\n## 2026-04-12 x\n\n- something else entirely\n')).toEqual(['a.md:3 2026-04-11']);
     // Older than the log itself.
     expect(gaps('2026-04-01')).toEqual([]);
+  });
+
+  it('WIK-18 a page that was written after the log is a gap, though an entry since the last commit names it', () => {
+    const root = scratch({ 'INDEX.md': '# i\n', 'log.md': LOGGED, 'a.md': page('type: x') });
+    const wiki = WikiDirectory.open(root);
+    const mentions = new LogMentions(wiki.log());
+    const gaps = (later: readonly string[]): readonly string[] =>
+      wiki
+        .lint({ today: TODAY, uncommitted: { paths: ['a.md'], later: new Set(later), mentions } })
+        .filter(({ rule }) => rule === 'log-gap')
+        .map(({ message }) => message);
+    expect(gaps([])).toEqual([]);
+    expect(gaps(['a.md'])).toEqual([expect.stringContaining('since the log was written')]);
   });
 
   it('entries without a judgment, long logs and an old last lint are told', () => {
