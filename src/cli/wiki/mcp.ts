@@ -2,7 +2,6 @@
 import type { Command } from 'commander';
 
 import { examples, type Shell } from '../shell.ts';
-import { Drafting } from './mcp-drafting.ts';
 import { requireWiki } from './place.ts';
 
 interface McpArguments {
@@ -29,7 +28,8 @@ export function registerMcp(wiki: Command, shell: Shell): void {
     .action(async (directory: string | undefined, { domain, draft, model }: McpArguments) => {
       const place = requireWiki(directory);
       const { serveWiki } = await import('./mcp-server.ts');
-      const drafting = draft === true || model !== undefined ? new Drafting(shell, model) : undefined;
+      const drafts = draft === true || model !== undefined ? await import('./mcp-drafting.ts') : undefined;
+      const drafting = drafts === undefined ? undefined : new drafts.Drafting(shell, model);
       await serveWiki(shell, place, { ...(domain === undefined ? {} : { domain }), ...(drafting === undefined ? {} : { drafting }) });
     });
 }
