@@ -14,6 +14,10 @@ export type ControlRequest =
   /** Links what is sealed of a session, with its digests known, into the caller's image layout (ImageLinkReply). */
   | { readonly verb: 'image.link'; readonly session: string }
   | ImageStartRequest
+  /** `session`, which image.start gave, is whole: from now on it is called `as`. */
+  | { readonly verb: 'image.ready'; readonly session: string; readonly as: string }
+  /** Removes what was being made or removed in the caller's home when its maker ended (SweepReply). */
+  | { readonly verb: 'sweep'; readonly dryRun: boolean }
   /** Compiled state in the caller's image layout, for a session that came from its image; for who mounted the store alone. */
   | {
       readonly verb: 'image.adopt';
@@ -72,10 +76,11 @@ export interface ImageLinkReply {
   readonly elapsed_ms: number;
 }
 
-/** A new session whose history is blobs of the caller's image layout. */
+/** A new session whose history is blobs of the caller's image layout. Nobody sees it before image.ready. */
 export interface ImageStartRequest {
   readonly verb: 'image.start';
-  readonly session: string;
+  /** What it is to be called, to hear early that it cannot; left out for one that gets no name. */
+  readonly session?: string;
   readonly blobs: readonly {
     readonly journal: 'messages.jsonl' | 'events.jsonl' | 'order' | 'inputs';
     readonly sha256: string;
@@ -86,8 +91,15 @@ export interface ImageStartRequest {
 }
 
 export interface ImageStartReply {
+  /** Where it is until then: below `home/<uid>/agent/.start`. */
   readonly session: string;
   readonly elapsed_ms: number;
+}
+
+export interface SweepReply {
+  readonly removed: readonly { readonly path: string; readonly bytes: number; readonly reason: string }[];
+  /** Ask again: one request takes so long and no longer. */
+  readonly more: boolean;
 }
 
 export interface ModelsReply {

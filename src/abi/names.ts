@@ -12,6 +12,9 @@ export function isReservedSession(name: string): boolean {
   return name === 'index';
 }
 
+/** IMG-110: the agent of a home whose sessions are being made: it answers by name and is not listed. */
+export const STARTING_AGENT = '.start';
+
 /** A uid as a directory name of `home/`: canonical decimal, no leading zero. */
 export function isUidName(name: string): boolean {
   return /^(0|[1-9][0-9]{0,9})$/.test(name) && Number(name) < 0xffff_ffff;
@@ -39,7 +42,8 @@ export function parseSessionRelativePath(path: string): SessionPath | undefined 
   const match = SESSION_PATH.exec(path);
   if (match === null) return undefined;
   const [, uid, shared, agent, session] = match;
-  if (agent === undefined || session === undefined || !isObjectName(agent) || !isObjectName(session)) return undefined;
+  if (agent === undefined || session === undefined || !isObjectName(session)) return undefined;
+  if (!isObjectName(agent) && (agent !== STARTING_AGENT || uid === undefined)) return undefined;
   if (uid !== undefined) return isUidName(uid) ? { owner: { home: Number(uid) }, agent, session } : undefined;
   if (shared === undefined || !isObjectName(shared)) return undefined;
   return { owner: { shared }, agent, session };

@@ -2,6 +2,8 @@
 // no image names. History is never touched.
 import type { Command } from 'commander';
 
+import type { SweepReply } from '../abi/control.ts';
+import { CtxError } from '../abi/errors.ts';
 import { sweepStore } from '../image/gc.ts';
 import { ask } from './control-client.ts';
 import { sizeWords } from './figures.ts';
@@ -45,12 +47,34 @@ export function registerGc(program: Command, shell: Shell): void {
 async function collect(shell: Shell, reference: string | undefined, dryRun: boolean): Promise<readonly Removed[]> {
   if (reference === undefined) {
     const { mounted, store } = await requireImages(shell);
-    const compiled = (await ask(mounted.root, { verb: 'kv.gc', dryRun })) as readonly Removed[];
+    const compiled = await sweepCompiled(shell, mounted.root, dryRun);
     const inUse = async (): Promise<string[]> => (await instances({ mounted })).map(({ image }) => image.digest);
     const below = `home/${mounted.uid}/image/.store`;
     const swept = await sweepStore(store, { inUse, dryRun });
-    return [...compiled, ...swept.map((one) => ({ ...one, path: `${below}/${one.path}` }))];
+    const unfinished = await sweepUnfinished(mounted.root, dryRun);
+    return [...compiled, ...unfinished, ...swept.map((one) => ({ ...one, path: `${below}/${one.path}` }))];
   }
   const { path, mounted } = await requireSession(shell, reference);
   return (await ask(mounted.root, { verb: 'gc', session: path, dryRun })) as readonly Removed[];
+}
+
+/** Compiled state of sessions belongs to who mounted the store; images, to each user. */
+async function sweepCompiled(shell: Shell, root: string, dryRun: boolean): Promise<readonly Removed[]> {
+  try {
+    return (await ask(root, { verb: 'kv.gc', dryRun })) as readonly Removed[];
+  } catch (error) {
+    if (!(error instanceof CtxError) || error.code !== 'control.denied') throw error;
+    shell.terminal.note('ctx: compiled state of sessions is left to who mounted the store');
+    return [];
+  }
+}
+
+/** Instances that were never whole, and what a daemon that ended was removing. */
+async function sweepUnfinished(root: string, dryRun: boolean): Promise<readonly Removed[]> {
+  const all: Removed[] = [];
+  for (;;) {
+    const { removed, more } = (await ask(root, { verb: 'sweep', dryRun })) as SweepReply;
+    all.push(...removed);
+    if (!more) return all;
+  }
 }

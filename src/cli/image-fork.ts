@@ -6,7 +6,7 @@ import { tagImage, type Image } from '../image/image.ts';
 import { DEFAULT_TAG, parseImageReference, tagKey } from '../image/reference.ts';
 import { usageError } from './errors.ts';
 import type { NamedImage } from './image-named.ts';
-import { startInstance } from './instance.ts';
+import { startInstance, startUnnamed } from './instance.ts';
 import { markInstance } from './instance-files.ts';
 import { parseReference, type Target } from './reference.ts';
 import { snapshotSession } from './session-snapshot.ts';
@@ -63,7 +63,7 @@ async function forkWhole(named: NamedImage, name: string, version: string, optio
 /** At an earlier message the last stretches are cut: a session does that, and what it then is becomes the branch. */
 async function forkAt(named: NamedImage, name: string, version: string, options: ImageForkOptions, at: number): Promise<Done> {
   const { root } = named.mounted;
-  const whole = await startInstance(named, named.image, named.key, `fork/whole-${process.pid}-${Date.now().toString(36)}`);
+  const whole = await startUnnamed(named, named.image, named.key);
   const target = parseReference(options.name ?? `${name.split('/').at(-1) as string}/${version}`, named.mounted);
   try {
     await ask(root, { verb: 'fork', from: whole.path, to: target.path, at });

@@ -22,19 +22,30 @@ import { parseReference, referenceOf, type Target } from './reference.ts';
 const JOURNAL_OF = { messages: 'messages.jsonl', events: 'events.jsonl', order: 'order', inputs: 'inputs' } as const;
 
 /** `as`: AGENT/SESSION; without it the image's last name and its tag, and a number when that is taken. */
-export async function startInstance(
-  images: ImagesOnMount & { readonly adopt?: boolean },
-  image: Image,
-  key: string,
-  as: string | undefined,
-): Promise<Target> {
-  const { mounted, store } = images;
+export async function startInstance(images: ImagesOnMount, image: Image, key: string, as: string | undefined): Promise<Target> {
+  for (;;) {
+    const target = as === undefined ? await freeName(images, key) : parseReference(as, images.mounted);
+    const starting = await startUnnamed(images, image, key, target.path);
+    try {
+      await ask(images.mounted.root, { verb: 'image.ready', session: starting.path, as: target.path });
+    } catch (error) {
+      await ask(images.mounted.root, { verb: 'rm', session: starting.path, force: true }).catch(() => undefined);
+      // Another took the name that was free.
+      if (as === undefined && error instanceof CtxError && error.code === 'fork.exists') continue;
+      throw error;
+    }
+    await adoptCompiled(images, image, target);
+    return target;
+  }
+}
+
+/** An instance that has no name yet, and is listed nowhere (IMG-110). Who asks for it gives it one, or removes it; else gc does. */
+export async function startUnnamed({ mounted, store }: ImagesOnMount, image: Image, key: string, as?: string): Promise<Target> {
   const { config, descriptor } = image;
   await requireTrust(store, descriptor, key);
-  const target = as === undefined ? await freeName(images, key) : parseReference(as, mounted);
   const request: ImageStartRequest = {
     verb: 'image.start',
-    session: target.path,
+    ...(as === undefined ? {} : { session: as }),
     blobs: (Object.keys(JOURNAL_OF) as Stretches[]).flatMap((of) =>
       stretchesOf(config.layers, of).map(({ digest, size, count }) => ({
         journal: JOURNAL_OF[of],
@@ -50,7 +61,7 @@ export async function startInstance(
     if (isOfInstance(path)) files.set(path, await readLayerFile(store, config.layers, file));
   const policy = policyWith(files.get('context/policy.yaml'), config.mounts.memory);
   if (policy !== undefined) files.set('context/policy.yaml', policy);
-  await (ask(mounted.root, request) as Promise<ImageStartReply>);
+  const { session } = (await ask(mounted.root, request)) as ImageStartReply;
   const [name, tag] = splitKey(key, config.version);
   const { messages, events } = config.continuation;
   const of: InstanceOf = {
@@ -61,14 +72,12 @@ export async function startInstance(
     divergence: { messages, events },
   };
   try {
-    await writeInstanceFiles(join(mounted.root, target.path), files, of);
+    await writeInstanceFiles(join(mounted.root, session), files, of);
   } catch (error) {
-    // Nobody has seen it: what is half an instance goes.
-    await ask(mounted.root, { verb: 'rm', session: target.path, force: true }).catch(() => undefined);
+    await ask(mounted.root, { verb: 'rm', session, force: true }).catch(() => undefined);
     throw error;
   }
-  if (images.adopt !== false) await adoptCompiled(images, image, target);
-  return target;
+  return parseReference(session, mounted);
 }
 
 /** Compiled state of the image, made here or signed by a trusted key; without it the first pack is compiled from source. */

@@ -13,7 +13,7 @@ import { CtxError } from '../abi/errors.ts';
 import { countWords, sizeWords } from './figures.ts';
 import { movedMemory } from './image-memory.ts';
 import { imageNamed, type NamedImage } from './image-named.ts';
-import { startInstance } from './instance.ts';
+import { startUnnamed } from './instance.ts';
 import { settledManifest } from './compiled-state.ts';
 import { examples, type Shell } from './shell.ts';
 
@@ -56,10 +56,10 @@ export function registerRebuild(program: Command, shell: Shell): void {
     });
 }
 
-/** Through an instance that nobody else sees for long: what a session compiles is what an image's instances will want. */
+/** Through an instance that nobody else sees: what a session compiles is what an image's instances will want. */
 async function compile(shell: Shell, named: NamedImage): Promise<Compiled> {
   const { image, store, mounted } = named;
-  const target = await startInstance({ ...named, adopt: false }, image, named.key, `rebuild/of-${process.pid}-${Date.now().toString(36)}`);
+  const target = await startUnnamed(named, image, named.key);
   const directory = join(mounted.root, target.path);
   try {
     // Reading the pack is what asks for a compile.

@@ -16,6 +16,7 @@ import { listSealed, prepareSeal } from './seal-session.ts';
 import { reachSession } from './session-access.ts';
 import type { Session } from './sessions.ts';
 import type { Store } from './store.ts';
+import { prepareReady, sweepUnfinished } from './starting-sessions.ts';
 import { fail, Handle, S_IFREG, Slow, TreeNode } from './types.ts';
 import type { Attr, AttrChange, Caller } from './types.ts';
 
@@ -235,6 +236,13 @@ function perform(channel: ControlChannel, request: ControlRequest, caller: Calle
     }
     case 'image.start':
       return startInstance(store, request, caller);
+    case 'image.ready': {
+      const session = reachSession(store, request.session, caller, 'change');
+      const act = prepareReady(store, session, request.as, caller);
+      return takeAway(store, session, act);
+    }
+    case 'sweep':
+      return sweepUnfinished(store, caller, request.dryRun);
     case 'archive': {
       const session = reachSession(store, request.session, caller, 'change');
       const to = `${store.root}/archive/${request.session}-${new Date().toISOString().replaceAll(':', '')}`;

@@ -25,29 +25,26 @@ export function prepareFork(store: Store, from: Session, request: ForkRequest, c
     // Again: another may have made it while the order log settled.
     const directory = check();
     store.makeAgent(directory, caller);
-    store.makeSession(directory, 0o755, caller, cwdOf(from));
-    try {
-      from.journals.forkInto(directory, request.at, plan);
-      // Nobody waits for it: whoever needs the fork on the disk now syncs one of its journals.
-      const names = {
-        key: freshSyncKey(),
-        rejects: [],
-        file: undefined,
-        directories: [directory, directory.slice(0, directory.lastIndexOf('/'))],
-      };
-      store.sessions.options.deriver.sync(names, () => {});
-      const leftOut = copyInputs(store, from.directory, directory);
-      return {
-        session: request.to,
-        from: request.from,
-        ...(request.at === undefined ? {} : { at: request.at }),
-        ...(leftOut.length === 0 ? {} : { left_out: leftOut }),
-        elapsed_ms: Math.round((performance.now() - beganMs) * 100) / 100,
-      };
-    } catch (error) {
-      fs.rmSync(directory, { recursive: true, force: true });
-      throw error;
-    }
+    let leftOut: readonly string[] = [];
+    store.makeSession(directory, 0o755, caller, cwdOf(from), (aside) => {
+      from.journals.forkInto(aside, request.at, plan);
+      leftOut = copyInputs(store, from.directory, aside);
+    });
+    // Nobody waits for it: whoever needs the fork on the disk now syncs one of its journals.
+    const names = {
+      key: freshSyncKey(),
+      rejects: [],
+      file: undefined,
+      directories: [directory, directory.slice(0, directory.lastIndexOf('/'))],
+    };
+    store.sessions.options.deriver.sync(names, () => {});
+    return {
+      session: request.to,
+      from: request.from,
+      ...(request.at === undefined ? {} : { at: request.at }),
+      ...(leftOut.length === 0 ? {} : { left_out: leftOut }),
+      elapsed_ms: Math.round((performance.now() - beganMs) * 100) / 100,
+    };
   };
 }
 

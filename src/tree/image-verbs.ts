@@ -10,6 +10,7 @@ import { OrderPages } from '../journal/order-pages.ts';
 import type { RawRecord } from '../journal/order-record.ts';
 import { lstat, restoreDirectory } from './backing.ts';
 import { newSessionPath } from './session-access.ts';
+import { startingPath } from './starting-sessions.ts';
 import type { Session } from './sessions.ts';
 import type { Store } from './store.ts';
 import type { Caller } from './types.ts';
@@ -21,7 +22,8 @@ type ImageAdoptRequest = Extract<ControlRequest, { verb: 'image.adopt' }>;
 
 export function linkHistory(store: Store, session: Session, sealed: SealReply, caller: Caller): ImageLinkReply {
   const beganMs = performance.now();
-  const blobs = `${layoutOf(store, caller)}/blobs/sha256`;
+  const layout = layoutOf(store, caller);
+  const blobs = `${layout}/blobs/sha256`;
   const { uid } = fs.lstatSync(blobs);
   const linked = sealed.blobs.map((blob) => {
     if (blob.sha256 === null)
@@ -33,13 +35,13 @@ export function linkHistory(store: Store, session: Session, sealed: SealReply, c
     return {
       ...blob,
       sha256: blob.sha256,
-      linked: share(`${session.directory}/${blob.file}`, `${blobs}/${blob.sha256}`, uid, whole ? undefined : blob.bytes),
+      linked: share(`${session.directory}/${blob.file}`, layout, blob.sha256, uid, whole ? undefined : blob.bytes),
     };
   });
   // Without all of the order log an instance makes its own from the journals.
   const ordered = linked.every(({ journal, linked: is }) => is || (journal !== 'order' && journal !== 'inputs'));
   const inputs = ordered
-    ? sealed.inputs.filter(({ file, sha256 }) => share(`${session.directory}/${file}`, `${blobs}/${sha256}`, uid, undefined))
+    ? sealed.inputs.filter(({ file, sha256 }) => share(`${session.directory}/${file}`, layout, sha256, uid, undefined))
     : [];
   syncDirectory(blobs);
   const last = lastSealed(session.directory);
@@ -53,8 +55,9 @@ export function linkHistory(store: Store, session: Session, sealed: SealReply, c
   };
 }
 
-/** The new name has the first `bytes` bytes. False: not here, because another owner's file, or a part of one, would have to be copied. */
-function share(from: string, to: string, uid: number, bytes: number | undefined): boolean {
+/** The new blob has the first `bytes` bytes. False: not here, because another owner's file, or a part of one, would have to be copied. */
+function share(from: string, layout: string, sha256: string, uid: number, bytes: number | undefined): boolean {
+  const to = `${layout}/blobs/sha256/${sha256}`;
   if (fs.existsSync(to)) return true;
   const stat = fs.lstatSync(from);
   if (bytes === undefined && stat.uid === uid) {
@@ -63,23 +66,35 @@ function share(from: string, to: string, uid: number, bytes: number | undefined)
   }
   if ((bytes ?? stat.size) > MOST_COPIED_BYTES) return false;
   const content = fs.readFileSync(from).subarray(0, bytes);
-  const temporary = `${to}.new`;
-  const fd = fs.openSync(temporary, 'w', 0o400);
+  // A name that gc knows for what it is, should this process end here.
+  const temporary = `${layout}/tmp/link-${process.pid}-${sha256.slice(0, 16)}`;
+  fs.rmSync(temporary, { force: true });
   try {
-    fs.writeSync(fd, content);
-    fs.fsyncSync(fd);
-    if (process.getuid?.() === 0) fs.fchownSync(fd, uid, fs.lstatSync(to.slice(0, to.lastIndexOf('/'))).gid);
-  } finally {
-    fs.closeSync(fd);
+    // wx: whose directory it is could put a link there.
+    const fd = fs.openSync(temporary, 'wx', 0o400);
+    try {
+      // All of it, or ENOSPC: a blob that is short would have a digest's name.
+      fs.writeFileSync(fd, content);
+      fs.fsyncSync(fd);
+      if (process.getuid?.() === 0) fs.fchownSync(fd, uid, fs.lstatSync(layout).gid);
+    } finally {
+      fs.closeSync(fd);
+    }
+    fs.renameSync(temporary, to);
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw error;
   }
-  fs.renameSync(temporary, to);
   return true;
 }
 
-/** Blobs are named by their digest; that they are what it says has been verified by who asks, when they were stored. */
+/**
+ * Blobs are named by their digest; that they are what it says has been verified by who asks, when they were stored. The session
+ * has no name yet (IMG-110): who asks writes its files, then gives it one with image.ready.
+ */
 export function startInstance(store: Store, request: ImageStartRequest, caller: Caller): ImageStartReply {
   const beganMs = performance.now();
-  newSessionPath(store, request.session, caller);
+  if (request.session !== undefined) newSessionPath(store, request.session, caller);
   const blobs = `${layoutOf(store, caller)}/blobs/sha256`;
   const pathOf = (sha256: string, bytes: number): string => blobOf(blobs, sha256, bytes);
   const history = {
@@ -93,17 +108,14 @@ export function startInstance(store: Store, request: ImageStartRequest, caller: 
     })),
     inputs: request.inputs.map(({ sha256, bytes }) => ({ path: pathOf(sha256, bytes), bytes, sha256 })),
   };
-  const directory = `${store.root}/${request.session}`;
+  const session = startingPath(caller);
+  const directory = `${store.root}/${session}`;
   store.makeAgent(directory, caller);
-  store.makeSession(directory, 0o755, caller, '/');
-  try {
-    adoptHistory(directory, history);
-    restoreInputs(store, directory);
-  } catch (error) {
-    fs.rmSync(directory, { recursive: true, force: true });
-    throw error;
-  }
-  return { session: request.session, elapsed_ms: Math.round((performance.now() - beganMs) * 100) / 100 };
+  store.makeSession(directory, 0o755, caller, '/', (aside) => {
+    adoptHistory(aside, history);
+    restoreInputs(store, aside);
+  });
+  return { session, elapsed_ms: Math.round((performance.now() - beganMs) * 100) / 100 };
 }
 
 function lastSealed(directory: string): RawRecord {

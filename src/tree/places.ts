@@ -1,6 +1,6 @@
 // home/<uid>/agent/<agent>/session/<session>, and the same below shared/<name>.
 import * as fs from 'node:fs';
-import { isObjectName, isReservedSession, isUidName } from '../abi/names.ts';
+import { isObjectName, isReservedSession, isUidName, STARTING_AGENT } from '../abi/names.ts';
 import { bytePath, isDirectory, lstat, lstatOrFail, restoreDirectory } from './backing.ts';
 import { ImagesDirectory } from './image-dir.ts';
 import { inodeKey, OrdinaryNode } from './ordinary.ts';
@@ -95,7 +95,7 @@ export class AgentsDirectory extends PlaceNode {
   readonly #agents: Map<string, AgentDirectory> = new Map();
 
   override lookup(name: string): TreeNode {
-    if (!isObjectName(name) || !isDirectory(`${this.backing}/${name}`)) {
+    if ((!isObjectName(name) && name !== STARTING_AGENT) || !isDirectory(`${this.backing}/${name}`)) {
       this.#agents.delete(name);
       throw fail('ENOENT', 'no such agent');
     }

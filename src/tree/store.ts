@@ -65,8 +65,8 @@ export class Store {
     for (const path of [agent, sessions]) if (!fs.existsSync(path)) this.makeDirectory(path, 0o755, uid, gid);
   }
 
-  /** A whole session at once: made aside, then renamed, so that nobody meets half of one. */
-  makeSession(directory: string, mode: number, caller: Caller, cwd: string): void {
+  /** A whole session at once: made aside, filled there, then renamed, so that nobody meets half of one, whatever ends the daemon. */
+  makeSession(directory: string, mode: number, caller: Caller, cwd: string, fill: (aside: string) => void = () => {}): void {
     const parent = directory.slice(0, directory.lastIndexOf('/'));
     const owner = fs.lstatSync(parent);
     const aside = `${parent}/.new-${process.pid}-${Date.now().toString(36)}-${Math.floor(Math.random() * 1e9).toString(36)}`;
@@ -79,6 +79,7 @@ export class Store {
         fs.writeFileSync(`${aside}/${name}`, content, { mode: 0o666 & mode, flag: 'wx' });
         this.own(`${aside}/${name}`, uid, gid);
       }
+      fill(aside);
       fs.renameSync(aside, directory);
     } catch (error) {
       fs.rmSync(aside, { recursive: true, force: true });

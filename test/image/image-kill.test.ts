@@ -1,68 +1,85 @@
-import { spawn } from 'node:child_process';
-import { once as onceEvent } from 'node:events';
-import * as fs from 'node:fs/promises';
-import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import { writeArchive } from '../../src/image/archive.ts';
-import { planExport } from '../../src/image/export.ts';
-import { checkStore } from '../../src/image/fsck.ts';
-import { importArchive } from '../../src/image/import.ts';
-import { scratch, scratchStore } from './scratch.ts';
-import { once, storeImage, whole } from './stored-image.ts';
+// KILL_ROUNDS=100 ends each verb alone that often (half an hour); without it, a hundred ends over all verbs, several at once.
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { KillRounds } from './kill-rounds.ts';
 
-const ROUNDS = 30;
+const ROUNDS = Number(process.env['KILL_ROUNDS'] ?? 0);
+const ONLY = process.env['KILL_VERB'];
+const SEED = Number(process.env['CTX_SEED'] ?? 0) || Date.now() % 2 ** 31;
+const AT_ONCE = 5;
+/** What takes longer waits for an engine. */
+const MOST_MS = ROUNDS > 0 ? 10_000 : 600;
 
-const built = (name: string): string => JSON.stringify(new URL(`../../dist/src/image/${name}.js`, import.meta.url).href);
+let rounds: KillRounds;
+beforeAll(async () => {
+  rounds = await KillRounds.start(ROUNDS > 0);
+});
+afterAll(() => rounds.end());
 
-// Imports, signs and exports (which redacts) for ever, over and over with new names.
-const WORKER = `
-import { createReadStream, readFileSync } from 'node:fs';
-import { ImageStore } from ${built('layout-store')};
-import { importArchive } from ${built('import')};
-import { planExport } from ${built('export')};
-import { writeArchive } from ${built('archive')};
-import { signManifest } from ${built('sign')};
-import { KeyRing } from ${built('trust-keys')};
-const [directory, archive, round] = process.argv.slice(1);
-const store = await ImageStore.open(directory);
-const ring = new KeyRing();
-const key = await ring.find('k');
-const signer = { id: key.id, key: await ring.privateKey(key, () => Promise.reject(new Error())) };
-await import(${built('redact-scan')});
-console.log('ready');
-for (let n = 0; ; n++) {
-  const tag = 'r' + round + ':' + n;
-  const [{ digest }] = await importArchive(store, createReadStream(archive), { where: archive, as: tag });
-  const descriptor = await store.resolve(tag);
-  await signManifest(store, descriptor, signer, { name: tag, signedAt: new Date(n * 1000) });
-  const held = await store.hold();
-  for await (const piece of writeArchive(store, await planExport(store, [{ key: tag, descriptor }], { redact: true }))) void piece;
-  await held.release();
-  await store.change((entries) => entries.filter(({ digest }) => digest === descriptor.digest));
+/** mulberry32. */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
 }
-`;
 
-test('IMG-78 import, sign, redact and export that are killed at any point leave a store that verifies, and work again', async () => {
-  const [from, store, work] = [await scratchStore(), await scratchStore(), await scratch()];
-  const lines = Array.from({ length: 300 }, (_, n) => `${JSON.stringify({ role: 'user', content: `line ${n} ${'x'.repeat(200)}` })}\n`);
-  const descriptor = await storeImage(from, 'a:1', { messages: lines.join(''), files: { 'memory.yaml': 'a: 1\n', 'documents/a.md': 'b' } });
-  const archive = await whole(writeArchive(from, await planExport(from, [{ key: 'a:1', descriptor }])));
-  await fs.writeFile(join(work, 'a.tar'), archive);
-  const env = { ...process.env, XDG_CONFIG_HOME: join(work, 'config') };
-  const { KeyRing } = await import('../../src/image/trust-keys.ts');
-  await new KeyRing(join(work, 'config/ctxfs')).create('k');
-  for (let round = 0; round < ROUNDS; round++) {
-    const child = spawn(process.execPath, ['--input-type=module', '-e', WORKER, store.directory, join(work, 'a.tar'), String(round)], {
-      env,
-      stdio: ['ignore', 'pipe', 'inherit'],
+test('IMG-111 a hundred verbs that are killed at random points lose nothing, and what they leave is collectable', async () => {
+  const random = randomFrom(SEED);
+  const names = Object.keys(rounds.verbs).filter((name) => ONLY === undefined || name === ONLY);
+  const lasts = await rounds.measure(names);
+  let killed = 0;
+  const round = async (some: readonly string[], daemonToo = false): Promise<void> => {
+    const chosen = some[Math.floor(random() * some.length)] as string;
+    const afterMs = random() * Math.min(MOST_MS, lasts.get(chosen) ?? 0) * (1 + some.length / 2);
+    killed += some.length;
+    await rounds.kill(String(killed), some, afterMs, daemonToo).catch((error: unknown) => {
+      throw new Error(`CTX_SEED=${SEED}: ${some.join(', ')} after ${afterMs} ms${daemonToo ? ', the daemon too' : ''}`, { cause: error });
     });
-    await onceEvent(child.stdout, 'data');
-    await new Promise((resolve) => setTimeout(resolve, (round * 17) % 101));
-    expect(child.exitCode).toBeNull();
-    child.kill('SIGKILL');
-    await onceEvent(child, 'exit');
-    expect((await checkStore(store)).filter(({ severity }) => severity === 'error')).toEqual([]);
+  };
+  if (ROUNDS > 0) {
+    for (const name of names) {
+      const began = performance.now();
+      for (let n = 0; n < ROUNDS; n++) await round([name], n % 10 === 9);
+      await rounds.collect();
+      console.log(`${name}: ${ROUNDS} rounds, ${Math.round(performance.now() - began)} ms; alone ${Math.round(lasts.get(name) ?? 0)} ms`);
+    }
+    return;
   }
-  expect(await importArchive(store, once(archive), { where: 'a.tar' })).toEqual([{ key: 'a:1', digest: descriptor.digest }]);
-  expect((await checkStore(store)).filter(({ severity }) => severity === 'error')).toEqual([]);
+  while (killed < 100) {
+    const left = names.toSorted(() => random() - 0.5);
+    while (left.length > 0) await round(left.splice(0, AT_ONCE), killed === 45);
+  }
+  expect(killed).toBeGreaterThanOrEqual(100);
+  await rounds.collect();
+}, 3_600_000);
+
+test('IMG-110 an instance has its name only once it is whole, and what a killed maker leaves goes with gc', async () => {
+  const { mounted } = rounds;
+  const home = `home/${process.getuid?.() ?? 0}`;
+  const { session, end } = await rounds.beginInstance();
+  expect(session).toMatch(new RegExp(`^${home}/agent/\\.start/session/[0-9]+-`));
+  expect(
+    `${await mounted.must(`ls -A ${home}/agent`)} ${(await rounds.must(['ls'])).said} ${(await rounds.must(['ps'])).said}`,
+  ).not.toMatch(/begun|\.start/);
+  expect(await mounted.must(`cat ${session}/context/budget`)).not.toBe('');
+  // What a daemon that was killed leaves.
+  const coder = `${home}/agent/coder/session`;
+  await mounted.must(`mkdir -p ${mounted.store}/${coder}/.new-1-x/context ${mounted.store}/${coder}/.removed-1-2/segments`);
+  type Removed = readonly { readonly path: string; readonly reason: string }[];
+  const gc = async (...options: readonly string[]): Promise<Removed> =>
+    JSON.parse((await rounds.must(['gc', '--json', ...options])).said) as Removed;
+  const daemons = [`${coder}/.new-1-x`, `${coder}/.removed-1-2`];
+  expect((await gc('--dry-run')).map(({ path }) => path)).toEqual(expect.arrayContaining(daemons));
+  expect((await gc()).map(({ path }) => path).filter((path) => path.startsWith(`${home}/agent/`))).toEqual(daemons);
+  // Its maker lives, so it may still be finished.
+  expect(await mounted.must(`cat ${session}/state`)).toBe('active\n');
+  await end();
+  expect((await gc()).filter(({ path }) => path === session)).toMatchObject([
+    { reason: expect.stringContaining('left it behind') as string },
+  ]);
+  expect((await mounted.sh(`ls ${session}`)).code).not.toBe(0);
+  expect(await gc()).toEqual([]);
 });
