@@ -181,7 +181,7 @@ function layoutOf(store: Store, { uid }: Caller): string {
       next: `make the home first: mkdir home/${uid}`,
     });
   const layout = `${images}/.store`;
-  for (const path of [layout, `${layout}/blobs`, `${layout}/blobs/sha256`]) {
+  for (const path of [layout, `${layout}/tmp`, `${layout}/blobs`, `${layout}/blobs/sha256`]) {
     restoreDirectory(path);
     if (lstat(path)?.isDirectory() !== true)
       throw new CtxError('image.bad_layout', 'EIO', 'is not a directory', { where: path, next: 'move it away' });

@@ -66,7 +66,18 @@ test("CHN-12 images of one user are nobody else's, and only who mounted the stor
   });
   // Their own work as anybody's, and what is made belongs to them.
   const theirSession = `home/${OTHER}/agent/coder/session/theirs`;
-  expect(await ask({ verb: 'image.start', session: theirSession, blobs: [], inputs: [] })).toMatchObject({ ok: true });
+  const begun = await ask({ verb: 'image.start', session: theirSession, blobs: [], inputs: [] });
+  const { session: starting } = (begun as unknown as { readonly result: { readonly session: string } }).result;
+  expect(starting).toContain(`home/${OTHER}/agent/.start/session/`);
+  const elsewhere = { verb: 'image.ready', session: starting, as: 'home/0/agent/coder/session/theirs' };
+  expect(await ask(elsewhere)).toMatchObject({ ok: false, error: { errno: 'EACCES' } });
+  const named = { verb: 'image.ready', session: 'home/0/agent/coder/session/mine', as: theirSession };
+  expect(await ask(named)).toMatchObject({ ok: false, error: { errno: 'EACCES' } });
+  expect(await ask({ verb: 'image.ready', session: starting, as: theirSession })).toMatchObject({ ok: true });
+  expect(await ask({ verb: 'image.ready', session: theirSession, as: `${theirSession}2` })).toMatchObject({
+    ok: false,
+    error: { code: 'control.not_starting' },
+  });
   expect((await asOther(`echo "{\\"role\\":\\"user\\",\\"content\\":\\"x\\"}" >> ${theirSession}/messages.jsonl`)).code).toBe(0);
   for (const verb of ['seal', 'digest', 'image.link']) expect(await ask({ verb, session: theirSession }), verb).toMatchObject({ ok: true });
   const blobs = join(mounted.store, `home/${OTHER}/image/.store/blobs/sha256`);

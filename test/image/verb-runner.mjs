@@ -13,6 +13,8 @@ const { canonicalBytes, MEDIA } = await load('image/oci.js');
 for (const name of ['image/redact-scan.js', 'image/registry/push.js', 'image/registry/pull.js', 'image/registry/client.js'])
   await load(name);
 
+await createProgram({}, '0', []);
+
 const uid = process.getuid();
 const layout = join(process.env.CTX_ROOT, `home/${uid}/image/.store`);
 
@@ -77,8 +79,8 @@ async function one([word, ...rest]) {
   try {
     if (word in OTHER) said.push((await OTHER[word](...rest)) ?? '');
     else {
-      const program = createProgram({ terminal, env: process.env, uid, exit: (value) => (code = value) }, '0');
-      await lasting(program).parseAsync([word, ...rest], { from: 'user' });
+      const shell = { terminal, env: process.env, uid, exit: (value) => (code = value) };
+      await lasting(await createProgram(shell, '0', [word])).parseAsync([word, ...rest], { from: 'user' });
     }
   } catch (error) {
     code = 1;
