@@ -243,7 +243,7 @@ describe.skipIf(!canMount)('a wiki on the mount', { timeout: LIMIT_MS }, () => {
     const wiki = `home/${TEAM}/wiki`;
     const made = await as(
       TEAM,
-      `mkdir home/${TEAM} && cd ${wiki} && git init -q && mkdir .wiki && echo 'commit: auto' > .wiki/config.yaml && echo '# Index' > INDEX.md && CTX_SESSION=coder/x bash -c 'echo hello > page.md'`,
+      `mkdir home/${TEAM} && cd ${wiki} && git init -q && mkdir .wiki && echo 'commit: auto' > .wiki/config.yaml && echo '# Index' > INDEX.md && CTX_SESSION=coder/x bash -c 'echo hello > page.md; until grep -q page.md .update-queue; do sleep 0.1; done'`,
     );
     expect(made).toMatchObject({ code: 0 });
     const message = await until(
@@ -407,7 +407,7 @@ done`;
       ),
     );
     await linting;
-    expect(outcomes.map(({ code, stderr }) => `${code} ${stderr}`)).toEqual(outcomes.map(() => '0 '));
+    expect(outcomes.map(({ code, stderr }) => `${code} ${stderr}`).join('; ')).toBe(outcomes.map(() => '0 ').join('; '));
     await must('cat .ctx/status');
     const common = (await must('cat common.md')).trim().split('\n').toSorted();
     const expected = Array.from({ length: 10 }, (_, i) => Array.from({ length: ROUNDS }, (__, n) => `writer ${i} line ${n + 1}`));
