@@ -25,7 +25,8 @@ export const SCHEMA = `CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, v
   CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, bytes BLOB);`;
 
 /** Questions share many words, and the one at an epoch's start was just asked: blocks of the last few are kept (1 KB each). */
-const KEPT_BLOCKS = 512;
+const KEPT_BLOCKS = 1024;
+const BLOCKS_AT_ONCE = 32;
 /** By file and block; shared by all files of this thread, the block asked for last at the end. */
 const kept = new Map<number, Buffer>();
 /** Terms joined before others may have their turn. */
@@ -40,8 +41,10 @@ export class Parts {
   readonly all: Part[] = [];
   readonly #db: Database.Database;
   readonly #block: Database.Statement;
+  readonly #blocks: Database.Statement;
   readonly #run: Database.Statement;
-  #file = ++files;
+  /** Numbers of blocks are not used again while it is open: what is kept of it stays right. */
+  readonly #file: number = ++files;
   #nextBlock = 1;
   #nextRun = 1;
   #rows: Int32Array = new Int32Array(1024);
@@ -51,6 +54,7 @@ export class Parts {
   constructor(db: Database.Database, each: (lines: Buffer, lengths: Buffer) => void) {
     this.#db = db;
     this.#block = db.prepare('SELECT id, bytes FROM blocks WHERE id = ?').raw();
+    this.#blocks = db.prepare(`SELECT id, bytes FROM blocks WHERE id IN (${Array(BLOCKS_AT_ONCE).fill('?').join()})`).raw();
     this.#run = db.prepare('SELECT id, bytes FROM runs WHERE id = ?').raw();
     for (const [number, rows, endLine, firstBlock, firstRun, runs, tops, lines, lengths] of db
       .prepare('SELECT number, rows, end_line, first_block, first_run, runs, tops, lines, lengths FROM parts ORDER BY number')
@@ -67,6 +71,23 @@ export class Parts {
 
   get rows(): number {
     return this.all.reduce((total, part) => total + part.rows, 0);
+  }
+
+  /** Reads the blocks of these terms together: one by one each costs a call. */
+  prepare(keys: readonly TermKey[]): void {
+    const missing = new Set<number>();
+    for (const part of this.all) {
+      for (const { top } of keys) {
+        const block = blockOf(part, top);
+        if (block >= 0 && !kept.has(this.#file * FILE_SPAN + part.firstBlock + block)) missing.add(part.firstBlock + block);
+      }
+    }
+    if (missing.size < 2 || missing.size > KEPT_BLOCKS / 2) return;
+    const ids = [...missing].sort((a, b) => a - b);
+    for (let at = 0; at < ids.length; at += BLOCKS_AT_ONCE) {
+      const some = Array.from({ length: BLOCKS_AT_ONCE }, (_, i) => ids[at + i] ?? 0);
+      for (const [id, bytes] of this.#blocks.all(some) as SmallRow[]) keep(this.#file * FILE_SPAN + id, bytes);
+    }
   }
 
   /** Adds rows `1..through` of a term to the list, ascending; says how many, or HOT when there are more than HOT_ROWS of them. */
@@ -113,7 +134,6 @@ export class Parts {
   merge(first: number, lines: Buffer, lengths: Buffer): void {
     const parts = this.all.splice(first);
     const about = { rows: parts.reduce((total, part) => total + part.rows, 0), endLine: (parts.at(-1) as Part).endLine };
-    this.#file = ++files;
     this.#insert(about, lines, lengths, (sink) => finish(this.join(parts, sink)));
     for (const part of parts) {
       this.#db.prepare('DELETE FROM parts WHERE number = ?').run(part.number);
@@ -188,25 +208,14 @@ export class Parts {
     let bytes = kept.get(key);
     if (bytes === undefined) bytes = (this.#block.get(id) as SmallRow)[1];
     else kept.delete(key);
-    kept.set(key, bytes);
-    if (kept.size > KEPT_BLOCKS)
-      for (const oldest of kept.keys()) {
-        kept.delete(oldest);
-        break;
-      }
+    keep(key, bytes);
     return this.#reader.open(bytes, 0, bytes.length);
   }
 
   #entry(part: Part, top: number, low: number): BlockReader | undefined {
-    let first = 0;
-    let last = part.tops.length - 1;
-    while (first < last) {
-      const middle = (first + last + 1) >> 1;
-      if ((part.tops[middle] as number) <= top) first = middle;
-      else last = middle - 1;
-    }
-    if (last < 0 || (part.tops[first] as number) > top) return undefined;
-    const reader = this.#keptBlock(part.firstBlock + first);
+    const block = blockOf(part, top);
+    if (block < 0) return undefined;
+    const reader = this.#keptBlock(part.firstBlock + block);
     return reader.find(top, low) ? reader : undefined;
   }
 
@@ -215,6 +224,27 @@ export class Parts {
     this.#rows = roomFor(this.#rows, from + entry.count);
     if (entry.count <= HOT_ROWS) entry.rows(this.#rows, from);
     else readRows((this.#run.get(entry.run) as SmallRow)[1], 0, entry.count, this.#rows, from);
+  }
+}
+
+/** Which of a part's blocks would have a term; -1 for none. */
+function blockOf({ tops }: Part, top: number): number {
+  let first = 0;
+  let last = tops.length - 1;
+  while (first < last) {
+    const middle = (first + last + 1) >> 1;
+    if ((tops[middle] as number) <= top) first = middle;
+    else last = middle - 1;
+  }
+  return last < 0 || (tops[first] as number) > top ? -1 : first;
+}
+
+function keep(key: number, bytes: Buffer): void {
+  kept.set(key, bytes);
+  if (kept.size <= KEPT_BLOCKS) return;
+  for (const oldest of kept.keys()) {
+    kept.delete(oldest);
+    break;
   }
 }
 

@@ -21,6 +21,8 @@ export interface RankOptions {
 /** What is ranked: a segment, growing or sealed. */
 export interface Ranked {
   readonly map: RowMap;
+  /** Told of all terms before they are looked for. */
+  prepare?(keys: readonly TermKey[]): void;
   find(key: TermKey, through: number, into: RowList): number;
   every(key: TermKey): Int32Array;
 }
@@ -137,6 +139,7 @@ class Best {
 function gather(segment: Ranked, through: number, keys: readonly TermKey[], frequency: number[], list: RowList): Found {
   const starts = new Int32Array(keys.length);
   const counts = new Int32Array(keys.length);
+  segment.prepare?.(keys);
   const hot: number[] = [];
   let ordinary = 0;
   for (const [i, key] of keys.entries()) {

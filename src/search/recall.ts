@@ -4,12 +4,13 @@ import { finish } from '../abi/steps.ts';
 import type { Steps } from '../abi/steps.ts';
 import { aliases } from './aliases.ts';
 import { answerFit, expects } from './answer-shape.ts';
+import { IdTable } from './id-table.ts';
 import { concepts, type Concept } from './concepts.ts';
 import { isFaint, lightnessOf } from './light.ts';
 import { LineMemory } from './line-terms.ts';
 import type { WeightedTerm } from './rank.ts';
 import type { TermIndex } from './recall-index.ts';
-import { ownShare, tells } from './speech.ts';
+import { MOST_TELLS, ownShare, tells } from './speech.ts';
 import { terms } from './terms.ts';
 import type { SearchHit } from './types.ts';
 
@@ -79,6 +80,7 @@ const ECHO_TERMS = 6;
 const ECHO_RARITY = 300;
 const ECHO_CANDIDATES = 40;
 const ECHO_STRETCHES = 8;
+const NO_IDS = new Int32Array(0);
 /** Index look-ups (terms x segments) that one question may cost. */
 const MAX_LOOKUPS = 192;
 
@@ -126,8 +128,10 @@ class Stretch {
   readonly #asked: Concept[];
   readonly #rarity: Map<string, number>;
   readonly #memory: LineMemory;
-  /** For a term of the question, by its number: [concept, weight x rarity, …]. */
-  #values: ReadonlyMap<number, readonly number[]> = new Map();
+  /** For a term of the question: [concept, weight x rarity, …]. */
+  #values: readonly (readonly number[])[] = [];
+  /** Place of a term's values by its number. */
+  #places: IdTable = new IdTable([]);
   /** For each concept what its best word is worth. */
   #surest: Int32Array = new Int32Array(0);
   readonly #request: RecallRequest;
@@ -146,7 +150,7 @@ class Stretch {
     this.#own = ownShare(request.query);
   }
 
-  #valuesByTerm(): ReadonlyMap<number, readonly number[]> {
+  #weigh(): void {
     this.#memory.begin();
     const values = new Map<number, number[]>();
     this.#surest = new Int32Array(this.#asked.length);
@@ -162,7 +166,8 @@ class Stretch {
       }
     });
     for (const shared of values.values()) if (shared.length > 2) lower(shared);
-    return values;
+    this.#places = new IdTable([...values.keys()]);
+    this.#values = [...values.values()];
   }
 
   /** A line, and the lines around it when it is among the best. */
@@ -208,14 +213,16 @@ class Stretch {
 
   /** Candidates that have a term. */
   #commonness(words: readonly string[], lines: Iterable<number>): ReadonlyMap<string, number> {
-    const counts = new Map(words.map((term) => [this.#memory.idOf(term), 0]));
+    const places = new IdTable(words.map((term) => this.#memory.idOf(term)));
+    const counts = new Int32Array(words.length);
     for (const line of lines) {
-      for (const id of this.#memory.of(line, this.#request.textOf)?.ids ?? []) {
-        const count = counts.get(id);
-        if (count !== undefined) counts.set(id, count + 1);
+      const ids = this.#memory.of(line, this.#request.textOf)?.ids ?? NO_IDS;
+      for (let i = 0; i < ids.length; i += 1) {
+        const place = places.find(ids[i] as number);
+        if (place >= 0) counts[place] = (counts[place] as number) + 1;
       }
     }
-    return new Map(words.map((term) => [term, counts.get(this.#memory.idOf(term)) ?? 0]));
+    return new Map(words.map((term) => [term, counts[places.find(this.#memory.idOf(term))] as number]));
   }
 
   /** Asks for the rarest of these words as well. */
@@ -240,20 +247,24 @@ class Stretch {
     const next: SearchHit[] = [];
     let room = limitTokens;
     let weighed = 0;
-    // What is chosen only lowers the other scores, so a score of before bounds the one of now: the best that is up to date is
-    // the best of all.
+    // What is chosen only lowers the other scores, so a score of before bounds the one of now, as does the one of a line that
+    // fits as well as any can (which is known without its text): the best that is up to date is the best of all.
     const heap = new CandidateHeap();
+    const bestFit = (16 + this.#tuning.shape * this.#shapes.length) * (MOST_TELLS + this.#own);
     for (const line of said.keys()) {
       if (except?.has(line) === true) continue;
       const gain = this.#heard(line, said);
-      const text = textOf(line) as string;
-      const own = byPerson?.(line) === true ? this.#own : 0;
-      const fit = (16 + this.#tuning.shape * answerFit(this.#shapes, text)) * (tells(text) + own);
-      heap.push({ line, gain, fit, score: scoreOf(gain, fit, seen), chosen: 0 });
+      heap.push({ line, gain, fit: bestFit, score: scoreOf(gain, bestFit, seen), chosen: NOT_YET });
     }
     for (let best = heap.pop(); best !== undefined; best = heap.pop()) {
-      const { line, gain, fit } = best;
+      const { line, gain } = best;
       if (best.chosen !== lines.length) {
+        let { fit } = best;
+        if (best.chosen === NOT_YET) {
+          const text = textOf(line) as string;
+          const own = byPerson?.(line) === true ? this.#own : 0;
+          fit = (16 + this.#tuning.shape * answerFit(this.#shapes, text)) * (tells(text) + own);
+        }
         heap.push({ line, gain, fit, score: scoreOf(gain, fit, seen), chosen: lines.length });
         continue;
       }
@@ -273,7 +284,7 @@ class Stretch {
 
   /** What each line says. Another history's question in between may give terms new numbers: then from the beginning. */
   *#sayAll(): Steps<Map<number, Int32Array>> {
-    this.#values = this.#valuesByTerm();
+    this.#weigh();
     const said = new Map<number, Int32Array>();
     let count = 0;
     for (const line of this.#lines) {
@@ -294,9 +305,11 @@ class Stretch {
     if (terms === undefined) return undefined;
     const said = new Int32Array(this.#asked.length);
     const { ids, count } = terms;
+    const places = this.#places;
     for (let i = 0; i < ids.length; i += 1) {
-      const values = this.#values.get(ids[i] as number);
-      if (values === undefined) continue;
+      const place = places.find(ids[i] as number);
+      if (place < 0) continue;
+      const values = this.#values[place] as readonly number[];
       for (let at = 0; at < values.length; at += 2) {
         const concept = values[at] as number;
         const was = said[concept] as number;
@@ -345,6 +358,9 @@ function scoreOf(gain: Int32Array, fit: number, seen: Int32Array): number {
   for (let i = 0; i < gain.length; i += 1) score += Math.floor(((gain[i] as number) * 16) / (16 + Math.min(64, seen[i] as number)));
   return score * fit;
 }
+
+/** In place of lines chosen: the line's own fit is not known. */
+const NOT_YET = -1;
 
 interface Candidate {
   readonly line: number;

@@ -85,6 +85,10 @@ export class Segment {
     this.#lastLine = throughLine;
   }
 
+  prepare(keys: readonly TermKey[]): void {
+    this.#parts.prepare(keys);
+  }
+
   /** Adds rows `1..through` of a term to the list, ascending; says how many, or HOT. Cost is bounded by HOT_ROWS. */
   find(key: TermKey, through: number, into: RowList): number {
     const from = into.used;

@@ -9,6 +9,9 @@ const SPECIFIC = /\d|[a-z,;:] [A-Z][a-z]/;
 /** Of 16 for a statement of no particular kind. */
 const PRIOR = { plain: 16, specific: 2, advice: -2, question: -10 };
 
+/** The most that `tells` says. */
+export const MOST_TELLS: number = PRIOR.plain + PRIOR.specific;
+
 /** How likely a line is to tell something, in sixteenths. */
 export function tells(line: string): number {
   let prior = PRIOR.plain;

@@ -10,6 +10,7 @@ const RUN_LINES = 64;
 /** Blocks of which `near` keeps the bytes, and the largest of them. */
 const RAW_BLOCKS = 32;
 const MOST_RAW_BYTES = 256 << 10;
+const PIECE_BYTES = 8 << 10;
 
 /** Where the messages of a whole block lie; undefined when that is not known without looking. */
 export type MessagesOf = (block: number) => { readonly start: number; readonly end: number } | undefined;
@@ -43,11 +44,12 @@ export class MessageLines {
     if (block === undefined) {
       const at = this.#messagesOf(number);
       if (at === undefined || at.end - at.start > MOST_RAW_BYTES) return this.at(line);
-      block = { bytes: this.#history.readRange(at.start, at.end), ends: [] };
+      const [oldest] = this.#raw.size < RAW_BLOCKS ? [] : this.#raw;
+      if (oldest !== undefined) this.#raw.delete(oldest[0]);
+      block = new RawBlock(this.#history, at.start, at.end, oldest?.[1]);
       this.#raw.set(number, block);
-      if (this.#raw.size > RAW_BLOCKS) this.#raw.delete(this.#raw.keys().next().value as number);
     }
-    const message = parseMessage(line, lineIn(block, (line - 1) % BLOCK_LINES));
+    const message = parseMessage(line, block.line((line - 1) % BLOCK_LINES));
     this.#keep(message);
     return message;
   }
@@ -101,19 +103,52 @@ export class MessageLines {
   }
 }
 
-/** A block's bytes, and where its first lines end, as far as somebody looked. */
-interface RawBlock {
-  readonly bytes: Buffer;
-  readonly ends: number[];
-}
+/** A block's bytes, and where its first lines end: read and looked through as far as somebody asked. */
+class RawBlock {
+  readonly #history: HistoryReader;
+  readonly #start: number;
+  /** Of which this block has a part. */
+  readonly #room: Buffer;
+  readonly #bytes: Buffer;
+  /** Bytes that are read. */
+  #read = 0;
+  readonly #ends: number[] = [];
 
-/** A copy: it must not keep the block alive. */
-function lineIn({ bytes, ends }: RawBlock, place: number): Buffer {
-  while (ends.length <= place) {
-    const newline = bytes.indexOf(10, ends.at(-1) ?? 0);
-    ends.push(newline < 0 ? bytes.length : newline + 1);
+  /** In the room of another one that is used no more, where that is large enough. */
+  constructor(history: HistoryReader, start: number, end: number, before: RawBlock | undefined) {
+    this.#history = history;
+    this.#start = start;
+    const size = end - start;
+    this.#room = before !== undefined && before.#room.length >= size ? before.#room : Buffer.allocUnsafe(Math.ceil(size * 1.25));
+    this.#bytes = this.#room.subarray(0, size);
   }
-  return Buffer.from(bytes.subarray(ends[place - 1] ?? 0, ends[place]));
+
+  /** A copy: it must not keep the block alive. */
+  line(place: number): Buffer {
+    const bytes = this.#bytes;
+    const ends = this.#ends;
+    // About as much as it takes, for lines of one length.
+    if (ends.length <= place) this.#readTo(Math.ceil((bytes.length * (place + 1)) / BLOCK_LINES));
+    for (let from = ends.at(-1) ?? 0; ends.length <= place;) {
+      const newline = bytes.subarray(0, this.#read).indexOf(10, from);
+      if (newline < 0 && this.#read < bytes.length) {
+        from = this.#read;
+        this.#readTo(from + 1);
+        continue;
+      }
+      from = newline < 0 ? bytes.length : newline + 1;
+      ends.push(from);
+    }
+    return Buffer.from(bytes.subarray(ends[place - 1] ?? 0, ends[place]));
+  }
+
+  /** At least so far, in whole pieces. */
+  #readTo(end: number): void {
+    const to = Math.min(this.#bytes.length, Math.ceil(end / PIECE_BYTES) * PIECE_BYTES);
+    if (to <= this.#read) return;
+    this.#history.readRange(this.#start + this.#read, this.#start + to).copy(this.#bytes, this.#read);
+    this.#read = to;
+  }
 }
 
 /** Whole lines of a buffer that ends in a newline, each with its newline, as views on the buffer. */

@@ -14,6 +14,7 @@ import { recallFrom, RecallMemory } from '../context/pack-search.ts';
 import { packTrailer, packHead } from '../context/pack-json.ts';
 import type { Content } from '../derive/types.ts';
 import { BLOCK_LINES } from '../context/types.ts';
+import { readThesaurus } from '../search/thesaurus.ts';
 import type { TokenCounter } from '../tokens/types.ts';
 import { cellAt, cellNumber, GRID_REASON, ResetScan } from './grid.ts';
 import type { Cell } from './grid.ts';
@@ -186,6 +187,7 @@ export class PackRun {
     const { source, position } = fold;
     const { cut } = fold.epoch;
     if (cut < 2) return;
+    yield* readThesaurus();
     let first = position.line;
     for (let questions = 0; questions < PRACTICE_QUESTIONS; questions += 1) {
       const user = this.#history.lastUserLine(first - 1);

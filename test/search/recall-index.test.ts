@@ -87,6 +87,24 @@ describe('recall index', () => {
     );
   });
 
+  test('IDX-2 what questions leave in memory changes no later answer, also when parts of a segment were joined in between', () => {
+    const words = (n: number): string => `${sentence(n, 4)} w${n % 97} v${n % 31} u${n % 7}`;
+    const queries = Array.from({ length: 97 }, (_, n) => `w${n} v${n % 31} river`);
+    const asked = openRecallIndex(join(directory, 'asked'));
+    const silent = openRecallIndex(join(directory, 'silent'));
+    for (let round = 0; round < 7; round += 1) {
+      const docs = Array.from({ length: 400 }, (_, n) => doc(round * 400 + n + 1, words(round * 400 + n)));
+      for (const index of [asked, silent]) {
+        index.add(docs, (round + 1) * 400);
+        index.flush();
+      }
+      for (const query of queries.filter((_, n) => n % 5 === round % 5)) expect(asked.query(query, 5)).not.toEqual([]);
+    }
+    for (const query of queries) expect(asked.query(query, 20)).toEqual(silent.query(query, 20));
+    asked.close();
+    silent.close();
+  });
+
   test('IDX-3 a query through a line answers as if nothing later were indexed', () => {
     const docs = Array.from({ length: 300 }, (_, i) => doc(i + 1, sentence(i)));
     const long = openRecallIndex(join(directory, 'long'));

@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { answerFit, expects } from '../../src/search/answer-shape.ts';
 import { LineMemory } from '../../src/search/line-terms.ts';
 import { openRecallIndex, type TermIndex } from '../../src/search/recall-index.ts';
 import { recall, recallSteps, TUNING, type RecallRequest } from '../../src/search/recall.ts';
+import { MOST_TELLS, tells } from '../../src/search/speech.ts';
 import { converse } from '../bench/recall-set/conversation.ts';
 import { readFacts, readFillers } from '../bench/recall-set/facts.ts';
 import { measureRecall } from '../bench/recall.ts';
@@ -175,6 +177,20 @@ describe('recall', () => {
     expect(lines.map(({ line }) => line)).toContain(42);
     const alone = recall(index, request(story, 'Which pump is in the cellar?', { limitTokens: 400 }), { ...TUNING, echo: 0 });
     expect(alone.lines.map(({ line }) => line)).not.toContain(42);
+  });
+
+  test('RCL-1 no line fits a question better than the bound by which lines are put off', () => {
+    const piece = fc.constantFrom('Anna ', 'in the garden ', '12 ', 'said, Bob ', 'you ', 'monday ', '$5 ', 'two ', '? ', 'x ', '\n');
+    const question = fc.constantFrom('When did who pay how much where?', 'What is my number?', 'How many?', 'Garden');
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 12 }), question, (pieces, asked) => {
+        const line = pieces.join('');
+        expect(tells(line)).toBeLessThanOrEqual(MOST_TELLS);
+        expect(answerFit(expects(asked), line)).toBeLessThanOrEqual(expects(asked).length);
+      }),
+      { numRuns: 500 },
+    );
+    expect(tells('Call 12')).toBe(MOST_TELLS);
   });
 
   test('RCL-4 a question without content words recalls nothing', () => {

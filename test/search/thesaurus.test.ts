@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { finish } from '../../src/abi/steps.ts';
 import { concepts } from '../../src/search/concepts.ts';
 import { terms } from '../../src/search/terms.ts';
-import { related } from '../../src/search/thesaurus.ts';
+import { readThesaurus, related } from '../../src/search/thesaurus.ts';
 import { FAMILIES, FAMILIES_MORE, PLAIN, TOPICS } from '../../src/search/thesaurus/index.ts';
 
 function weight(from: string, to: string): number {
@@ -33,6 +34,16 @@ describe('the thesaurus', () => {
     for (const { weight: each } of concepts('which payment did the landlord of this apartment request').flat()) {
       expect(Number.isInteger(each) && each >= 1 && each <= 16).toBe(true);
     }
+  });
+
+  test('RCL-3 a thesaurus that was read beforehand says the same', () => {
+    const words = ['garden', 'payments', 'running', 'mice', 'flight', 'xyzzy'];
+    const before = words.map((word) => related(terms(word)[0] as string));
+    expect(before.filter((found) => found.length > 0).length).toBeGreaterThan(3);
+    finish(readThesaurus());
+    // More words than are kept, so that these are looked up anew.
+    for (const word of [FAMILIES, FAMILIES_MORE].join(' ').split(/\s+/).slice(0, 2600)) for (const term of terms(word)) related(term);
+    expect(words.map((word) => related(terms(word)[0] as string))).toEqual(before);
   });
 
   test('every group is of lower-case words, and every kind has a name and members', () => {
