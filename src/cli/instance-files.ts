@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 
 import { CtxError } from '../abi/errors.ts';
 import { CONTEXT_CONTROLS } from '../abi/session-files.ts';
+import { whiteoutTarget } from '../image/layers.ts';
 import type { Built } from '../image/build-directory.ts';
 
 const CONTROLS: readonly string[] = ['cwd', 'meta.json', ...CONTEXT_CONTROLS.map((name) => `context/${name}`)];
@@ -24,7 +25,7 @@ export interface InstanceOf {
 export interface InstanceFiles {
   /** Sorted by path. */
   readonly files: ReadonlyMap<string, Buffer>;
-  /** FIFOs, sockets, symbolic links, and files too large for an image. */
+  /** FIFOs, sockets, symbolic links, files too large for an image, and names that it cannot hold. */
   readonly leftOut: readonly string[];
   readonly image: InstanceOf | undefined;
 }
@@ -57,9 +58,9 @@ export async function readInstanceFiles(directory: string): Promise<InstanceFile
 // eslint-disable-next-line no-control-regex
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f\ufffd]/;
 
-/** A path that a manifest can hold: text without control characters. */
+/** A path that a manifest can hold: text without control characters, and no mark that takes another file away. */
 function isImagePath(path: string): boolean {
-  return !CONTROL_CHARACTER.test(path);
+  return !CONTROL_CHARACTER.test(path) && whiteoutTarget(path) === undefined;
 }
 
 async function readFile(path: string): Promise<Buffer | undefined> {

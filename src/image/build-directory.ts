@@ -1,5 +1,5 @@
 // `ctx build DIR`: a directory with a context.yaml becomes an image. The same files give the same digest on every machine.
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
 import {
   CONTEXT_YAML,
@@ -7,7 +7,7 @@ import {
   filesBelow,
   joinBindings,
   memoryOf,
-  pathInside,
+  openInside,
   readDeclared,
   readInside,
   retrievalOf,
@@ -21,7 +21,7 @@ import type { ContextLayer, ImageConfig, LayerPart } from './config.ts';
 import { storeFiles } from './file-part.ts';
 import { requireImage, writeImage, type Image } from './image.ts';
 import type { ImageStore } from './layout-store.ts';
-import { whiteoutOf } from './layers.ts';
+import { whiteoutOf, whiteoutTarget } from './layers.ts';
 import { checkedLines, type LineCount } from './line-file.ts';
 import { MEDIA } from './oci.ts';
 import { standingOf } from './continuation.ts';
@@ -48,9 +48,11 @@ const PINNED = 'context/pinned/';
 export async function buildDirectory(store: ImageStore, build: DirectoryBuild): Promise<Built> {
   const { directory } = build;
   const declared = await readDeclared(directory);
-  const own = parseImageReference(declared.name);
+  const place = join(directory, CONTEXT_YAML);
+  const own = parseImageReference(declared.name, place);
   const name = build.as?.name ?? own.name;
   const version = build.as?.tag ?? (declared.version === undefined ? undefined : String(declared.version)) ?? own.tag ?? DEFAULT_TAG;
+  parseImageReference(`${name}:${version}`, place);
   const parent = await parentOf(store, declared);
   const collected = await collectLayers(store, directory, declared, parent?.config);
   const layers = [...(parent?.config.layers ?? []), ...collected.layers];
@@ -117,7 +119,7 @@ async function stretch(
   journal: 'messages' | 'events',
   count: LineCount,
 ): Promise<readonly LayerPart[]> {
-  const written = await store.put(checkedLines(await pathInside(directory, path), journal, count));
+  const written = await store.put(checkedLines(await openInside(directory, path), journal, count));
   return written.size === 0 ? [] : [{ mediaType: MEDIA[journal], ...written }];
 }
 
@@ -179,6 +181,17 @@ async function bundleFiles(
 
 function withoutDoubles(directory: string, files: readonly BundleFile[], remove: readonly string[]): readonly BundleFile[] {
   const all = [...files, ...remove.map((path) => ({ path: whiteoutOf(path), bytes: Buffer.alloc(0) }))];
+  const mark = files.find(({ path }) => whiteoutTarget(path) !== undefined);
+  if (mark !== undefined)
+    throw new CtxError(
+      'image.source_name',
+      'EINVAL',
+      `has ${mark.path}, and a name that begins with .wh. takes a file of a lower layer away`,
+      {
+        where: `${directory}/${CONTEXT_YAML}`,
+        next: 'rename the file; what is to go is said under remove',
+      },
+    );
   const seen = new Set<string>();
   for (const { path } of all) {
     if (seen.has(path))

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
 import type { Binding, ImageConfig, MemoryBinding, Role } from './config.ts';
 import { checkAgainst } from './checked.ts';
+import { pathFault } from './files-layer.ts';
 import { canonicalBytes } from './oci.ts';
 import { parseYaml } from './yaml.ts';
 
@@ -69,14 +70,10 @@ export async function readDeclared(directory: string): Promise<Declared> {
 
 /** A file below the directory; a symbolic link on the way is refused, whatever it points at. */
 export async function readInside(directory: string, path: string): Promise<Buffer> {
-  const full = await pathInside(directory, path);
-  const file = await fs.open(full, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const { file, path: full, size } = await openInside(directory, path);
   try {
-    const stat = await file.stat();
-    if (!stat.isFile())
-      throw new CtxError('image.source_kind', 'EINVAL', 'is not a regular file', { where: full, next: 'take it out of context.yaml' });
-    if (stat.size > MAX_FILE_BYTES)
-      throw new CtxError('image.source_too_large', 'EFBIG', `is ${stat.size} bytes; a file of an image has at most ${MAX_FILE_BYTES}`, {
+    if (size > MAX_FILE_BYTES)
+      throw new CtxError('image.source_too_large', 'EFBIG', `is ${size} bytes; a file of an image has at most ${MAX_FILE_BYTES}`, {
         where: full,
         next: 'keep it in a mount, and bind the mount',
       });
@@ -86,8 +83,29 @@ export async function readInside(directory: string, path: string): Promise<Buffe
   }
 }
 
+export interface OpenSource {
+  /** Closed by whoever asked for it. */
+  readonly file: fs.FileHandle;
+  readonly path: string;
+  readonly size: number;
+}
+
+/** A regular file below the directory. Waits for nothing: a FIFO is refused. */
+export async function openInside(directory: string, path: string): Promise<OpenSource> {
+  const full = await pathInside(directory, path);
+  const refused = (why: string): CtxError =>
+    new CtxError('image.source_kind', 'EINVAL', why, { where: full, next: 'take it out of context.yaml' });
+  const file = await fs
+    .open(full, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    .catch((error: NodeJS.ErrnoException) => Promise.reject(error.code === 'ENXIO' ? refused('is not a regular file') : error));
+  const stat = await file.stat();
+  if (stat.isFile()) return { file, path: full, size: stat.size };
+  await file.close();
+  throw refused('is not a regular file');
+}
+
 /** The absolute path of a file below the directory. */
-export async function pathInside(directory: string, path: string): Promise<string> {
+async function pathInside(directory: string, path: string): Promise<string> {
   let at = directory;
   for (const part of path.split('/')) {
     if (part === '' || part === '.' || part === '..') throw outside(directory, path);
@@ -121,6 +139,7 @@ export async function filesBelow(directory: string, below: string): Promise<read
     });
     for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const name = `${path}/${entry.name}`;
+      checkName(directory, name);
       if (entry.isDirectory()) await walk(name);
       else if (entry.isFile()) found.push(name);
       else
@@ -134,6 +153,16 @@ export async function filesBelow(directory: string, below: string): Promise<read
   };
   await walk(below);
   return found;
+}
+
+/** What a manifest cannot hold is said of the file here, not of the layer that it would be in. */
+function checkName(directory: string, name: string): void {
+  const wrong = pathFault(name);
+  if (wrong === undefined) return;
+  throw new CtxError('image.source_name', 'EINVAL', `has a name that is ${wrong}`, {
+    where: JSON.stringify(join(directory, name)),
+    next: 'rename the file, or take it out of the directory',
+  });
 }
 
 interface Tool {

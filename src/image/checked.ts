@@ -13,21 +13,35 @@ let ajv: Ajv | undefined;
 /** Throws `image.config` naming the field, and the file or blob it is in. */
 export function checkAgainst(name: SchemaName, value: unknown, where: string): void {
   const validate = schemas().getSchema(name) as ValidateFunction;
-  if (!validate(value)) throw refuse(where, validate.errors?.at(-1));
+  if (!validate(value)) throw refuse(where, validate.errors ?? []);
 }
 
 function schemas(): Ajv {
   if (ajv !== undefined) return ajv;
   // Loaded when it is used: it takes 50 ms.
   const loaded = createRequire(import.meta.url)('ajv') as typeof import('ajv');
-  return (ajv = new loaded.Ajv({ allErrors: false, allowUnionTypes: true, schemas: [contextYaml, imageConfig, sourceBundle] }));
+  return (ajv = new loaded.Ajv({
+    allErrors: false,
+    allowUnionTypes: true,
+    verbose: true,
+    schemas: [contextYaml, imageConfig, sourceBundle],
+  }));
 }
 
-function refuse(where: string, error: ErrorObject | undefined): CtxError {
-  const field = (error?.instancePath ?? '').slice(1).replaceAll('/', '.') || 'the whole';
-  const extra = (error?.params as { readonly additionalProperty?: string } | undefined)?.additionalProperty;
-  return new CtxError('image.config', 'EINVAL', `${field} ${error?.message ?? 'is not valid'}${extra === undefined ? '' : ` (${extra})`}`, {
-    where,
-    next: 'see abi-spec/image.md and its schemas',
-  });
+function refuse(where: string, errors: readonly ErrorObject[]): CtxError {
+  const field = (errors.at(-1)?.instancePath ?? '').slice(1).replaceAll('/', '.') || 'the whole';
+  return new CtxError('image.config', 'EINVAL', `${field} ${wordsOf(errors)}`, { where, next: 'see abi-spec/image.md and its schemas' });
+}
+
+/** What the field must be, in words: those of the schema instead of an expression, all kinds instead of "anyOf". */
+function wordsOf(errors: readonly ErrorObject[]): string {
+  const last = errors.at(-1);
+  const pattern = errors.find(({ keyword }) => keyword === 'pattern');
+  const described = (pattern?.parentSchema as { readonly description?: string } | undefined)?.description;
+  if (described !== undefined) return `must be ${described}`;
+  const params = last?.params as { readonly additionalProperty?: string; readonly allowedValues?: readonly unknown[] } | undefined;
+  if (params?.additionalProperty !== undefined) return `has no key ${params.additionalProperty}`;
+  if (params?.allowedValues !== undefined) return `must be one of ${params.allowedValues.map(String).join(', ')}`;
+  const kinds = errors.filter(({ keyword }) => keyword === 'type').map(({ params: { type } }) => String(type));
+  return last?.keyword === 'anyOf' && kinds.length > 0 ? `must be ${kinds.join(' or ')}` : (last?.message ?? 'is not valid');
 }

@@ -148,19 +148,18 @@ class PathOrder {
 
 /** Relative, without `.`, `..`, empty parts, control characters or what is not Unicode. */
 export function checkPath(path: string, where: string): void {
-  const parts = path.split('/');
-  const wrong =
-    Buffer.byteLength(path) > MAX_PATH_BYTES
-      ? 'longer than 4095 bytes'
-      : parts.some((part) => part === '' || part === '.' || part === '..')
-        ? 'absolute, or has an empty part, . or ..'
-        : // oxlint-disable-next-line no-control-regex
-          /[\u0000-\u001f\u007f\ufffd]/.test(path) || Buffer.from(path).toString() !== path
-          ? 'not plain Unicode text'
-          : parts.some((part) => Buffer.byteLength(part) > 255)
-            ? 'a name longer than 255 bytes'
-            : undefined;
+  const wrong = pathFault(path);
   if (wrong !== undefined) throw bad(where, `has the path ${JSON.stringify(path.slice(0, 200))}, which is ${wrong}`);
+}
+
+/** What keeps a path out of a layer; undefined when nothing does. */
+export function pathFault(path: string): string | undefined {
+  const parts = path.split('/');
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES) return 'longer than 4095 bytes';
+  if (parts.some((part) => part === '' || part === '.' || part === '..')) return 'absolute, or has an empty part, . or ..';
+  // oxlint-disable-next-line no-control-regex
+  if (/[\u0000-\u001f\u007f\ufffd]/.test(path) || Buffer.from(path).toString() !== path) return 'not plain Unicode text';
+  return parts.some((part) => Buffer.byteLength(part) > 255) ? 'longer than 255 bytes' : undefined;
 }
 
 function text(block: Buffer, at: number, length: number): string {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
 import { hexOfDigest, isOciDigest, MAX_CONFIG_BYTES, MEDIA, ociDigest, parseIndex, parseManifest } from './oci.ts';
 import type { Descriptor, Manifest, OciDigest } from './oci.ts';
+import { parseImageReference } from './reference.ts';
 import { lockFile, type StoreLock } from './store-lock.ts';
 
 /** In index.json: the tag of an image, and what a referrer is about. */
@@ -213,7 +214,9 @@ export class ImageStore {
     }
   }
 
+  /** Throws `image.reference` when nobody could name the image so. */
   async tag(key: string, descriptor: Descriptor): Promise<void> {
+    parseImageReference(key);
     const named = { ...descriptor, annotations: { ...descriptor.annotations, [REF_NAME]: key } };
     await this.change((entries) => [...entries.filter((entry) => entry.annotations?.[REF_NAME] !== key), named]);
   }

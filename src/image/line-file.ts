@@ -1,8 +1,8 @@
 // A JSONL file of a source bundle, checked line by line while it is stored: what a session would refuse, a build refuses.
-import { createReadStream } from 'node:fs';
 import { CtxError } from '../abi/errors.ts';
 import { lineFault } from '../abi/records.ts';
 import { DEFAULT_MAX_LINE_BYTES } from '../abi/session-files.ts';
+import type { OpenSource } from './bundle.ts';
 
 export interface LineCount {
   lines: number;
@@ -14,10 +14,10 @@ export interface LineCount {
 
 const TAIL_BYTES = 1024 * 1024;
 
-/** The file's bytes as they are, with a newline at the end; `count` is filled on the way. */
-export async function* checkedLines(path: string, journal: 'messages' | 'events', count: LineCount): AsyncGenerator<Buffer> {
+/** The file's bytes as they are, with a newline at the end; `count` is filled on the way. Closes the file. */
+export async function* checkedLines({ file, path }: OpenSource, journal: 'messages' | 'events', count: LineCount): AsyncGenerator<Buffer> {
   let rest: Buffer = Buffer.alloc(0);
-  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
+  for await (const piece of file.createReadStream({ highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
     const bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
     const end = bytes.lastIndexOf(10) + 1;
     look(bytes.subarray(0, end), path, journal, count);

@@ -27,12 +27,12 @@ export function tryImageReference(text: string): ImageReference | undefined {
   return { name, tag, digest };
 }
 
-/** Throws `image.reference` when the text is no reference. */
-export function parseImageReference(text: string): ImageReference {
+/** Throws `image.reference` when the text is no reference; `place` is the file that says so. */
+export function parseImageReference(text: string, place?: string): ImageReference {
   const reference = tryImageReference(text);
   if (reference !== undefined) return reference;
   throw new CtxError('image.reference', 'EINVAL', 'names no image', {
-    where: JSON.stringify(text),
+    where: `${place === undefined ? '' : `${place} `}${JSON.stringify(text)}`,
     next: 'write NAME[:TAG][@sha256:…] in lower case, such as quilt/customer-review:2026.05',
   });
 }

@@ -146,3 +146,18 @@ test('IMG-21 a changed byte of any source gives another digest', async () => {
   }
   expect(seen.size).toBe(1 + changes.length);
 });
+
+test('IMG-8 a build waits for nothing in its directory, and says which name no image can hold', async () => {
+  const directory = await scratch();
+  const store = await scratchStore();
+  await promisify(execFile)('mkfifo', [join(directory, 'fifo')]);
+  for (const source of ['transcript: fifo', 'events: fifo', 'tools: fifo', 'documents: [fifo]']) {
+    await fs.writeFile(join(directory, 'context.yaml'), `name: a\nsource: { ${source} }\n`);
+    await expect(build(store, directory), source).rejects.toMatchObject({ code: 'image.source_kind', where: join(directory, 'fifo') });
+  }
+  await fs.mkdir(join(directory, 'docs'));
+  await fs.writeFile(join(directory, 'docs', 'two\nlines'), 'x');
+  await fs.writeFile(join(directory, 'context.yaml'), 'name: a\nsource: { documents: [docs] }\n');
+  await expect(build(store, directory)).rejects.toMatchObject({ code: 'image.source_name', where: expect.stringContaining('two\\nlines') });
+  expect(await store.entries()).toEqual([]);
+});

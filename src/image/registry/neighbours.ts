@@ -3,7 +3,7 @@
 import type { ImageStore } from '../layout-store.ts';
 import { REF_NAME } from '../layout-store.ts';
 import { MEDIA, type OciDigest } from '../oci.ts';
-import { parseImageReference } from '../reference.ts';
+import { tryImageReference } from '../reference.ts';
 
 /** Manifests that are read for it. */
 const MOST = 200;
@@ -16,8 +16,9 @@ export async function neighboursOf(store: ImageStore, name: string, repository: 
     ({ annotations, artifactType }) => annotations?.[REF_NAME] !== undefined && (artifactType ?? MEDIA.image) === MEDIA.image,
   );
   for (const entry of tagged.slice(-MOST)) {
-    const other = parseImageReference(entry.annotations?.[REF_NAME] ?? '').name;
-    const manifest = other === name ? undefined : await store.manifest(entry).catch(() => undefined);
+    // Other tools name images of a layout as they like.
+    const other = tryImageReference(entry.annotations?.[REF_NAME] ?? '')?.name;
+    const manifest = other === undefined || other === name ? undefined : await store.manifest(entry).catch(() => undefined);
     for (const { digest } of manifest?.layers ?? []) if (!found.has(digest)) found.set(digest, `${prefix}${other}`);
   }
   return found;
