@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
+import { CtxError } from '../abi/errors.ts';
 import { tagImage } from '../image/image.ts';
 import { parseImageReference, tagKey } from '../image/reference.ts';
 import { buildDirectory, type Built } from '../image/build-directory.ts';
@@ -44,8 +45,8 @@ export function registerBuild(program: Command, shell: Shell): void {
             ? await buildDirectory(images.store, { directory: resolve(source), as, epochSeconds: epochOf(shell.env) })
             : await snapshotSession(images, session, { as, command: 'ctx build .' });
         await tagImage(images.store, built.image, built.key);
-        // Without a name of its own this is the latest of its name too: what `ctx run NAME` then takes.
-        if (as === undefined) await tagImage(images.store, built.image, tagKey({ ...parseImageReference(built.key), tag: undefined }));
+        // Without a tag of its own this is the latest of its name too: what `ctx run NAME` then takes.
+        if (as?.tag === undefined) await tagImage(images.store, built.image, tagKey({ ...parseImageReference(built.key), tag: undefined }));
         report(shell, built, performance.now() - started, options.json === true);
       } finally {
         await hold.release();
@@ -62,7 +63,11 @@ async function sessionOf(
     return parseReference(source, mounted);
   } catch (error) {
     if ((await stat(resolve(source)).catch(() => undefined))?.isDirectory() === true) return undefined;
-    throw error;
+    if (!(error instanceof CtxError) || error.code !== 'cli.reference') throw error;
+    throw new CtxError('cli.no_source', 'ENOENT', 'is no directory, and names no session', {
+      where: source,
+      next: 'name a directory with a context.yaml, or a session (see: ctx ls)',
+    });
   }
 }
 

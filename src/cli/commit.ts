@@ -5,7 +5,7 @@ import { tagImage } from '../image/image.ts';
 import { parseImageReference, tryImageReference } from '../image/reference.ts';
 import { report } from './build.ts';
 import { usageError } from './errors.ts';
-import { requireImages } from './image-store.ts';
+import { requireImages, sessionNamed } from './image-store.ts';
 import { onlyInstance } from './instance.ts';
 import { markInstance } from './instance-files.ts';
 import { parseReference } from './reference.ts';
@@ -30,6 +30,8 @@ export function registerCommit(program: Command, shell: Shell): void {
       const images = await requireImages(shell);
       const as = parseImageReference(second ?? first);
       if (as.digest !== undefined) throw usageError('a digest names what is there already', 'give NAME[:TAG]');
+      if (second === undefined && (await sessionNamed(images.mounted, first)) !== undefined)
+        throw usageError(`${first} is a session, and the image needs a name`, `say it: ctx commit ${first} NAME:TAG`);
       const target =
         second !== undefined
           ? parseReference(first, images.mounted)

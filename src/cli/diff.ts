@@ -7,6 +7,7 @@ import { diffLines } from './diff-lines.ts';
 import { imageSide, isInitial, sessionSide } from './diff-side.ts';
 import { resolveName } from './image-store.ts';
 import { instanceOf } from './instance-files.ts';
+import { referenceOf } from './reference.ts';
 import { examples, type Shell } from './shell.ts';
 
 type Options = { readonly [part in DiffPart]?: boolean } & { readonly json?: boolean };
@@ -50,7 +51,7 @@ async function sideOf(shell: Shell, text: string): Promise<Side> {
   const named = await resolveName(shell, text);
   if (named.kind === 'image') return { side: imageSide(named), digest: named.image.descriptor.digest };
   const came = await instanceOf(named.directory);
-  return { side: await sessionSide(named.target.path, named.directory), digest: came?.digest };
+  return { side: await sessionSide(referenceOf(named.target.session, named.mounted.uid), named.directory), digest: came?.digest };
 }
 
 /** A session has of an image what an instance sees of it: its documents and other sources are not compared with it. */

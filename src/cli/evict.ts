@@ -6,8 +6,7 @@ import { ask } from './control-client.ts';
 import { usageError } from './errors.ts';
 import { sizeWords } from './figures.ts';
 import { evictImage } from './image-evict.ts';
-import { imageNamed } from './image-named.ts';
-import { requireSession } from './mounted.ts';
+import { imageNamed, requireSessionNamed } from './image-named.ts';
 import { examples, type Shell } from './shell.ts';
 
 export function registerEvict(program: Command, shell: Shell): void {
@@ -29,7 +28,7 @@ export function registerEvict(program: Command, shell: Shell): void {
       if (options.compiledState !== true) throw usageError('evict what?', 'say --compiled-state');
       const named = await imageNamed(shell, reference);
       if (named !== undefined) return evictImage(shell, named, options.json === true);
-      const { path, mounted } = await requireSession(shell, reference);
+      const { path, mounted } = await requireSessionNamed(shell, reference);
       const eviction = (await ask(mounted.root, { verb: 'kv.evict', session: path })) as EngineResults['evict'];
       const { terminal } = shell;
       if (options.json === true) return terminal.json(eviction);

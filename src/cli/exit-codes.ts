@@ -15,10 +15,13 @@ export const EXIT = {
   interrupted: 130,
 } as const;
 
+/** What was written can name nothing, whatever there is. */
+const USAGE: ReadonlySet<string> = new Set(['cli.usage', 'cli.reference', 'image.reference', 'image.remote']);
+
 export function exitCodeOf(thrown: unknown): number {
   const error = asCtxError(thrown);
   if (!(error instanceof CtxError)) return EXIT.failed;
-  if (error.code === 'cli.usage' || error.code === 'cli.reference') return EXIT.usage;
+  if (USAGE.has(error.code)) return EXIT.usage;
   if (error.code === 'cli.not_mounted') return EXIT.notMounted;
   return error.errno === 'ENOENT' ? EXIT.notFound : EXIT.failed;
 }

@@ -8,7 +8,6 @@ import type { Command } from 'commander';
 import type { ImageStore } from '../image/layout-store.ts';
 import { asCtxError, usageError } from './errors.ts';
 import type { ImageExportOptions } from './image-export.ts';
-import { requireSession } from './mounted.ts';
 import { examples, type Shell } from './shell.ts';
 
 interface Options extends ImageExportOptions {
@@ -53,11 +52,32 @@ export function registerExport(program: Command, shell: Shell): void {
         return exportImages(shell, store, [reference, ...more], options);
       }
       if (more.length > 0) throw usageError(`${reference} is a session; one is exported at a time`);
-      const { directory } = await requireSession(shell, reference);
+      const directory = await sessionFor(shell, reference, options);
       const pieces = await exported(directory, form, options);
       if (options.output === undefined) for await (const piece of pieces) await shell.terminal.write(piece);
       else await writeWhole(resolve(options.output), pieces);
     });
+}
+
+/** The session's directory. Before anything is written: who asks for secrets to be taken out must not get them in the clear. */
+async function sessionFor(shell: Shell, reference: string, options: Options): Promise<string> {
+  const { refuseForSessions, requireSessionNamed } = await import('./image-named.ts');
+  const { directory } = await requireSessionNamed(shell, reference).catch(async (error: unknown) => {
+    const { hasImages } = await import('./image-store.ts');
+    const isForSession = options.to !== undefined || options.source !== undefined;
+    if (isForSession && (await hasImages(shell, reference)))
+      throw usageError(`--to and --source are for sessions, and ${reference} is an image`, 'leave them out');
+    throw error;
+  });
+  refuseForSessions(reference, {
+    '--redact': options.redact === true,
+    '--no-compiled': options.compiled === false,
+    '--encrypt-to': options.encryptTo !== undefined,
+    '--passphrase': options.passphrase === true,
+    '--passphrase-file': options.passphraseFile !== undefined,
+    '--json': options.json === true,
+  });
+  return directory;
 }
 
 /** The store, when the reference names an image in it; what can only be a session is not looked up there. */

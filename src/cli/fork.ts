@@ -4,9 +4,8 @@ import { join } from 'node:path';
 
 import { ask } from './control-client.ts';
 import { usageError } from './errors.ts';
-import { requireSession } from './mounted.ts';
 import { forkNamed } from './image-fork.ts';
-import { imageNamed, type NamedImage } from './image-named.ts';
+import { imageNamed, refuseForSessions, requireSessionNamed, type NamedImage } from './image-named.ts';
 import { shownInstance } from './image-run.ts';
 import { parseReference } from './reference.ts';
 import { examples, type Shell } from './shell.ts';
@@ -14,7 +13,7 @@ import { examples, type Shell } from './shell.ts';
 interface ForkOptions {
   readonly at?: string;
   readonly name?: string;
-  readonly memoryWrites: string;
+  readonly memoryWrites?: string;
   readonly json?: boolean;
 }
 
@@ -26,7 +25,7 @@ export function registerFork(program: Command, shell: Shell): void {
     .argument('<to>', 'the new session, or the new image')
     .option('--at <line>', 'share history up to this line of messages.jsonl (default: all)')
     .option('--name <session>', 'of an image: AGENT/SESSION of the instance (default: by the name of the branch)')
-    .option('--memory-writes <policy>', 'of an image: shared, read-only or ephemeral', 'shared')
+    .option('--memory-writes <policy>', 'of an image: shared, read-only or ephemeral (default: shared)')
     .option('--json', 'print the new session')
     .addHelpText(
       'after',
@@ -37,12 +36,14 @@ export function registerFork(program: Command, shell: Shell): void {
       ),
     )
     .action(async (from: string, to: string, options: ForkOptions) => {
-      const at = options.at === undefined ? undefined : Number(options.at.replace(/^messages:/, ''));
-      if (at !== undefined && (!Number.isInteger(at) || at < 0))
+      const digits = options.at?.replace(/^messages:/, '');
+      const at = digits === undefined ? undefined : Number(digits);
+      if (digits !== undefined && (!/^[0-9]+$/.test(digits) || !Number.isSafeInteger(at)))
         throw usageError(`--at ${options.at ?? ''} is not a line number`, 'use a line of messages.jsonl, such as 120');
       const named = await imageNamed(shell, from);
       if (named !== undefined) return forkOfImage(shell, named, to, at, options);
-      const { path, mounted } = await requireSession(shell, from);
+      const { path, mounted } = await requireSessionNamed(shell, from);
+      refuseForSessions(from, { '--memory-writes': options.memoryWrites !== undefined, '--name': options.name !== undefined });
       const target = parseReference(to, mounted);
       const reply = await ask(mounted.root, { verb: 'fork', from: path, to: target.path, ...(at === undefined ? {} : { at }) });
       const { left_out: leftOut = [], elapsed_ms } = reply as { readonly left_out?: readonly string[]; readonly elapsed_ms: number };
@@ -56,7 +57,7 @@ export function registerFork(program: Command, shell: Shell): void {
 }
 
 async function forkOfImage(shell: Shell, named: NamedImage, to: string, at: number | undefined, options: ForkOptions): Promise<void> {
-  const memory = options.memoryWrites;
+  const memory = options.memoryWrites ?? 'shared';
   if (memory !== 'shared' && memory !== 'read-only' && memory !== 'ephemeral')
     throw usageError(`--memory-writes ${memory} is none of shared, read-only, ephemeral`);
   const { image, key, target, elapsedMs } = await forkNamed(named, to, { at, name: options.name, memory });

@@ -36,6 +36,7 @@ export function registerFsck(program: Command, shell: Shell): void {
       const sessions = references.length > 0 ? references.map((text) => named(shell, text, store)) : await sessionsOf(store, closed);
       const { fsckSession } = await import('../journal/fsck.ts');
       const { terminal } = shell;
+      let unread = 0;
       const progress = terminal.progress();
       const findings: {
         readonly session: string;
@@ -53,7 +54,12 @@ export function registerFsck(program: Command, shell: Shell): void {
             next: 'run: ctx ls, or name the store with --store',
           });
         });
-        findings.push(...fsckSession(directory).map((finding) => ({ session, ...finding })));
+        const found = fsckSession(directory);
+        // Bytes that this user may not read are not wrong.
+        if (found.some(({ code, message }) => code === 'fsck.unreadable' && message.startsWith('EACCES'))) {
+          closed.push(directory);
+          unread++;
+        } else findings.push(...found.map((finding) => ({ session, ...finding })));
       }
       if (references.length === 0)
         for (const [place, directory] of await imageStores(store, closed)) {
@@ -69,7 +75,7 @@ export function registerFsck(program: Command, shell: Shell): void {
         for (const { session, severity, code, where, message } of findings)
           terminal.line(`${terminal.style(severity === 'error' ? 'red' : 'yellow', severity)} ${session}: ${code}: ${where} ${message}`);
       for (const place of closed) terminal.note(`not checked: ${place} may not be read by this user`);
-      terminal.note(`${sessions.length} sessions, ${errors} errors, ${findings.length - errors} warnings`);
+      terminal.note(`${sessions.length - unread} sessions, ${errors} errors, ${findings.length - errors} warnings`);
       if (errors > 0) shell.exit(EXIT.findings);
     });
 }

@@ -6,9 +6,9 @@ import { resolve } from 'node:path';
 
 import { writeArchive } from '../image/archive.ts';
 import { planExport, type ExportImage, type ExportPlan } from '../image/export.ts';
-import { findImage } from '../image/image.ts';
-import type { ImageStore } from '../image/layout-store.ts';
-import { parseImageReference, tagKey, tryImageReference } from '../image/reference.ts';
+import { findImage, keyOf } from '../image/image.ts';
+import { REF_NAME, type ImageStore } from '../image/layout-store.ts';
+import { tryImageReference } from '../image/reference.ts';
 import { CtxError } from '../abi/errors.ts';
 import { asCtxError, usageError } from './errors.ts';
 import { sizeWords } from './figures.ts';
@@ -56,14 +56,14 @@ export async function exportImages(shell: Shell, store: ImageStore, texts: reado
 async function named(store: ImageStore, text: string): Promise<ExportImage> {
   const descriptor = await findImage(store, text);
   if (descriptor === undefined) throw new CtxError('image.unknown', 'ENOENT', 'is no image here', { where: text, next: 'see: ctx images' });
-  const reference = tryImageReference(text);
-  if (reference !== undefined) return { key: tagKey(reference), descriptor };
-  const tagged = (await store.entries()).find(
-    ({ digest, annotations }) => digest === descriptor.digest && annotations?.['org.opencontainers.image.ref.name'],
-  );
-  const name = tagged?.annotations?.['org.opencontainers.image.ref.name'];
+  const key = keyOf(descriptor, text);
+  if (key !== descriptor.digest) return { key, descriptor };
+  const names = (await store.entries())
+    .filter(({ digest }) => digest === descriptor.digest)
+    .map(({ annotations }) => annotations?.[REF_NAME]);
+  const name = names.find((one) => tryImageReference(one ?? '')?.tag !== undefined);
   if (name === undefined) throw usageError(`${text} has no name here`, 'name it first: ctx tag');
-  return { key: tagKey(parseImageReference(name)), descriptor };
+  return { key: name, descriptor };
 }
 
 async function closed(shell: Shell, archive: AsyncIterable<Uint8Array>, options: ImageExportOptions): Promise<AsyncIterable<Uint8Array>> {

@@ -1,4 +1,5 @@
 // ctx fork IMAGE NEW: a branch of an image, and an instance of it to go on in. No layer is written.
+import { CtxError } from '../abi/errors.ts';
 import { ask } from './control-client.ts';
 import { forkImage } from '../image/branch.ts';
 import type { Branch } from '../image/config.ts';
@@ -6,7 +7,7 @@ import { tagImage, type Image } from '../image/image.ts';
 import { DEFAULT_TAG, parseImageReference, tagKey } from '../image/reference.ts';
 import { usageError } from './errors.ts';
 import type { NamedImage } from './image-named.ts';
-import { startInstance, startUnnamed } from './instance.ts';
+import { freeName, startInstance, startUnnamed } from './instance.ts';
 import { markInstance } from './instance-files.ts';
 import { parseReference, type Target } from './reference.ts';
 import { snapshotSession } from './session-snapshot.ts';
@@ -63,8 +64,14 @@ async function forkWhole(named: NamedImage, name: string, version: string, optio
 /** At an earlier message the last stretches are cut: a session does that, and what it then is becomes the branch. */
 async function forkAt(named: NamedImage, name: string, version: string, options: ImageForkOptions, at: number): Promise<Done> {
   const { root } = named.mounted;
+  const { messages } = named.image.config.continuation;
+  if (at > messages)
+    throw new CtxError('image.no_such_line', 'EINVAL', `cannot be forked at message ${at}: it has ${messages}`, {
+      where: named.key,
+      next: 'name one of its messages, or leave --at out',
+    });
+  const target = options.name === undefined ? await freeName(named, `${name}:${version}`) : parseReference(options.name, named.mounted);
   const whole = await startUnnamed(named, named.image, named.key);
-  const target = parseReference(options.name ?? `${name.split('/').at(-1) as string}/${version}`, named.mounted);
   try {
     await ask(root, { verb: 'fork', from: whole.path, to: target.path, at });
   } finally {

@@ -7,7 +7,7 @@ import { importArchive, type ImportedImage } from '../image/import.ts';
 import { parseImageReference, tagKey } from '../image/reference.ts';
 import { loadTrust, requireTrust } from '../image/trust.ts';
 import { configDirectory } from '../image/trust-keys.ts';
-import { asCtxError } from './errors.ts';
+import { asCtxError, usageError } from './errors.ts';
 import { sizeWords } from './figures.ts';
 import { requireImages } from './image-store.ts';
 import { passphrase } from './passphrase.ts';
@@ -67,14 +67,19 @@ async function opened(shell: Shell, path: string, options: ImageImportOptions): 
   const head = Buffer.alloc(HEAD_BYTES);
   await file.read(head, 0, HEAD_BYTES, 0);
   await file.close();
-  const pieces = createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>;
-  if (!isAge(head)) return pieces;
+  const pieces = (): AsyncIterable<Buffer> => createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>;
+  if (!isAge(head)) return pieces();
   const texts = await Promise.all(
     (options.identity ?? []).map((identity) =>
       readFile(identity, 'utf8').catch((error: unknown) => Promise.reject(asCtxError(error, identity) as Error)),
     ),
   );
   const identities = texts.flatMap(identitiesOf);
-  if (identities.length > 0) return decrypted(pieces, { identities }, path);
-  return decrypted(pieces, { passphrase: await passphrase(shell, `passphrase of ${path}`, options.passphraseFile) }, path);
+  if (identities.length > 0) return decrypted(pieces(), { identities }, path);
+  // The first stanza says how: a passphrase would open none that is for recipients.
+  const stanza = /^-> (\S+)/m.exec(head.toString('latin1'))?.[1];
+  const given = options.passphraseFile !== undefined || (shell.env['CTX_PASSPHRASE'] ?? '') !== '';
+  if (stanza !== undefined && stanza !== 'scrypt' && !given)
+    throw usageError(`${path} is encrypted to a recipient`, 'give the identity that opens it: --identity FILE');
+  return decrypted(pieces(), { passphrase: await passphrase(shell, `passphrase of ${path}`, options.passphraseFile) }, path);
 }

@@ -2,7 +2,7 @@
 import { IMAGE_LEVELS, judgeImage, type ImageCompatibility } from '../image/compatibility.ts';
 import type { Binding, ImageConfig } from '../image/config.ts';
 import { historyOf, type ImageHistory } from '../image/history.ts';
-import { joinFiles, sizeOf } from '../image/layers.ts';
+import { joinFiles, sizeOf, stretchesOf } from '../image/layers.ts';
 import { FOREIGN, type ImageStore } from '../image/layout-store.ts';
 import { MEDIA, type Descriptor, type OciDigest } from '../image/oci.ts';
 import { countWords, sizeWords } from './figures.ts';
@@ -89,7 +89,13 @@ export function imageInspection({ image, digest, manifest, lineage, referrers, c
     ['policy', policyWords(policy)],
     ['rebuild', `${rebuild.command} (deterministic: ${rebuild.deterministic})`],
   ];
-  const files = [...joinFiles(layers)].map(([path, file]) => `  ${file.digest.slice(7, 19)}  ${sizeWords(file.size).padStart(9)}  ${path}`);
+  const row = (digest: OciDigest, size: number, path: string): string =>
+    `  ${digest.slice(7, 19)}  ${sizeWords(size).padStart(9)}  ${path}`;
+  const files = [
+    ...stretchesOf(layers, 'messages').map((part) => row(part.digest, part.size, 'transcript.jsonl')),
+    ...stretchesOf(layers, 'events').map((part) => row(part.digest, part.size, 'events.jsonl')),
+    ...[...joinFiles(layers)].map(([path, file]) => row(file.digest, file.size, path)),
+  ];
   return [
     ...facts.filter(([, value]) => value !== undefined).map(([name, value]) => `${name}: ${value}`),
     `source: ${source.source_hash}`,

@@ -15,11 +15,11 @@ export interface RemoveOptions {
 }
 
 /** IMG-19: a name goes; a digest only when it has one name, or all of them are meant (`--force`). */
-export async function removeImage(shell: Shell, text: string, named: NamedEntry, options: RemoveOptions): Promise<void> {
+export async function removeImage(shell: Shell, named: NamedEntry, options: RemoveOptions): Promise<void> {
   const { store, mounted, descriptor, key } = named;
   const { digest } = descriptor;
   const names = namesOf(await store.entries(), digest);
-  const byDigest = text.includes('sha256:');
+  const byDigest = key === digest;
   if (byDigest && names.length > 1 && options.force !== true)
     throw usageError(`${key} has the names ${names.join(', ')}`, 'name one of them, or take all of them away with --force');
   const going = byDigest ? names : [key];

@@ -3,9 +3,8 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { CtxError } from '../abi/errors.ts';
-import { findImage, readImage, type Image } from '../image/image.ts';
+import { findImage, keyOf, readImage, type Image } from '../image/image.ts';
 import { ImageStore } from '../image/layout-store.ts';
-import { tagKey, tryImageReference } from '../image/reference.ts';
 import { usageError } from './errors.ts';
 import { requireMount, type Mounted } from './mounted.ts';
 import { parseReference, type Target } from './reference.ts';
@@ -46,13 +45,7 @@ export async function resolveName(shell: Shell, text: string): Promise<Named & I
     throw usageError(`${text} names a session and an image`, `write session:${text} or image:${text}`);
   if (session !== undefined) return { kind: 'session', ...session, ...images };
   if (found !== undefined) {
-    const reference = tryImageReference(text);
-    return {
-      kind: 'image',
-      image: await readImage(images.store, found),
-      key: reference === undefined ? found.digest : tagKey(reference),
-      ...images,
-    };
+    return { kind: 'image', image: await readImage(images.store, found), key: keyOf(found, text), ...images };
   }
   throw new CtxError('cli.no_such_name', 'ENOENT', 'names neither a session nor an image here', {
     where: text,

@@ -25,6 +25,7 @@ export function registerImages(program: Command, shell: Shell): void {
       const { terminal } = shell;
       if (options.json === true) return terminal.json(rows);
       if (options.names === true) return rows.forEach(({ image }) => terminal.line(image));
+      if (rows.length === 0 && name !== undefined) return terminal.note(`no image's name begins with ${name}; see: ctx images`);
       if (rows.length === 0) return terminal.note('no images yet; run: ctx build SESSION --tag NAME[:TAG], or ctx pull, or ctx import');
       const width = Math.max(5, ...rows.map(({ image }) => image.length));
       terminal.line(terminal.style('bold', `${'IMAGE'.padEnd(width)}  DIGEST        LAYERS  MESSAGES       SIZE  CREATED`));

@@ -7,8 +7,7 @@ import type { Manifest } from '../engine/manifest.ts';
 import { ask } from './control-client.ts';
 import { countWords, sizeWords } from './figures.ts';
 import { inspectImage } from './image-inspect.ts';
-import { imageNamed } from './image-named.ts';
-import { requireSession } from './mounted.ts';
+import { imageNamed, requireSessionNamed } from './image-named.ts';
 import { examples, type Shell } from './shell.ts';
 
 export function registerInspect(program: Command, shell: Shell): void {
@@ -28,7 +27,7 @@ export function registerInspect(program: Command, shell: Shell): void {
     .action(async (reference: string, options: { json?: boolean }) => {
       const named = await imageNamed(shell, reference);
       if (named !== undefined) return inspectImage(shell, named, options.json === true);
-      const { path, mounted } = await requireSession(shell, reference);
+      const { path, mounted } = await requireSessionNamed(shell, reference);
       const manifest = (await ask(mounted.root, { verb: 'kv.inspect', session: path })) as Manifest;
       if (options.json === true) shell.terminal.json(manifest);
       else for (const line of inspection(manifest)) shell.terminal.line(line);

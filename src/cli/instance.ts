@@ -100,7 +100,8 @@ function splitKey(key: string, version: string): readonly [string, string] {
   return key.startsWith('sha256:') || colon < 0 ? [key, version] : [key.slice(0, colon), key.slice(colon + 1)];
 }
 
-async function freeName({ mounted }: ImagesOnMount, key: string): Promise<Target> {
+/** AGENT/SESSION by the name of an image, with a number where that is taken. */
+export async function freeName({ mounted }: Pick<ImagesOnMount, 'mounted'>, key: string): Promise<Target> {
   const [name, tag] = splitKey(key, 'latest');
   const agent = objectName(name.split('/').at(-1) as string, 'image');
   const session = objectName(tag, 'latest');

@@ -20,7 +20,8 @@ export function registerPs(program: Command, shell: Shell): void {
       const { terminal } = shell;
       if (options.json === true)
         return terminal.json(found.map(({ updatedMs, ...row }) => ({ ...row, updated: new Date(updatedMs).toISOString() })));
-      if (found.length === 0) return terminal.note('no instances; run: ctx run IMAGE');
+      if (found.length === 0)
+        return terminal.note(`no instances${name === undefined ? '' : ` of ${name}`}; run: ctx run ${name ?? 'IMAGE'}`);
       const width = Math.max(8, ...found.map(({ reference }) => reference.length));
       const of = Math.max(5, ...found.map(({ image }) => image.name.length + image.tag.length + 1));
       terminal.line(

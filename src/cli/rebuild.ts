@@ -12,7 +12,7 @@ import { EXIT } from './exit-codes.ts';
 import { CtxError } from '../abi/errors.ts';
 import { countWords, sizeWords } from './figures.ts';
 import { movedMemory } from './image-memory.ts';
-import { imageNamed, type NamedImage } from './image-named.ts';
+import { requireNamedImage, type NamedImage } from './image-named.ts';
 import { startUnnamed } from './instance.ts';
 import { settledManifest } from './compiled-state.ts';
 import { examples, type Shell } from './shell.ts';
@@ -37,12 +37,7 @@ export function registerRebuild(program: Command, shell: Shell): void {
       ),
     )
     .action(async (text: string, options: RebuildOptions) => {
-      const named = await imageNamed(shell, text);
-      if (named === undefined)
-        throw new CtxError('image.unknown', 'ENOENT', 'is no image here', {
-          where: text,
-          next: 'see: ctx images; or get it with ctx pull or ctx import',
-        });
+      const named = await requireNamedImage(shell, text);
       const hold = await named.store.hold();
       try {
         const broken = await checkSources(named.store, named.image);

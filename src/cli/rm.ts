@@ -5,9 +5,8 @@ import { ask } from './control-client.ts';
 import { confirm } from './confirm.ts';
 import { usageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
-import { entryNamed } from './image-named.ts';
+import { entryNamed, requireSessionNamed } from './image-named.ts';
 import { removeImage, type RemoveOptions } from './image-rm.ts';
-import { requireSession } from './mounted.ts';
 import { examples, type Shell } from './shell.ts';
 
 export function registerRm(program: Command, shell: Shell): void {
@@ -28,8 +27,8 @@ export function registerRm(program: Command, shell: Shell): void {
     )
     .action(async (reference: string, options: RemoveOptions) => {
       const named = await entryNamed(shell, reference);
-      if (named !== undefined) return removeImage(shell, reference, named, options);
-      const { path, rest, mounted } = await requireSession(shell, reference);
+      if (named !== undefined) return removeImage(shell, named, options);
+      const { path, rest, mounted } = await requireSessionNamed(shell, reference);
       if (rest !== '') throw usageError(`${reference} is a file inside a session`, 'use rm(1) for files; ctx rm deletes whole sessions');
       if (options.yes !== true && !(await confirm(shell, `delete ${path} and its history for good?`))) {
         shell.terminal.note('nothing was deleted');

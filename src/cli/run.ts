@@ -9,7 +9,7 @@ import { chatOnTerminal } from './chat-terminal.ts';
 import { lastRole, watchSession } from './chat-watch.ts';
 import { usageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
-import { imageNamed, type NamedImage } from './image-named.ts';
+import { imageNamed, refuseForSessions, requireSessionNamed, type NamedImage } from './image-named.ts';
 import { instanceFor, shownInstance } from './image-run.ts';
 import { chosenModel, driverFor } from './models-on-mount.ts';
 import { requireSession } from './mounted.ts';
@@ -78,7 +78,8 @@ export async function runSession(shell: Shell, reference: string, options: RunOp
       ? options.prompt
       : (options.prompt ?? (options.detach === true ? '' : await stdinText()));
   const detached = named !== undefined && (options.detach === true || piped === '');
-  const { mounted } = named ?? (await requireSession(shell, reference));
+  const { mounted } = named ?? (await requireSessionNamed(shell, reference));
+  if (named === undefined) refuseForSessions(reference, { '--detach': options.detach === true, '--name': options.name !== undefined });
   const model = detached ? undefined : await chosenModel(mounted, options.model);
   const instance = named === undefined ? undefined : await instanceFor(named, options.name, resume);
   if (named !== undefined && instance !== undefined) showInstance(shell, named, instance, options.json === true, detached);

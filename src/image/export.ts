@@ -55,9 +55,16 @@ export async function leavingImage(
 }> {
   const verdict = requireExportable(image.config.policy, key);
   const redacted = await redactImage(store, image, options.redact === true ? REDACTIONS : image.config.policy.redact_on_export);
-  const reasons = options.compiled === false ? [] : verdict.reasons;
+  // What is not there does not stay here.
+  const reasons = options.compiled === false || !(await isCompiled(store, image)) ? [] : verdict.reasons;
   if (redacted !== undefined) return { descriptor: redacted.image.descriptor, compiled: false, redacted, reasons };
   return { descriptor: image.descriptor, compiled: verdict.compiled && options.compiled !== false, reasons };
+}
+
+async function isCompiled(store: ImageStore, { descriptor }: Image): Promise<boolean> {
+  for (const referrer of await store.referrers(descriptor.digest))
+    if ((referrer.artifactType ?? (await store.manifest(referrer)).artifactType) === MEDIA.compiled) return true;
+  return false;
 }
 
 export async function planExport(store: ImageStore, images: readonly ExportImage[], options: ExportOptions = {}): Promise<ExportPlan> {

@@ -47,7 +47,7 @@ function pick({ digest, size }: Pick<Descriptor, 'digest' | 'size'>): Pick<Descr
   return { digest, size };
 }
 
-/** Undefined when the store has no such image. A digest may be given in full, or its first 8 to 64 characters behind `sha256:`. */
+/** Undefined when the store has no such image. A digest may be given in full, or its first 8 to 64 characters, behind `sha256:` or where no image is called so. */
 export async function findImage(store: ImageStore, text: string): Promise<Descriptor | undefined> {
   const entries = await store.entries();
   const short = /^(?:image:)?sha256:([0-9a-f]{8,64})$/.exec(text)?.[1];
@@ -59,9 +59,18 @@ export async function findImage(store: ImageStore, text: string): Promise<Descri
   const reference = tryImageReference(text);
   if (reference === undefined) return undefined;
   const tagged = entries.find((entry) => entry.annotations?.[REF_NAME] === tagKey(reference));
+  const bare = /^(?:image:)?([0-9a-f]{8,64})$/.exec(text)?.[1];
+  if (tagged === undefined && bare !== undefined) return findImage(store, `sha256:${bare}`);
   if (reference.digest === undefined) return tagged;
   if (reference.tag !== undefined && tagged?.digest !== reference.digest) return undefined;
   return entries.find(({ digest }) => digest === reference.digest);
+}
+
+/** How a found image is called on: by the name that was asked for, or its digest where it was found by that. */
+export function keyOf({ digest, annotations }: Descriptor, text: string): string {
+  const reference = tryImageReference(text);
+  const key = reference === undefined || reference.digest !== undefined ? undefined : tagKey(reference);
+  return key !== undefined && annotations?.[REF_NAME] === key ? key : digest;
 }
 
 export async function requireImage(store: ImageStore, text: string): Promise<Image> {

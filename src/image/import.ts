@@ -74,16 +74,24 @@ async function checkArchive(stage: ImageStore, { entries, blobs }: Unpacked, { w
     }
     const { config } = await verifyImage(stage, entry, { trustDigests: true });
     const key = as ?? nameOf(entry, where);
-    if (images.some((other) => other.key === key))
-      throw invalid(where, as === undefined ? `has ${key} twice` : `has more than one image to be called ${as}`);
+    if (images.some((other) => other.key === key)) throw as === undefined ? invalid(where, `has ${key} twice`) : severalAs(where, as);
     images.push({ key, entry, config });
-    if (config.parent !== null) parents.set(key, parentKey(config.parent));
+    // A digest, or its absence for the sake of redaction, says nothing wrong: a commit may take its parent's own name.
+    if (config.parent !== null && typeof config.parent_digest !== 'string' && config.redacted === undefined)
+      parents.set(key, parentKey(config.parent));
   }
   requireNoCycle(parents, where);
   if (images.length === 0) throw invalid(where, 'has no image');
   const stray = [...blobs.keys()].find((digest) => !used.has(digest));
   if (stray !== undefined) throw invalid(`${where} ${stray}`, 'is named by no manifest');
   return images;
+}
+
+function severalAs(where: string, as: string): CtxError {
+  return new CtxError('image.invalid', 'EINVAL', `has more than one image to be called ${as}`, {
+    where,
+    next: 'leave --as out, and rename them with ctx tag',
+  });
 }
 
 function nameOf(entry: Descriptor, where: string): string {

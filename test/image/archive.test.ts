@@ -65,6 +65,20 @@ test('IMG-75 an image that is exported and imported is the same image; what is h
   expect(await archived(again, 'quilt/a:1')).toEqual(tar);
 });
 
+test('IMG-75 an image that took the name of its parent is imported, also redacted', async () => {
+  const [from, to] = [await scratchStore(), await scratchStore()];
+  const first = await storeImage(from, 'quilt/a:1', SOURCES);
+  const image = await storeImage(from, 'quilt/a:1', { messages: 'more\n' }, { parent: 'quilt/a:1', parent_digest: first.digest });
+  expect(await importArchive(to, once(await archived(from, 'quilt/a:1')), { where: 'a.tar' })).toEqual([
+    { key: 'quilt/a:1', digest: image.digest },
+  ]);
+  const redacted = { parent: 'quilt/b:1', parent_digest: null, redacted: { rules: {}, count: 0 } };
+  const other = await storeImage(from, 'quilt/b:1', { messages: 'other\n' }, redacted);
+  expect(await importArchive(to, once(await archived(from, 'quilt/b:1')), { where: 'b.tar' })).toEqual([
+    { key: 'quilt/b:1', digest: other.digest },
+  ]);
+});
+
 test('IMG-70 compiled state leaves only when the policy says so, and a source that may not leave does not', async () => {
   const store = await scratchStore();
   const rows: [Partial<ImagePolicy>, boolean][] = [
