@@ -76,14 +76,14 @@ test('ctx push and ctx pull say what is wrong', async () => {
     expect(outcome.stderr).toContain(words);
     expect(outcome).toMatchObject({ code, stdout: '' });
   };
-  await fails(1, 'names no registry', 'push', 'quilt/customer-review:2026.05');
+  await fails(2, 'names no registry', 'push', 'quilt/customer-review:2026.05');
   await fails(4, 'is no image here', 'push', 'unknown', `${registry.host}/x`);
   await fails(4, 'is not there', 'pull', `${registry.host}/unknown/x`);
   await fails(2, '--idle', 'pull', `${registry.host}/x/y`, '--idle', 'soon');
   await fails(2, 'not a digest', 'pull', `${registry.host}/x/y`, '--as', `a@sha256:${'0'.repeat(64)}`);
   await fails(2, 'add --as', 'pull', `${registry.host}/x/y@sha256:${'0'.repeat(64)}`);
   await fails(2, 'REGISTRY/NAME:TAG', 'push', 'sha256:01234567', `${registry.host}/x/y`);
-  await fails(1, 'plain HTTP', 'pull', 'http://registry.example/x');
+  await fails(2, 'plain HTTP', 'pull', 'http://registry.example/x');
 });
 
 test('an interrupted pull ends cleanly, with 130', async () => {
