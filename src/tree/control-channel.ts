@@ -4,6 +4,7 @@ import type { ControlReply, ControlRequest } from '../abi/control.ts';
 import { CtxError } from '../abi/errors.ts';
 import { parseGcPolicy } from '../context/gc.ts';
 import type { ForkPart, ForkPlan } from '../journal/fork-plan.ts';
+import { EPHEMERAL_DIR } from './binding-dir.ts';
 import { syntheticAttr, syntheticIno } from './backing.ts';
 import type { Owner } from './bytes-node.ts';
 import { parseControlRequest } from './control-request.ts';
@@ -248,6 +249,8 @@ function perform(channel: ControlChannel, request: ControlRequest, caller: Calle
       const to = `${store.root}/archive/${request.session}-${new Date().toISOString().replaceAll(':', '')}`;
       return takeAway(store, session, () => {
         fs.mkdirSync(to.slice(0, to.lastIndexOf('/')), { recursive: true, mode: 0o700 });
+        // IMG-92.
+        fs.rmSync(`${session.directory}/${EPHEMERAL_DIR}`, { recursive: true, force: true });
         fs.renameSync(session.directory, to);
         forgetState(store, session);
         return { archived: to };

@@ -103,6 +103,19 @@ abstract class ReadOnlyDirectory extends TreeNode {
   override opendir(): DirectoryHandle {
     return new DirectoryHandle(this);
   }
+  override create = readOnly;
+  override mknod = readOnly;
+  override mkdir = readOnly;
+  override symlink = readOnly;
+  override link = readOnly;
+  override unlink = readOnly;
+  override rmdir = readOnly;
+  override rename = readOnly;
+  override setattr = readOnly;
+}
+
+function readOnly(): never {
+  throw fail('EROFS', 'an image is never written to');
 }
 
 class NameDirectory extends ReadOnlyDirectory {
@@ -183,6 +196,11 @@ class SourceDirectory extends ReadOnlyDirectory {
   }
 }
 
+/** A directory of an image's source by its path. */
+export function sourceDirectory(view: ImageView, path: string, { uid, gid }: Owner): TreeNode {
+  return new SourceDirectory(below(view.source(), `${path}/`), `${path}/`, { uid, gid }, view.createdMs);
+}
+
 function below(files: ReadonlyMap<string, readonly BlobRange[]>, prefix: string): ReadonlyMap<string, readonly BlobRange[]> {
   return new Map([...files].filter(([path]) => path.startsWith(prefix)));
 }
@@ -207,8 +225,9 @@ class RangesNode extends TreeNode {
   attr(): Attr {
     return this.#attr;
   }
+  override setattr = readOnly;
   override open(flags: number): Handle {
-    if ((flags & 3) !== constants.O_RDONLY) throw fail('EROFS', 'an image is never written to');
+    if ((flags & 3) !== constants.O_RDONLY) readOnly();
     return new RangesHandle(this.#ranges);
   }
 }

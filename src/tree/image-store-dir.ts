@@ -1,11 +1,10 @@
 // `home/<uid>/image/.store`: the OCI layout, ordinary files with three rules. Nothing but regular files under the names of a layout;
 // a blob is made by renaming a whole file to it, and is never written to again; nothing enters or leaves by link or rename.
 // A directory in tmp/ is a stage: a layout of its own, whose blobs become the store's by rename once they are checked.
-import * as fs from 'node:fs';
 import { constants } from 'node:fs';
 import type { DeriverClient } from './deriver-client.ts';
 import { lstatOrFail, restoreDirectory } from './backing.ts';
-import { inodeKey, OrdinaryArea, OrdinaryNode, type PathParent } from './ordinary.ts';
+import { OrdinaryArea, OrdinaryNode, type PathParent } from './ordinary.ts';
 import { fail, S_IFDIR, S_IFMT, S_IFREG, type TreeNode } from './types.ts';
 import type { Attr, AttrChange, Caller, Created, Handle } from './types.ts';
 
@@ -23,16 +22,8 @@ export function imageStoreNode(parent: PathParent, backing: string, deriver: Pic
 }
 
 class LayoutArea extends OrdinaryArea {
-  override nodeAt(parent: PathParent, name: string, stat: fs.BigIntStats): OrdinaryNode {
-    const key = inodeKey(stat);
-    const known = this.nodes.get(key);
-    if (known !== undefined && known.type === (Number(stat.mode) & S_IFMT)) {
-      known.addAlias(parent, name);
-      return known;
-    }
-    const node = new LayoutNode(this, key, Number(stat.mode) & S_IFMT, parent, name);
-    this.nodes.set(key, node);
-    return node;
+  protected override make(key: string, type: number, parent: PathParent, name: string): OrdinaryNode {
+    return new LayoutNode(this, key, type, parent, name);
   }
 }
 

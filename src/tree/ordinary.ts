@@ -45,17 +45,26 @@ export class OrdinaryArea {
 
   /** The node of a path that exists, found by (device, inode) so that hard links are one node. */
   nodeAt(parent: PathParent, name: string, stat: fs.BigIntStats): OrdinaryNode {
-    const key = inodeKey(stat);
+    const key = this.keyOf(parent, name, stat);
+    const type = Number(stat.mode) & S_IFMT;
     const known = this.nodes.get(key);
-    if (known !== undefined && known.type === (Number(stat.mode) & S_IFMT)) {
+    if (known !== undefined && known.type === type) {
       known.addAlias(parent, name);
       return known;
     }
-    const node = new OrdinaryNode(this, key, Number(stat.mode) & S_IFMT, parent, name);
+    const node = this.make(key, type, parent, name);
     // Others append to it behind the mount.
     if (node.isQueue) node.attrTtlMs = 0;
     this.nodes.set(key, node);
     return node;
+  }
+
+  /** What tells one node from another. */
+  protected keyOf(_parent: PathParent, _name: string, stat: fs.BigIntStats): string {
+    return inodeKey(stat);
+  }
+  protected make(key: string, type: number, parent: PathParent, name: string): OrdinaryNode {
+    return new OrdinaryNode(this, key, type, parent, name);
   }
 }
 
@@ -67,21 +76,21 @@ export interface PathParent {
   changed(relative: string): void;
 }
 
-interface Alias {
+export interface Alias {
   readonly parent: PathParent;
   readonly name: string;
 }
 
 export class OrdinaryNode extends TreeNode implements PathParent {
   readonly area: OrdinaryArea;
-  readonly key: string;
+  key: string;
   readonly type: number;
   aliases: Alias[];
   readonly open_: Set<OrdinaryHandle> = new Set();
   /** Of the directory that a wiki is. */
   wiki: WikiArea | undefined;
   /** Attributes at its removal: of a directory that is still open. */
-  #orphan: Attr | undefined;
+  protected orphan: Attr | undefined;
   /** Of a file that was replaced while somebody was about to open it: without it that open would be ESTALE. Until the kernel forgets it. */
   #replaced: number | undefined;
   #path = '';
@@ -144,7 +153,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
 
   attr(): Attr {
     for (const handle of this.open_) return toAttr(fs.fstatSync(handle.fd, { bigint: true }));
-    if (this.aliases.length === 0 && this.#orphan !== undefined) return this.#orphan;
+    if (this.aliases.length === 0 && this.orphan !== undefined) return this.orphan;
     const stat = lstatBytes(this.path());
     if (stat === undefined) throw fail('ENOENT', 'no such file');
     return toAttr(stat);
@@ -272,7 +281,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     const node = this.area.nodes.get(inodeKey(stat));
     if (node === undefined) return;
     node.dropAlias(this, name);
-    if (node.aliases.length === 0) node.#orphan = { ...toAttr(stat), nlink: 0 };
+    if (node.aliases.length === 0) node.orphan = { ...toAttr(stat), nlink: 0 };
     if (node.aliases.length === 0 && (stat.nlink <= 1n || node.type === S_IFDIR)) this.area.nodes.delete(node.key);
   }
 
@@ -508,7 +517,7 @@ export function direntType(entry: fs.Dirent): number {
 /** An open ordinary file. The kernel sends exact offsets (also for O_APPEND, under its inode lock). */
 export class OrdinaryHandle extends Handle {
   readonly node: OrdinaryNode;
-  readonly fd: number;
+  fd: number;
   readonly writable: boolean;
   override readonly mode: OpenMode;
   readonly #opener: Caller;

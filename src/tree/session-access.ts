@@ -88,6 +88,12 @@ function denied(store: Store, path: SessionPath, relative: string, caller: Calle
   return false;
 }
 
+/** Whether the caller may pass through every directory above a place of the store. */
+export function mayReach(store: string, relative: string, caller: Caller): boolean {
+  const above = relative.split('/').slice(0, -1);
+  return above.every((_part, index) => index === 0 || allows(`${store}/${above.slice(0, index + 1).join('/')}`, caller, SEARCH));
+}
+
 /** Permission bits as the kernel reads them; the caller's supplementary groups are not known here and count as others. */
 function allows(path: string, caller: Caller, bits: number): boolean {
   if (caller.uid === 0) return true;

@@ -4,6 +4,8 @@ import { JOURNALS, SESSION_CONTROLS, SESSION_DERIVED } from '../abi/session-file
 import type { JournalWriter } from '../journal/types.ts';
 import { searchLatest } from '../session/latest-text.ts';
 import { lstatOrFail, toAttr } from './backing.ts';
+import { MemoryDirectory, RetrievalDirectory } from './binding-dir.ts';
+import { Bindings } from './bindings.ts';
 import { BytesName, BytesNode } from './bytes-node.ts';
 import type { Owner } from './bytes-node.ts';
 import { ContextDirectory } from './context-dir.ts';
@@ -15,6 +17,8 @@ import { DirectoryHandle, fail, S_IFDIR, S_IFREG, Slow, TreeNode } from './types
 import type { Attr, Caller, Created, DirectoryEntry } from './types.ts';
 
 const FIXED: ReadonlySet<string> = new Set([...JOURNALS, ...SESSION_CONTROLS, ...SESSION_DERIVED, 'context']);
+/** There while something is bound. */
+const BINDINGS: ReadonlySet<string> = new Set(['memory', 'retrieval']);
 
 /** About a millisecond of the serving thread. */
 const MAX_LOOK_BYTES = 1 << 20;
@@ -24,6 +28,8 @@ export class SessionDirectory extends TreeNode {
   readonly #latest: BytesName = new BytesName();
   readonly #updated: BytesName = new BytesName();
   readonly #temporary: TemporaryNames;
+  readonly #memory: MemoryDirectory;
+  readonly #retrieval: RetrievalDirectory;
   #latestText = '';
   #latestEnd = 0;
 
@@ -31,6 +37,9 @@ export class SessionDirectory extends TreeNode {
     super();
     this.session = session;
     this.#temporary = new TemporaryNames(`${session.directory}/.tmp/session`);
+    const bindings = new Bindings(session);
+    this.#memory = new MemoryDirectory(bindings);
+    this.#retrieval = new RetrievalDirectory(bindings);
   }
 
   attr(): Attr {
@@ -40,9 +49,16 @@ export class SessionDirectory extends TreeNode {
 
   override lookup(name: string): TreeNode | Slow<TreeNode> {
     if (FIXED.has(name)) return this.#fixed(name);
+    if (BINDINGS.has(name)) return this.#bound(name);
     const temporary = this.#temporary.directory(false);
     if (temporary === undefined) throw fail('ENOENT', 'no such file');
     return temporary.lookup(name);
+  }
+
+  #bound(name: string): TreeNode {
+    const directory = name === 'memory' ? this.#memory : this.#retrieval;
+    if (directory.isEmpty) throw fail('ENOENT', 'nothing is bound');
+    return directory;
   }
 
   #fixed(name: string): TreeNode | Slow<TreeNode> {
@@ -106,7 +122,8 @@ export class SessionDirectory extends TreeNode {
   }
 
   override readdir(): readonly DirectoryEntry[] {
-    return [...FIXED].map((name) => ({
+    const bound = [...BINDINGS].filter((name) => !(name === 'memory' ? this.#memory : this.#retrieval).isEmpty);
+    const fixed = [...FIXED].map((name) => ({
       name,
       type: name === 'context' ? S_IFDIR : S_IFREG,
       ino: 0xffff_ffff,
@@ -115,10 +132,15 @@ export class SessionDirectory extends TreeNode {
         return node instanceof Slow ? undefined : node;
       },
     }));
+    return [...fixed, ...bound.map((name) => ({ name, type: S_IFDIR, ino: 0xffff_ffff }))];
+  }
+
+  #isTaken(name: string): boolean {
+    return FIXED.has(name) || BINDINGS.has(name);
   }
 
   #temporaryFor(name: string): NonNullable<ReturnType<TemporaryNames['directory']>> {
-    if (FIXED.has(name)) throw fail('EPERM', 'this name belongs to the session');
+    if (this.#isTaken(name)) throw fail('EPERM', 'this name belongs to the session');
     const directory = this.#temporary.directory(true);
     if (directory === undefined) throw fail('EIO', 'temporary names are not available');
     return directory;
@@ -141,6 +163,7 @@ export class SessionDirectory extends TreeNode {
   override rename(name: string, parent: TreeNode, newName: string, flags: number): void | Slow<null> {
     const directory = this.#temporaryFor(name);
     if (parent !== this) throw fail('EXDEV', 'renames stay inside the session');
+    if (BINDINGS.has(newName)) throw fail('EPERM', 'this name belongs to the session');
     if (!FIXED.has(newName)) return directory.rename(name, directory, newName, flags);
     const target = this.#fixed(newName);
     if (!(target instanceof ControlNode) || flags !== 0) throw fail('EPERM', 'this file may not be replaced');
