@@ -25,11 +25,13 @@ export interface ImageExportOptions {
   readonly json?: boolean;
 }
 
-export async function exportImages(shell: Shell, store: ImageStore, texts: readonly string[], options: ImageExportOptions): Promise<void> {
+export async function exportImages(shell: Shell, kept: ImageStore, texts: readonly string[], options: ImageExportOptions): Promise<void> {
   if (options.output === undefined && process.stdout.isTTY === true)
     throw usageError('an archive is not for a terminal', 'write it to a file: -o FILE');
   if (options.output === undefined && options.json === true) throw usageError('--json needs -o FILE: the archive goes to stdout');
   const started = performance.now();
+  // IMG-98: what is redacted is written beside the store, and goes with the process.
+  const store = kept.aside();
   const held = await store.hold();
   const progress = shell.terminal.progress();
   try {
@@ -49,6 +51,7 @@ export async function exportImages(shell: Shell, store: ImageStore, texts: reado
     report(shell, plan, options, performance.now() - started);
   } finally {
     progress.done();
+    await store.remove();
     await held.release();
   }
 }

@@ -120,7 +120,14 @@ function continues({ messages, events, last_role: role, pending_tool_calls: pend
 }
 
 function bindings(list: readonly Binding[]): string {
-  return list.map(({ name, mode, scope }) => `${name} (${mode}${scope === undefined ? '' : `, ${scope}`})`).join(', ') || 'none';
+  return (
+    list.map((binding) => `${binding.name} (${[binding.mode, binding.scope, commitOf(binding)].filter(Boolean).join(', ')})`).join(', ') ||
+    'none'
+  );
+}
+
+function commitOf({ commit }: Binding & { readonly commit?: string | null }): string | undefined {
+  return typeof commit === 'string' ? `commit ${commit.slice(0, 12)}` : undefined;
 }
 
 function policyWords(policy: ImageConfig['policy']): string {

@@ -39,12 +39,20 @@ export async function movedMemory({ root, uid }: Mounted, config: ImageConfig): 
       const now = await wikiVersion(WikiDirectory.open(join(root, path.replace(/^wiki/, `home/${uid}/wiki`))));
       const { changed, added, removed } = hasMovedOn({ commit: commit ?? null, dirty: false, digest, pages: pages ?? {} }, now);
       if (now.digest !== digest)
-        moved.push(`memory ${name}: has moved on: ${changed.length} pages changed, ${added.length} added, ${removed.length} removed`);
+        moved.push(
+          `memory ${name}: has moved on: ${changed.length} pages changed, ${added.length} added, ${removed.length} removed${since(commit, now.commit)}`,
+        );
     } catch (error) {
       moved.push(`memory ${name}: ${(error as Error).message}`);
     }
   }
   return moved;
+}
+
+function since(then: string | null | undefined, now: string | null): string {
+  return typeof then !== 'string'
+    ? ''
+    : `; it was commit ${then.slice(0, 12)}${now === null || now === then ? '' : `, and is ${now.slice(0, 12)}`}`;
 }
 
 /** The instance's policy.yaml with the bindings of its image, as its branch may use them. */

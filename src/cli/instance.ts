@@ -14,6 +14,7 @@ import { hexOfDigest } from '../image/oci.ts';
 import { inputParts, isOfInstance } from '../image/snapshot.ts';
 import { ask } from './control-client.ts';
 import type { ImagesOnMount } from './image-store.ts';
+import { requireSource } from './image-judged.ts';
 import { policyWith } from './image-memory.ts';
 import { instanceOf, writeInstanceFiles, type InstanceOf } from './instance-files.ts';
 import { sessions } from './ls.ts';
@@ -43,6 +44,7 @@ export async function startInstance(images: ImagesOnMount, image: Image, key: st
 export async function startUnnamed({ mounted, store }: ImagesOnMount, image: Image, key: string, as?: string): Promise<Target> {
   const { config, descriptor } = image;
   await requireTrust(store, descriptor, key);
+  requireSource(config, key);
   const request: ImageStartRequest = {
     verb: 'image.start',
     ...(as === undefined ? {} : { session: as }),

@@ -9,8 +9,9 @@ import { chatOnTerminal } from './chat-terminal.ts';
 import { lastRole, watchSession } from './chat-watch.ts';
 import { usageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
+import { requireSource } from './image-judged.ts';
 import { imageNamed, refuseForSessions, requireSessionNamed, type NamedImage } from './image-named.ts';
-import { instanceFor, shownInstance } from './image-run.ts';
+import { bindingNotes, instanceFor, shownInstance } from './image-run.ts';
 import { chosenModel, driverFor } from './models-on-mount.ts';
 import { requireSession } from './mounted.ts';
 import type { Target } from './reference.ts';
@@ -71,6 +72,8 @@ export async function runSession(shell: Shell, reference: string, options: RunOp
   if (watching && options.prompt !== undefined) throw usageError('--watch and -p exclude each other');
   if (options.prompt?.trim() === '') throw nothingToSay();
   const named = await imageNamed(shell, reference);
+  // Before a model is looked for: also for an instance that is there already.
+  if (named !== undefined) requireSource(named.image.config, named.key);
   const interactive = !watching && options.prompt === undefined && process.stdin.isTTY === true;
   // Without anything to say an image is only started, as what runs in the background is.
   const piped =
@@ -82,7 +85,7 @@ export async function runSession(shell: Shell, reference: string, options: RunOp
   if (named === undefined) refuseForSessions(reference, { '--detach': options.detach === true, '--name': options.name !== undefined });
   const model = detached ? undefined : await chosenModel(mounted, options.model);
   const instance = named === undefined ? undefined : await instanceFor(named, options.name, resume);
-  if (named !== undefined && instance !== undefined) showInstance(shell, named, instance, options.json === true, detached);
+  if (named !== undefined && instance !== undefined) await showInstance(shell, named, instance, options.json === true, detached);
   if (model === undefined) return;
   const { directory } = await requireSession(shell, instance?.path ?? reference);
   const output = options.json === true ? jsonOutput(shell.terminal) : textOutput(shell.terminal, process.stdout.isTTY === true);
@@ -132,11 +135,12 @@ async function stdinText(): Promise<string> {
   return text.trim() === '' ? '' : text;
 }
 
-function showInstance(shell: Shell, named: NamedImage, target: Target, json: boolean, detached: boolean): void {
+async function showInstance(shell: Shell, named: NamedImage, target: Target, json: boolean, detached: boolean): Promise<void> {
   const shown = shownInstance(named, target);
   if (json) shell.terminal.line(JSON.stringify({ type: 'instance', ...shown }));
   else if (detached) shell.terminal.line(shown.instance);
   else shell.terminal.note(`instance: ${shown.instance}`);
+  for (const note of await bindingNotes(named, target)) shell.terminal.note(`ctx: ${note}`);
 }
 
 function nothingToSay(): CtxError {

@@ -218,3 +218,14 @@ export function toolsJson(
 export function checkEnvironment(bytes: Buffer, where: string): void {
   checkAgainst('source-bundle#/$defs/environment', parseYaml(bytes, where), where);
 }
+
+/** Lines that a shell reads (`set -a; . FILE`), sorted by name: values in single quotes. What is no name or no plain value is left out. */
+export function environmentText(bytes: Buffer, where: string): string {
+  const value = parseYaml(bytes, where);
+  const entries = Object.entries(typeof value === 'object' && value !== null ? value : {}) as readonly [string, unknown][];
+  return entries
+    .filter(([name, each]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && ['string', 'number', 'boolean'].includes(typeof each))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, each]) => `${name}='${String(each).replaceAll("'", "'\\''")}'\n`)
+    .join('');
+}

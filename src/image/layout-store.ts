@@ -114,6 +114,11 @@ export class ImageStore {
     return new StagedStore(this.directory, this.temporaryPath('stage'));
   }
 
+  /** What leaves and is not kept: this store, and beside it what is written here, which goes with {@link AsideStore.remove}. */
+  aside(): AsideStore {
+    return new AsideStore(this.directory, this.stage());
+  }
+
   /** Takes blobs over, by rename, from a stage of this store, which has checked them. */
   async adoptFrom(stage: StagedStore, blobs: readonly Written[]): Promise<void> {
     for (const { digest, size } of blobs) {
@@ -291,6 +296,42 @@ export class StagedStore extends ImageStore {
   /** What was not taken over. */
   async remove(): Promise<void> {
     for (const digest of this.#blobs) await fs.rm(this.blobPath(digest), { force: true });
+  }
+}
+
+/** Reads a store, and writes beside it: in tmp/, where gc finds what a process that was ended has left. */
+export class AsideStore extends ImageStore {
+  readonly #stage: StagedStore;
+  readonly #own = new Set<OciDigest>();
+  #entries: readonly Descriptor[] = [];
+
+  constructor(directory: string, stage: StagedStore) {
+    super(directory, false);
+    this.#stage = stage;
+  }
+
+  override blobPath(digest: OciDigest): string {
+    return this.#own.has(digest) ? this.#stage.blobPath(digest) : super.blobPath(digest);
+  }
+
+  override async put(bytes: Uint8Array | AsyncIterable<Uint8Array>, expected: Expected = {}): Promise<Written> {
+    const written = await this.#stage.put(bytes, expected);
+    this.#own.add(written.digest);
+    return written;
+  }
+
+  override async entries(): Promise<readonly Descriptor[]> {
+    return [...(await super.entries()), ...this.#entries];
+  }
+
+  override async change(edit: (entries: readonly Descriptor[]) => readonly Descriptor[]): Promise<void> {
+    const stored = await super.entries();
+    const before: readonly Descriptor[] = [...stored, ...this.#entries];
+    this.#entries = edit(before).filter((entry) => !stored.includes(entry));
+  }
+
+  async remove(): Promise<void> {
+    await this.#stage.remove();
   }
 }
 

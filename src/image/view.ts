@@ -54,6 +54,22 @@ export class ImageView {
     return found;
   }
 
+  /** The bytes of a small file of the source; undefined when it has none of that name. */
+  read(path: string, maxBytes: number): Buffer | undefined {
+    const file = this.files.get(path);
+    if (file === undefined || file.size > maxBytes) return undefined;
+    const bytes = Buffer.alloc(file.size);
+    for (const { path: blob, offset, size } of this.#fileRanges(file)) {
+      const fd = openBlob(blob);
+      try {
+        if (fs.readSync(fd, bytes, 0, size, offset) < size) return undefined;
+      } finally {
+        fs.closeSync(fd);
+      }
+    }
+    return bytes;
+  }
+
   stretches(of: Stretches): readonly BlobRange[] {
     return stretchesOf(this.config.layers, of).map(({ digest, size }) => ({ path: blobPath(this.#directory, digest), offset: 0, size }));
   }

@@ -4,6 +4,7 @@ import * as fs from 'node:fs';
 import { parseSessionRelativePath } from '../abi/names.ts';
 import type { SessionOwner } from '../abi/names.ts';
 import { parsePolicy } from '../context/policy.ts';
+import { environmentText } from '../image/bundle.ts';
 import type { Binding } from '../image/config.ts';
 import { ImageViews, type ImageView } from '../image/view.ts';
 import { MEDIA } from '../image/oci.ts';
@@ -19,6 +20,9 @@ export interface RetrievalBinding extends Pick<Binding, 'name'> {
   readonly place: { readonly volume: string } | { readonly source: string };
 }
 
+const BROKEN_MS = 5000;
+const ENVIRONMENT = 'environment.yaml';
+
 /** What is bound of a volume: a wiki, or what is not sessions and images in a shared space. No hidden names. */
 const VOLUME = /^(?:wiki|home\/[0-9]+\/wiki|shared\/[^/.][^/]*\/(?!agent(?:\/|$)|image(?:\/|$))[^/.][^/]*)(?:\/[^/.][^/]*)*$/;
 
@@ -29,6 +33,8 @@ export class Bindings {
   readonly #policy: FileValue<readonly SessionMemory[]>;
   readonly #meta: FileValue<OciDigest | undefined>;
   readonly #views: ImageViews;
+  #broken: { readonly digest: OciDigest; readonly untilMs: number } | undefined;
+  #environment: { readonly view: ImageView; readonly text: Buffer | undefined } | undefined;
 
   constructor(session: Session) {
     const { directory, relative } = session;
@@ -51,19 +57,41 @@ export class Bindings {
   }
 
   /** Costs the image's manifest at the first look; after that, until meta.json names another, nothing. */
-  retrieval(): readonly RetrievalBinding[] {
+  #image(): ImageView | undefined {
     const digest = this.#meta.value();
-    if (digest === undefined) return [];
+    if (digest === undefined || (this.#broken?.digest === digest && Date.now() < this.#broken.untilMs)) return undefined;
     try {
-      const view = this.#views.view({ mediaType: MEDIA.manifest, digest, size: 0 });
-      return view.config.mounts.retrieval.flatMap(({ name, path }) => {
-        const place = path === undefined ? undefined : this.#place(path, view);
-        return place === undefined ? [] : [{ name, view, place }];
-      });
+      return this.#views.view({ mediaType: MEDIA.manifest, digest, size: 0 });
     } catch {
-      // The image is gone, or is none.
-      return [];
+      // The image is gone, or is none: not looked at again at once.
+      this.#broken = { digest, untilMs: Date.now() + BROKEN_MS };
+      return undefined;
     }
+  }
+
+  /** IMG-96: lines for a shell; undefined: the image has none. */
+  environment(): Buffer | undefined {
+    const view = this.#image();
+    if (view === undefined || !view.files.has(ENVIRONMENT)) return undefined;
+    if (this.#environment?.view === view) return this.#environment.text;
+    let text: Buffer | undefined;
+    try {
+      const bytes = view.read(ENVIRONMENT, MAX_CONTROL_BYTES);
+      text = bytes === undefined ? undefined : Buffer.from(environmentText(bytes, ENVIRONMENT));
+    } catch {
+      // As with whatever else of an image that cannot be read.
+    }
+    this.#environment = { view, text };
+    return text;
+  }
+
+  retrieval(): readonly RetrievalBinding[] {
+    const view = this.#image();
+    if (view === undefined) return [];
+    return view.config.mounts.retrieval.flatMap(({ name, path }) => {
+      const place = path === undefined ? undefined : this.#place(path, view);
+      return place === undefined ? [] : [{ name, view, place }];
+    });
   }
 
   #place(path: string, view: ImageView): RetrievalBinding['place'] | undefined {

@@ -18,7 +18,7 @@ import type { Attr, Caller, Created, DirectoryEntry } from './types.ts';
 
 const FIXED: ReadonlySet<string> = new Set([...JOURNALS, ...SESSION_CONTROLS, ...SESSION_DERIVED, 'context']);
 /** There while something is bound. */
-const BINDINGS: ReadonlySet<string> = new Set(['memory', 'retrieval']);
+const BINDINGS: ReadonlySet<string> = new Set(['memory', 'retrieval', 'environment']);
 
 /** About a millisecond of the serving thread. */
 const MAX_LOOK_BYTES = 1 << 20;
@@ -28,6 +28,8 @@ export class SessionDirectory extends TreeNode {
   readonly #latest: BytesName = new BytesName();
   readonly #updated: BytesName = new BytesName();
   readonly #temporary: TemporaryNames;
+  readonly #bindings: Bindings;
+  readonly #environment: BytesName = new BytesName();
   readonly #memory: MemoryDirectory;
   readonly #retrieval: RetrievalDirectory;
   #latestText = '';
@@ -37,9 +39,9 @@ export class SessionDirectory extends TreeNode {
     super();
     this.session = session;
     this.#temporary = new TemporaryNames(`${session.directory}/.tmp/session`);
-    const bindings = new Bindings(session);
-    this.#memory = new MemoryDirectory(bindings);
-    this.#retrieval = new RetrievalDirectory(bindings);
+    this.#bindings = new Bindings(session);
+    this.#memory = new MemoryDirectory(this.#bindings);
+    this.#retrieval = new RetrievalDirectory(this.#bindings);
   }
 
   attr(): Attr {
@@ -49,16 +51,25 @@ export class SessionDirectory extends TreeNode {
 
   override lookup(name: string): TreeNode | Slow<TreeNode> {
     if (FIXED.has(name)) return this.#fixed(name);
-    if (BINDINGS.has(name)) return this.#bound(name);
+    if (BINDINGS.has(name)) {
+      const bound = this.#bound(name);
+      if (bound === undefined) throw fail('ENOENT', 'nothing is bound');
+      return bound;
+    }
     const temporary = this.#temporary.directory(false);
     if (temporary === undefined) throw fail('ENOENT', 'no such file');
     return temporary.lookup(name);
   }
 
-  #bound(name: string): TreeNode {
+  #bound(name: string): TreeNode | undefined {
+    if (name === 'environment') {
+      const text = this.#bindings.environment();
+      const { uid, gid, mode } = this.attr();
+      // As private as the session, and no program.
+      return text === undefined ? undefined : this.#environment.node(text, { uid, gid }, 0, mode & 0o444);
+    }
     const directory = name === 'memory' ? this.#memory : this.#retrieval;
-    if (directory.isEmpty) throw fail('ENOENT', 'nothing is bound');
-    return directory;
+    return directory.isEmpty ? undefined : directory;
   }
 
   #fixed(name: string): TreeNode | Slow<TreeNode> {
@@ -122,7 +133,7 @@ export class SessionDirectory extends TreeNode {
   }
 
   override readdir(): readonly DirectoryEntry[] {
-    const bound = [...BINDINGS].filter((name) => !(name === 'memory' ? this.#memory : this.#retrieval).isEmpty);
+    const bound = [...BINDINGS].filter((name) => this.#bound(name) !== undefined);
     const fixed = [...FIXED].map((name) => ({
       name,
       type: name === 'context' ? S_IFDIR : S_IFREG,
@@ -132,7 +143,7 @@ export class SessionDirectory extends TreeNode {
         return node instanceof Slow ? undefined : node;
       },
     }));
-    return [...fixed, ...bound.map((name) => ({ name, type: S_IFDIR, ino: 0xffff_ffff }))];
+    return [...fixed, ...bound.map((name) => ({ name, type: name === 'environment' ? S_IFREG : S_IFDIR, ino: 0xffff_ffff }))];
   }
 
   #isTaken(name: string): boolean {

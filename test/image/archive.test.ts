@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { writeArchive } from '../../src/image/archive.ts';
 import type { ImagePolicy } from '../../src/image/config.ts';
 import { planExport, type ExportImage } from '../../src/image/export.ts';
@@ -103,4 +103,33 @@ test('IMG-70 compiled state leaves only when the policy says so, and a source th
     code: 'image.not_exportable',
     where: 'p:1',
   });
+});
+
+test('IMG-98 what is redacted to leave is written beside the store, which is afterwards as it was', async () => {
+  vi.stubEnv('XDG_CONFIG_HOME', await scratch());
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const store = await scratchStore();
+  const secret = '{"role":"user","content":"the word is hunter2"}\n';
+  const image = await storeImage(
+    store,
+    'quilt/a:1',
+    { messages: secret },
+    { policy: { ...open, redact_on_export: ['secrets'], redact_patterns: ['hunter[0-9]'] } },
+  );
+  const files = async (): Promise<readonly string[]> => (await fs.readdir(store.directory, { recursive: true })).sort();
+  const before = [await files(), await store.entries()];
+  const aside = store.aside();
+  const plan = await planExport(aside, [{ key: 'quilt/a:1', descriptor: image }]);
+  expect(plan.images[0]?.redacted).toEqual({ 'pattern:hunter[0-9]': 1 });
+  const tar = await whole(writeArchive(aside, plan));
+  // Meanwhile it is in tmp/, where gc takes it when this process is ended.
+  expect(
+    (await files()).filter((path) => !(before[0] as readonly string[]).includes(path)).every((path) => path.startsWith('tmp/stage-')),
+  ).toBe(true);
+  await aside.remove();
+  expect([await files(), await store.entries()]).toEqual(before);
+  expect([tar.includes('hunter2'), tar.includes('the word is')]).toEqual([false, true]);
+  expect(await importArchive(await scratchStore(), once(tar), { where: 'a.tar' })).toMatchObject([
+    { key: 'quilt/a:1', digest: plan.images[0]?.descriptor.digest },
+  ]);
 });

@@ -4,6 +4,7 @@ import { COMPATIBILITY_FIELDS, IMAGE_LEVELS, judgeImage, type Here, type ImageCo
 import { compose } from '../../src/image/compose.ts';
 import type { ImageConfig } from '../../src/image/config.ts';
 import { hereOf } from '../../src/image/here.ts';
+import { requireSource } from '../../src/cli/image-judged.ts';
 import { ROOT } from '../cli/program.ts';
 
 interface Case {
@@ -73,4 +74,29 @@ describe('IMG-23 an image is judged at four levels', () => {
       fields: { architecture: 'arm64', safety_policy: 'rules', tool_schema: 'openai-function-v1' },
     });
   });
+});
+
+test('IMG-95 what a start is refused for: the field, what is wanted, what is here, what still works; another model is no reason', () => {
+  const refusal = (declared: NonNullable<Case['config']>, safety?: string): unknown => {
+    try {
+      requireSource(declaring(declared), 'quilt/one:1', safety);
+      return 'started';
+    } catch (error) {
+      return (error as Error & { describe(): string }).describe();
+    }
+  };
+  const remains = 'the image can be read, compared and exported; an instance would not have what it was made with';
+  expect(refusal({ runtime: { memory_api: 'graph-v9', retrieval_api: 'vector-v2' } })).toBe(
+    `image.incompatible: quilt/one:1 is not started: memory_api wants graph-v9, here is wiki-v1; retrieval_api wants vector-v2, here is directory-v1; ${remains}; see: ctx inspect`,
+  );
+  expect(refusal({ policy: { safety: 'strict-v2' } })).toContain('safety_policy wants strict-v2, here is none that is known');
+  expect(refusal({ policy: { safety: 'strict-v2' } }, 'lax')).toContain('safety_policy wants strict-v2, here is lax');
+  expect(refusal({ policy: { safety: 'strict-v2' } }, 'strict-v2')).toBe('started');
+  const digest = `sha256:${'0'.repeat(64)}`;
+  const elsewhere = {
+    model: { weights_hash: digest, tokenizer_hash: digest, context_length: 2 ** 20 },
+    runtime: { engine: 'other', kv_layout: 'paged-v7', compatible_arch: ['riscv'] },
+  };
+  expect(refusal(elsewhere)).toBe('started');
+  expect(refusal({})).toBe('started');
 });

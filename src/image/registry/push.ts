@@ -50,6 +50,16 @@ export interface Pushed {
 }
 
 export async function pushImage(job: PushJob): Promise<Pushed> {
+  // IMG-98: what is redacted is written beside the store.
+  const store = job.store.aside();
+  try {
+    return await pushFrom({ ...job, store });
+  } finally {
+    await store.remove();
+  }
+}
+
+async function pushFrom(job: PushJob): Promise<Pushed> {
   const { store, client, remote, signal } = job;
   const words = tagKey(job.reference);
   const tag = remote.tag ?? job.reference.tag ?? DEFAULT_TAG;

@@ -114,7 +114,11 @@ test('IMG-51 what the policy keeps here stays here', async () => {
     policy: { ...open, redact_on_export: ['secrets'], redact_patterns: ['hunter[0-9]'] },
   });
   await makeReferrer(store, marked.descriptor, 'compiled', Buffer.from('kv'));
+  const files = async (): Promise<readonly string[]> => (await fs.readdir(store.directory, { recursive: true })).sort();
+  const before = await files();
   const redacted = await push(store, 'secret:v1', `${registry.host}/policy/secret`);
+  // IMG-98.
+  expect(await files()).toEqual(before);
   expect(redacted.digest).not.toBe(marked.descriptor.digest);
   expect(Object.values(redacted.redacted)).toEqual([1]);
   expect((await store.resolve('secret:v1'))?.digest).toBe(marked.descriptor.digest);
