@@ -117,6 +117,8 @@ test('IMG-98 what is redacted to leave is written beside the store, which is aft
     { policy: { ...open, redact_on_export: ['secrets'], redact_patterns: ['hunter[0-9]'] } },
   );
   const files = async (): Promise<readonly string[]> => (await fs.readdir(store.directory, { recursive: true })).sort();
+  // The lock is a file of the store.
+  await (await store.hold()).release();
   const before = [await files(), await store.entries()];
   const aside = store.aside();
   const plan = await planExport(aside, [{ key: 'quilt/a:1', descriptor: image }]);
