@@ -12,7 +12,7 @@ interface VerbShape {
   readonly name: string;
   readonly about: string;
   readonly options: readonly { readonly long: string; readonly about: string }[];
-  /** Verbs whose first argument is a session, an image or either complete to their names. */
+  /** Verbs whose first argument is a session, an image or either complete to their names, wherever they stand. */
   readonly takes: readonly ('ls' | 'images')[];
   /** Words that a verb with verbs of its own goes on with. */
   readonly words: readonly string[];
@@ -76,7 +76,7 @@ function verbsThatTake(verbs: readonly VerbShape[], what: 'ls' | 'images'): stri
     .join(' ');
 }
 
-/** A command line that prints what the first argument may be. */
+/** A command line that prints what an argument may be. */
 function namesLine(takes: VerbShape['takes']): string {
   return takes.map((what) => `ctx ${what} --names 2>/dev/null`).join('; ');
 }
@@ -93,6 +93,8 @@ function bash(verbs: readonly VerbShape[]): string {
     );
   return `_ctx() {
   local word="\${COMP_WORDS[COMP_CWORD]}" verb="\${COMP_WORDS[1]}" options=
+  # The whole word: readline breaks words at the colon of NAME:TAG.
+  if [ -n "$COMP_LINE" ]; then word="\${COMP_LINE:0:COMP_POINT}"; word="\${word##*[[:space:]]}"; fi
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
     COMPREPLY=($(compgen -W '${verbs.map((verb) => verb.name).join(' ')}' -- "$word"))
@@ -108,23 +110,22 @@ ${cases.join('\n')}
   esac
   if [[ "$word" == -* ]]; then
     COMPREPLY=($(compgen -W "$options" -- "$word"))
-  elif [ "$COMP_CWORD" -eq 2 ]; then
+  else
     [[ ' ${verbsThatTake(verbs, 'ls')} ' == *" $verb "* ]] && COMPREPLY+=($(compgen -W "$(ctx ls --names 2>/dev/null)" -- "$word"))
     [[ ' ${verbsThatTake(verbs, 'images')} ' == *" $verb "* ]] && COMPREPLY+=($(compgen -W "$(ctx images --names 2>/dev/null)" -- "$word"))
     COMPREPLY+=($(compgen -f -- "$word"))
-  else
-    COMPREPLY=($(compgen -f -- "$word"))
   fi
+  if [[ "$word" == *:* && "$COMP_WORDBREAKS" == *:* ]]; then COMPREPLY=("\${COMPREPLY[@]#"\${word%"\${word##*:}"}"}"); fi
 }
 complete -o filenames -F _ctx ctx`;
 }
 
 const ZSH_NAMES = [['ls'], ['images'], ['ls', 'images']] as const;
 
-/** What zsh offers as the first argument. */
-function first({ takes, words }: VerbShape): string {
-  if (words.length > 0) return `'1:verb:(${words.join(' ')})' `;
-  return takes.length === 0 ? '' : `'1:name:_ctx_${takes.join('_')}' `;
+/** What zsh offers as arguments. */
+function offered({ takes, words }: VerbShape): string {
+  if (takes.length > 0) return `'*:name:_ctx_${takes.join('_')}'`;
+  return `${words.length > 0 ? `'1:verb:(${words.join(' ')})' ` : ''}'*:file:_files'`;
 }
 
 function zsh(verbs: readonly VerbShape[]): string {
@@ -132,7 +133,7 @@ function zsh(verbs: readonly VerbShape[]): string {
   const names = verbs.map((verb) => `    '${verb.name}:${quote(verb.about)}'`);
   const cases = verbs.map(
     (verb) =>
-      `    ${verb.name}) _arguments ${verb.options.map(({ long, about }) => `'${long}[${quote(about)}]'`).join(' ')} ${first(verb)}'*:file:_files' ;;`,
+      `    ${verb.name}) _arguments ${verb.options.map(({ long, about }) => `'${long}[${quote(about)}]'`).join(' ')} ${offered(verb)} ;;`,
   );
   return `#compdef ctx
 ${ZSH_NAMES.map((takes) => `_ctx_${takes.join('_')}() { compadd -- \${(f)"$(${namesLine(takes)})"}; _files }`).join('\n')}

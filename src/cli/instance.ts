@@ -26,11 +26,13 @@ const JOURNAL_OF = { messages: 'messages.jsonl', events: 'events.jsonl', order: 
 export async function startInstance(images: ImagesOnMount, image: Image, key: string, as: string | undefined): Promise<Target> {
   for (;;) {
     const target = as === undefined ? await freeName(images, key) : parseReference(as, images.mounted);
-    const starting = await startUnnamed(images, image, key, target.path);
+    let starting: Target | undefined;
     try {
+      starting = await startUnnamed(images, image, key, target.path);
       await ask(images.mounted.root, { verb: 'image.ready', session: starting.path, as: target.path });
     } catch (error) {
-      await ask(images.mounted.root, { verb: 'rm', session: starting.path, force: true }).catch(() => undefined);
+      if (starting !== undefined)
+        await ask(images.mounted.root, { verb: 'rm', session: starting.path, force: true }).catch(() => undefined);
       // Another took the name that was free.
       if (as === undefined && error instanceof CtxError && error.code === 'fork.exists') continue;
       throw error;

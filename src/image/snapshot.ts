@@ -58,7 +58,7 @@ export async function writeSnapshot(store: ImageStore, snapshot: Snapshot): Prom
     },
     declared: snapshot.declared ?? {},
     command: snapshot.command,
-    ...(snapshot.branch === undefined ? {} : { branch: snapshot.branch }),
+    ...(snapshot.branch === undefined ? {} : { branch: { ...snapshot.branch, top_layer: layers.at(-1)?.name ?? null } }),
   });
   return writeImage(store, config);
 }

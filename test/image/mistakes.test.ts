@@ -83,6 +83,33 @@ test('IMG-32 a fork at a message that the image has not, or that is no number, m
   ]);
 });
 
+test('IMG-32 the top layer of a branch is the one that its cut wrote', async () => {
+  const { layers, branch } = JSON.parse(await mounted.must(`cat home/*/image/quilt/b/latest/manifest.json`)) as {
+    readonly layers: readonly { readonly name: string }[];
+    readonly branch: { readonly top_layer: string; readonly divergence: object };
+  };
+  expect(branch).toMatchObject({ top_layer: layers.at(-1)?.name, divergence: { messages: 2 } });
+});
+
+test('instances that are started at once have names of their own', async () => {
+  const lines = [1, 2, 3, 4].map(() => 'ctx run quilt/review:1 --detach &').join('\n');
+  const started = (await mounted.must(`${lines}\nwait`)).trim().split('\n').sort();
+  expect(started).toEqual(['review/1', 'review/1-2', 'review/1-3', 'review/1-4']);
+});
+
+test('CLI-18 bash completes the name of an image behind its colon, and as a second argument', async () => {
+  const complete = async (...words: readonly string[]): Promise<readonly string[]> => {
+    // As readline has it: a colon is a word of its own.
+    const broken = words.flatMap((word) => word.split(/(:)/).filter((part) => part !== ''));
+    const script = `source <(ctx completion bash); COMP_WORDS=(${broken.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${broken.length - 1}
+      COMP_LINE='${words.join(' ')}'; COMP_POINT=\${#COMP_LINE}; _ctx; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    return (await mounted.must(script)).trim().split('\n');
+  };
+  expect(await complete('ctx', 'inspect', 'quilt/rev')).toEqual(['quilt/review:1']);
+  expect(await complete('ctx', 'inspect', 'quilt/review:')).toEqual(['1']);
+  expect(await complete('ctx', 'diff', 'coder/one', 'quilt/review:')).toEqual(['1']);
+});
+
 test('IMG-1 a digest is taken as ctx images shows it', async () => {
   const short = digest.slice('sha256:'.length).slice(0, 12);
   const [inspected, tagged, removed, kept] = await said([
