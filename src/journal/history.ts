@@ -81,9 +81,13 @@ class History implements HistoryReader {
 
   readRange(startBytes: number, endBytes: number): Buffer {
     const into = Buffer.allocUnsafe(Math.max(0, endBytes - startBytes));
-    const got = guarded('history', () => this.#bytes.read(startBytes, into));
-    if (got < into.length) throw outOfRange(`bytes ${startBytes}-${endBytes}`);
+    this.readInto(startBytes, into);
     return into;
+  }
+
+  readInto(startBytes: number, into: Buffer): void {
+    const got = guarded('history', () => this.#bytes.read(startBytes, into));
+    if (got < into.length) throw outOfRange(`bytes ${startBytes}-${startBytes + into.length}`);
   }
 
   extents(startBytes: number, endBytes: number): readonly Extent[] {

@@ -143,6 +143,8 @@ export interface HistoryReader {
   /** 1-based line that contains the byte offset. */
   lineOfOffset(offset: number): number;
   readRange(startBytes: number, endBytes: number): Buffer;
+  /** The same, from `startBytes` on, into bytes of the caller's. */
+  readInto(startBytes: number, into: Buffer): void;
   /** Where bytes lie in segment files. */
   /** Paths that keep naming these bytes, also after a fork has sealed them. */
   extents(startBytes: number, endBytes: number): readonly Extent[];

@@ -27,6 +27,8 @@ export const SCHEMA = `CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, v
 /** Questions share many words, and the one at an epoch's start was just asked: blocks of the last few are kept (1 KB each). */
 const KEPT_BLOCKS = 1024;
 const BLOCKS_AT_ONCE = 32;
+/** Blocks of a part of so many rows at most are kept when it is written. */
+const KEPT_ROWS = 4096;
 /** By file and block; shared by all files of this thread, the block asked for last at the end. */
 const kept = new Map<number, Buffer>();
 /** Terms joined before others may have their turn. */
@@ -149,7 +151,10 @@ export class Parts {
     const tops: number[] = [];
     fill({
       block: (bytes, firstTop) => {
-        block.run(this.#nextBlock++, bytes);
+        block.run(this.#nextBlock, bytes);
+        // Of a large part hardly anything will be asked for.
+        if (about.rows <= KEPT_ROWS) keep(this.#file * FILE_SPAN + this.#nextBlock, Buffer.from(bytes));
+        this.#nextBlock += 1;
         tops.push(firstTop);
       },
       run: (bytes) => {

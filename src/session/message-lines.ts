@@ -146,7 +146,7 @@ class RawBlock {
   #readTo(end: number): void {
     const to = Math.min(this.#bytes.length, Math.ceil(end / PIECE_BYTES) * PIECE_BYTES);
     if (to <= this.#read) return;
-    this.#history.readRange(this.#start + this.#read, this.#start + to).copy(this.#bytes, this.#read);
+    this.#history.readInto(this.#start + this.#read, this.#bytes.subarray(this.#read, to));
     this.#read = to;
   }
 }
