@@ -1,10 +1,14 @@
 // Demand-driven rebuilds: a rule says what it depends on, `fetch` runs it only when that has changed.
 // DRV-1: single flight per rule. DRV-2: equal output keeps its time (backdating). DRV-3: memos are written last, by rename.
-import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { closeSync, openSync, readFileSync, readSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { CtxError } from '../abi/errors.ts';
+import { CACHE_DAMAGED } from './types.ts';
 import type { Content, ExecutionEntry, InputVersion, MemoOrigin, Rule } from './types.ts';
 
 export const ENGINE_VERSION = 'derive/1';
 const LOG_ENTRIES = 256;
+const PIECE_BYTES = 1 << 20;
 
 interface Memo {
   readonly inputs: readonly InputVersion[];
@@ -20,6 +24,8 @@ export class Engine {
   readonly #memos = new Map<string, Memo>();
   readonly #flights = new Map<string, Promise<Content>>();
   readonly #dropped = new Set<string>();
+  /** Memos of an earlier run whose bytes were not looked at since. */
+  readonly #unproven = new Set<string>();
   readonly #log: ExecutionEntry[] = [];
   #unsaved = false;
   #firstTime = 'there is no earlier build';
@@ -55,7 +61,7 @@ export class Engine {
   /** The memo's content if it was made from exactly these inputs. */
   fresh(name: string, inputs: readonly InputVersion[]): Content | undefined {
     const memo = this.#memos.get(name);
-    return memo !== undefined && changes(memo.inputs, inputs).length === 0 && isThere(memo.content) ? memo.content : undefined;
+    return memo !== undefined && changes(memo.inputs, inputs).length === 0 && this.#stands(name, memo) ? memo.content : undefined;
   }
 
   /** The last run of a rule; undefined when it never ran (or its memo is gone). */
@@ -84,7 +90,7 @@ export class Engine {
     const memo = this.#memos.get(rule.name);
     const why = memo === undefined ? [this.#dropped.delete(rule.name) ? 'it was removed' : this.#firstTime] : changes(memo.inputs, inputs);
     if (memo !== undefined && why.length === 0) {
-      if (isThere(memo.content)) return memo.content;
+      if (this.#stands(rule.name, memo)) return memo.content;
       why.push('its cached bytes were deleted');
     }
     const kinds = inputs.map(({ name, version }) => ({ name, version }));
@@ -104,9 +110,20 @@ export class Engine {
     };
     this.#log.push(entry);
     if (this.#log.length > LOG_ENTRIES) this.#log.shift();
+    this.#unproven.delete(rule.name);
     this.#memos.set(rule.name, { inputs: kinds, content: kept, entry });
     this.#unsaved = true;
     return kept;
+  }
+
+  /** DRV-11: bytes of an earlier run are served when they have the digest that they had. Costs one reading of them, once. */
+  #stands(name: string, { content }: Memo): boolean {
+    if (!isThere(content)) return false;
+    if (!this.#unproven.has(name)) return true;
+    if (digestNow(content) !== content.digest)
+      throw new CtxError(CACHE_DAMAGED, 'EIO', `the cached bytes of ${name} are not what was written`, { next: 'delete context/.cache' });
+    this.#unproven.delete(name);
+    return true;
   }
 
   #load(): void {
@@ -121,7 +138,10 @@ export class Engine {
         this.#firstTime = 'the history of the build before is no longer there';
         return;
       }
-      for (const [name, memo] of kept.memos) this.#memos.set(name, memo);
+      for (const [name, memo] of kept.memos) {
+        this.#memos.set(name, memo);
+        this.#unproven.add(name);
+      }
     } catch {
       this.#memos.clear();
     }
@@ -152,4 +172,23 @@ function isThere(content: Content): boolean {
     if (stats === undefined || stats.size < size) return false;
   }
   return true;
+}
+
+function digestNow({ extents }: Content): string {
+  const hash = createHash('sha256');
+  const buffer = Buffer.allocUnsafe(PIECE_BYTES);
+  for (const { path, offsetBytes, sizeBytes } of extents) {
+    const file = openSync(path, 'r');
+    try {
+      for (let at = 0; at < sizeBytes;) {
+        const read = readSync(file, buffer, 0, Math.min(PIECE_BYTES, sizeBytes - at), offsetBytes + at);
+        if (read === 0) break;
+        hash.update(buffer.subarray(0, read));
+        at += read;
+      }
+    } finally {
+      closeSync(file);
+    }
+  }
+  return `sha256-${hash.digest('hex')}`;
 }

@@ -47,3 +47,6 @@ export interface ExecutionEntry {
   readonly startedMs: number;
   readonly elapsedMs: number;
 }
+
+/** Code of a failure that the cache is to blame for: it is deleted, and everything built again. */
+export const CACHE_DAMAGED = 'derive.cache';

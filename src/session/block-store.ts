@@ -1,17 +1,18 @@
 // BlockRecords of whole blocks in an append-only cache file, found by number. Layout of the cache directory:
-// `blocks.z` (a version line, then deflated records), `blocks.at` (40 bytes a block: end offset, newest user line, where its messages end,
-// and a digest of the mark of history up to its last line). Derived: may be deleted at any time; an end that is torn, foreign or
-// of another history is cut off on open.
+// `blocks.z` (a version line, then deflated records), `blocks.at` (40 bytes a block: end offset, newest user line, where its messages
+// end, a digest of the mark of history up to its last line, and a sum of these). Derived: may be deleted at any time; an end
+// that is torn, foreign or of another history is cut off on open, and so is what follows a damaged entry.
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { crc32, deflateSync, inflateSync } from 'node:zlib';
 import type { ZlibOptions } from 'node:zlib';
 import { CtxError } from '../abi/errors.ts';
 import type { LineMark } from '../abi/line-mark.ts';
 import { decodeRecord, RECORD_VERSION } from '../context/record-codec.ts';
 import { BLOCK_LINES } from '../context/types.ts';
 import type { BlockRecord } from '../context/types.ts';
+import { CACHE_DAMAGED } from '../derive/types.ts';
 
 /** One mapped block: its encoded record, deflated. `user`: newest user message at or before its end within the block; 0 when none. */
 export interface MappedBlock {
@@ -21,9 +22,12 @@ export interface MappedBlock {
   readonly bytes: number;
 }
 
-export const BLOCK_STORE_VERSION: string = `blocks/4 records/${RECORD_VERSION}`;
+export const BLOCK_STORE_VERSION: string = `blocks/5 records/${RECORD_VERSION}`;
 const INDEX_BYTES = 40;
-const MARK_BYTES = 16;
+const MARK_BYTES = 12;
+/** Where an entry's mark begins, and its sum, which ends it. */
+const MARK_AT = 24;
+const SUM_AT = MARK_AT + MARK_BYTES;
 const CACHED_BLOCKS = 96;
 
 export class BlockStore {
@@ -82,7 +86,8 @@ export class BlockStore {
       index.writeDoubleLE(end, i * INDEX_BYTES);
       index.writeDoubleLE(messagesEnd, i * INDEX_BYTES + 16);
       index.writeDoubleLE(user, i * INDEX_BYTES + 8);
-      this.#mark(this.#count - 1)?.copy(index, (i + 1) * INDEX_BYTES - MARK_BYTES);
+      this.#mark(this.#count - 1)?.copy(index, i * INDEX_BYTES + MARK_AT);
+      index.writeUInt32LE(crc32(index.subarray(i * INDEX_BYTES, i * INDEX_BYTES + SUM_AT)), i * INDEX_BYTES + SUM_AT);
     }
     writeWhole(this.#records, Buffer.concat(parts));
     // The index last: records without an entry are cut off on open, never the other way round.
@@ -151,7 +156,7 @@ export class BlockStore {
     const whole = bytes.subarray(0, this.#ofThisHistory(bytes) * INDEX_BYTES);
     for (let at = 0; at < whole.length; at += INDEX_BYTES) {
       const end = bytes.readDoubleLE(at);
-      if (!(end > before && end <= sizeBytes)) break;
+      if (!(end > before && end <= sizeBytes) || crc32(bytes.subarray(at, at + SUM_AT)) !== bytes.readUInt32LE(at + SUM_AT)) break;
       this.#push(end, bytes.readDoubleLE(at + 8), bytes.readDoubleLE(at + 16));
       before = end;
     }
@@ -162,7 +167,7 @@ export class BlockStore {
   /** How many of the first blocks are: each mark covers all that was before it. One look at the last when all are. */
   #ofThisHistory(index: Buffer): number {
     const holds = (number: number): boolean =>
-      this.#mark(number)?.equals(index.subarray((number + 1) * INDEX_BYTES - MARK_BYTES, (number + 1) * INDEX_BYTES)) === true;
+      this.#mark(number)?.equals(index.subarray(number * INDEX_BYTES + MARK_AT, number * INDEX_BYTES + SUM_AT)) === true;
     let low = 0;
     for (let high = index.length / INDEX_BYTES, next = high - 1; low < high; next = (low + high) >>> 1) {
       if (holds(next)) low = next + 1;
@@ -180,20 +185,25 @@ export class BlockStore {
 /** A record as the store keeps it: about three fifths of its text. */
 export function packRecord(text: string): Uint8Array {
   // A copy of its own size: what zlib gives is a view on a whole chunk, and a worker would send all of that.
-  return new Uint8Array(deflateRawSync(text, SMALL));
+  return new Uint8Array(deflateSync(text, SMALL));
 }
 
 /** Records have a few kilobytes: with zlib's usual sizes most of the time goes into its tables. */
 const SMALL: ZlibOptions = { level: 1, windowBits: 13, memLevel: 5, chunkSize: 8192 };
 
 function decoded(bytes: Buffer): BlockRecord {
-  const record = decodeRecord(inflateRawSync(bytes).toString('utf8'));
-  if (record === undefined)
-    throw new CtxError('derive.cache', 'EIO', 'a cached block record does not read', {
-      where: 'context/.cache/blocks.z',
-      next: 'delete context/.cache',
-    });
-  return record;
+  let record: BlockRecord | undefined;
+  try {
+    // DRV-11: zlib's own sum is checked here.
+    record = decodeRecord(inflateSync(bytes).toString('utf8'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code?.startsWith('Z_') !== true) throw error;
+  }
+  if (record !== undefined) return record;
+  throw new CtxError(CACHE_DAMAGED, 'EIO', 'a cached block record does not read', {
+    where: 'context/.cache/blocks.z',
+    next: 'delete context/.cache',
+  });
 }
 
 function grown(from: Float64Array): Float64Array {

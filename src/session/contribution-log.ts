@@ -1,10 +1,10 @@
 // Contributions in stream order. events.jsonl is looked through once for them; what was found is kept in the cache.
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isContributionType } from '../context/contributions.ts';
 import type { Contribution } from '../context/types.ts';
 import type { HistoryMarks } from '../journal/index.ts';
 import type { HistoryReader, OrderLog } from '../journal/types.ts';
+import { readSummed, writeSummed } from './summed-file.ts';
 
 const VERSION = 'contributions/2';
 const PIECE_BYTES = 4 << 20;
@@ -80,8 +80,7 @@ export class ContributionLog {
       eventLines: this.#eventLines,
       found: this.#found,
     };
-    writeFileSync(`${this.#path}.new`, JSON.stringify(kept), { mode: 0o600 });
-    renameSync(`${this.#path}.new`, this.#path);
+    writeSummed(this.#path, kept);
     this.#savedBytes = this.#eventBytes;
   }
 
@@ -134,10 +133,6 @@ function pieceEnd(events: HistoryReader, start: number, end: number): number {
 }
 
 function readKept(path: string): Kept | undefined {
-  try {
-    const value = JSON.parse(readFileSync(path, 'utf8')) as Kept;
-    return value.version === VERSION && Array.isArray(value.found) ? value : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = readSummed(path) as Kept | undefined;
+  return value?.version === VERSION ? value : undefined;
 }

@@ -1,6 +1,6 @@
 // One session's deriver: the order log is brought up to what the asker knew, then rules answer from it.
 // Everything here is a cache but the order log and the recorded inputs; deleting `context/.cache` changes no byte.
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { digestOf } from '../abi/digest.ts';
@@ -12,6 +12,7 @@ import type { ChildView } from '../context/child.ts';
 import { PACK_RULE_VERSION } from '../context/pack-policy.ts';
 import type { SectionKind } from '../context/pack-source.ts';
 import { Engine } from '../derive/engine.ts';
+import { CACHE_DAMAGED } from '../derive/types.ts';
 import type { Content, InputVersion } from '../derive/types.ts';
 import type { CommitNote, OrderLog } from '../journal/types.ts';
 import { DAMAGED } from '../search/sealed-segment.ts';
@@ -109,6 +110,17 @@ interface Parts {
   readonly blobs: BlobFiles;
   readonly swap: SwapFiles;
   readonly sources: Sources;
+}
+
+/** Of what lies in the cache: it can be made again. SQLite says so of an index that is not written as it was. */
+function isDamage(error: unknown): boolean {
+  const { code } = (error ?? {}) as { readonly code?: unknown };
+  return (
+    code === CACHE_DAMAGED ||
+    code === DAMAGED ||
+    code === 'SQLITE_NOTADB' ||
+    (typeof code === 'string' && code.startsWith('SQLITE_CORRUPT'))
+  );
 }
 
 class Deriver implements InspectableDeriver {
@@ -324,10 +336,13 @@ class Deriver implements InspectableDeriver {
   }
 
   #closeParts(): void {
-    const { pack, swap, history } = this.#parts;
-    pack.close();
-    swap.close();
-    history.close();
+    for (const part of ['pack', 'swap', 'history'] as const)
+      try {
+        this.#parts[part].close();
+      } catch (error) {
+        // It could not write what it still held.
+        if (!isDamage(error)) throw error;
+      }
   }
 
   #identity(): { readonly session: string; readonly agent: string } {
@@ -369,7 +384,7 @@ class Deriver implements InspectableDeriver {
     const turn = this.#queue.then(async () => {
       this.#building = what;
       try {
-        return await work();
+        return await work().catch((error: unknown) => this.#fromNothing(error, work));
       } finally {
         this.#building = '';
         this.#saveSoon();
@@ -378,6 +393,16 @@ class Deriver implements InspectableDeriver {
     });
     this.#queue = turn.catch(() => undefined);
     return turn;
+  }
+
+  /** DRV-11: damage in the cache costs a rebuild of all of it, once for each who asks. */
+  #fromNothing<T>(error: unknown, work: () => Promise<T>): Promise<T> {
+    if (!isDamage(error) || this.#closed) throw error;
+    this.#services.log(`derive.cache: ${(error as Error).message}; everything is built again: ${this.#directory}`);
+    this.#closeParts();
+    rmSync(this.#cache, { recursive: true, force: true });
+    this.#parts = this.#open();
+    return work();
   }
 
   async #ready(): Promise<void> {

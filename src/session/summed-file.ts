@@ -1,0 +1,26 @@
+// A JSON value in the cache under its own sum: what reads back is what was written, or nothing (DRV-11).
+import { createHash } from 'node:crypto';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+
+/** Appears whole or not at all. */
+export function writeSummed(path: string, value: unknown): void {
+  const text = JSON.stringify(value);
+  writeFileSync(`${path}.new`, `${sumOf(text)}\n${text}`, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
+
+/** Undefined when it is not there, or not as it was written. */
+export function readSummed(path: string): unknown {
+  try {
+    const bytes = readFileSync(path, 'utf8');
+    const end = bytes.indexOf('\n');
+    const text = bytes.slice(end + 1);
+    return end > 0 && bytes.slice(0, end) === sumOf(text) ? (JSON.parse(text) as unknown) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function sumOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
