@@ -1,9 +1,9 @@
-// Finds what must not leave in many strings at once: secretlint's recommended rules, a few of our own, and the policy's (IMG-86).
-import { lintSource } from '@secretlint/core';
-import { rules } from '@secretlint/secretlint-rule-preset-recommend';
-import type { SecretLintCoreConfig } from '@secretlint/types';
-import { RE2JS } from 're2js';
+// Finds what must not leave in many strings at once, in a process of its own that has a bound in time and memory (IMG-112).
+import { fork, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { CtxError } from '../abi/errors.ts';
+import type { Hit } from './redact-rules.ts';
 
 /** A string as it is meant, and what stands before it where it was found (`password="`): many rules need that. */
 export interface Leaf {
@@ -13,50 +13,54 @@ export interface Leaf {
 }
 
 export interface Scanner {
-  /** Sets `redacted` on the leaves that change; counts each replacement under its rule. */
-  scan(leaves: readonly Leaf[], count: (rule: string) => void): Promise<void>;
+  /** Sets `redacted` on the leaves that change; counts each replacement under its rule. `where` names the text when it cannot be scanned. */
+  scan(leaves: readonly Leaf[], count: (rule: string) => void, where: string): Promise<void>;
+  close(): void;
 }
 
-interface Hit {
-  readonly start: number;
-  readonly end: number;
-  readonly rule: string;
+/** What the process is asked, and what it answers; it says `ready` first. */
+export interface Search {
+  readonly text: string;
+  readonly patterns: readonly string[];
+}
+export type Found = 'ready' | { readonly hits: readonly Hit[] } | { readonly failed: string };
+
+export interface ScanLimits {
+  /** For each million characters, or a part of it. A million takes a second of an idle machine. */
+  readonly msPerMillion: number;
+  readonly heapMB: number;
 }
 
-// Text can switch secretlint's rules off by a comment: that rule is left out. Ids of AWS keys are looked for, too.
-const CONFIG: SecretLintCoreConfig = {
-  rules: rules
-    .filter(({ meta }) => !meta.id.endsWith('filter-comments'))
-    .map((rule) => ({ id: rule.meta.id, rule, options: rule.meta.id.endsWith('rule-aws') ? { enableIDScanRule: true } : {} })) as never,
-};
-
-/** The part that is replaced is group 1 where there is one. All are linear in the text (RE2). */
-const OWN: readonly (readonly [string, RE2JS])[] = (
-  [
-    [
-      'private-key',
-      String.raw`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z)`,
-    ],
-    ['age-identity', String.raw`(?i)AGE-SECRET-KEY-[0-9A-Z-]{20,}`],
-    ['jwt', String.raw`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*`],
-    ['bearer', String.raw`(?i)\b(?:bearer|basic)\s+([A-Za-z0-9._~+/=-]{16,})`],
-    [
-      'credential',
-      String.raw`(?i)(?:passwd|password|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|authorization)["']?\s*[:=]\s*["']?([^\s"',;]{6,})`,
-    ],
-  ] as const
-).map(([rule, source]) => [rule, RE2JS.compile(source)] as const);
-
+const LIMITS: ScanLimits = { msPerMillion: 120_000, heapMB: 1024 };
+const START_MS = 120_000;
 const BREAK = '\n\u0000\n';
 
-export function scannerOf(patterns: readonly RE2JS[]): Scanner {
-  const own = [...OWN, ...patterns.map((pattern, at) => [`pattern-${at}`, pattern] as const)];
+export function scannerOf(patterns: readonly string[], limits: ScanLimits = LIMITS): Scanner {
+  let searching: Promise<ChildProcess> | undefined;
+  const search = async (text: string, where: string): Promise<readonly Hit[]> => {
+    const limitMs = limits.msPerMillion * Math.ceil((text.length + 1) / 1e6);
+    try {
+      const child = await (searching ??= start(limits.heapMB));
+      const found = await answer(child, limitMs, () => child.send({ text, patterns } satisfies Search));
+      if (typeof found === 'object' && 'hits' in found) return found.hits;
+      throw new Error(found === 'ready' ? 'the search began anew' : found.failed);
+    } catch (cause) {
+      close();
+      throw unscannable(where, `cannot be searched within its bounds (${(cause as Error).message})`, cause);
+    }
+  };
+  const close = (): void => {
+    void searching?.then(
+      (child) => child.kill('SIGKILL'),
+      () => undefined,
+    );
+    searching = undefined;
+  };
   return {
-    async scan(leaves, count) {
+    close,
+    async scan(leaves, count, where) {
       const text = leaves.map(({ before, value }) => before + value).join(BREAK);
-      const hits = [...(await lint(text)), ...own.flatMap(([rule, pattern]) => matches(rule, pattern, text))].sort(
-        (a, b) => a.start - b.start,
-      );
+      const hits = text === '' ? [] : await search(text, where);
       let at = 0;
       for (const leaf of leaves) {
         const start = at + leaf.before.length;
@@ -69,20 +73,46 @@ export function scannerOf(patterns: readonly RE2JS[]): Scanner {
   };
 }
 
-async function lint(content: string): Promise<readonly Hit[]> {
-  const source = { content, filePath: 'context.txt', ext: '.txt', contentType: 'text' as const };
-  const { messages } = await lintSource({ source, options: { config: CONFIG, noPhysicFilePath: true } });
-  return messages.map(({ ruleId, range: [start, end] }) => ({ start, end, rule: ruleId.replace(/^.*secretlint-rule-/, '') }));
+async function start(heapMB: number): Promise<ChildProcess> {
+  const child = fork(processFile(), {
+    serialization: 'advanced',
+    execArgv: [`--max-old-space-size=${heapMB}`],
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    env: { ...process.env, NODE_OPTIONS: '' },
+  });
+  await answer(child, START_MS);
+  return child;
 }
 
-function matches(rule: string, pattern: RE2JS, text: string): readonly Hit[] {
-  const found: Hit[] = [];
-  const matcher = pattern.matcher(text);
-  while (matcher.find()) {
-    const group = matcher.groupCount() > 0 && matcher.start(1) >= 0 ? 1 : 0;
-    if (matcher.end(group) > matcher.start(group)) found.push({ start: matcher.start(group), end: matcher.end(group), rule });
+/** Its next word. Whatever goes wrong, and when it takes too long, the process is ended. */
+async function answer(child: ChildProcess, limitMs: number, ask: () => void = () => undefined): Promise<Found> {
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    return await new Promise<Found>((resolve, reject) => {
+      timer = setTimeout(() => reject(new Error(`it takes longer than ${limitMs / 1000} s`)), limitMs);
+      child.once('message', (message) => resolve(message as Found));
+      child.once('error', reject);
+      child.once('exit', (code, signal) => reject(new Error(`it needs too much memory, or fails otherwise: ${signal ?? code}`)));
+      ask();
+    });
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    for (const event of ['message', 'error', 'exit']) child.removeAllListeners(event);
+    // What ends later is nobody's concern.
+    child.on('error', () => undefined);
   }
-  return found;
+}
+
+/** Beside this file when built; running from sources, in the build's directory. */
+function processFile(): string {
+  const beside = fileURLToPath(new URL('./redact-process.js', import.meta.url));
+  if (existsSync(beside)) return beside;
+  const built = fileURLToPath(new URL('../../dist/src/image/redact-process.js', import.meta.url));
+  if (existsSync(built)) return built;
+  throw new CtxError('image.not_built', 'ENOENT', 'the process that searches is not built', { where: built, next: 'npm run build' });
 }
 
 /**

@@ -17,11 +17,11 @@ export async function redactDocument(scanner: Scanner, path: string, bytes: Buff
   if (/\.jsonl$/i.test(path)) return Buffer.concat(await all(redactLines(scanner, path, once(bytes), count)));
   if (/\.json$/i.test(path) || /^\s*[[{]/.test(text)) {
     const document = tryParse(text);
-    if (document !== undefined) return Buffer.from(await redactJson(scanner, text, count));
+    if (document !== undefined) return Buffer.from(await redactJson(scanner, path, text, count));
     if (/\.json$/i.test(path)) throw unscannable(path, 'is not JSON');
   }
   if (/\.ya?ml$/i.test(path)) return Buffer.from(await redactYaml(scanner, path, text, count));
-  return Buffer.from(await redactString(scanner, text, count));
+  return Buffer.from(await redactString(scanner, text, count, path));
 }
 
 /** Lines of JSON, each an object of its own; memory for one batch. */
@@ -33,17 +33,18 @@ export async function* redactLines(
 ): AsyncGenerator<Buffer> {
   let batch: Json[] = [];
   let chars = 0;
+  let number = 0;
   const flush = async (): Promise<Buffer> => {
     await scanner.scan(
       batch.flatMap(({ leaves }) => leaves),
       count,
+      `${where} ${batch.length > 1 ? `lines ${number - batch.length + 1} to` : 'line'} ${number}`,
     );
     const out = Buffer.from(batch.map((json) => `${json.write()}\n`).join(''));
     batch = [];
     chars = 0;
     return out;
   };
-  let number = 0;
   for await (const line of linesOf(pieces, where)) {
     number++;
     const text = decode(line, `${where} line ${number}`);
@@ -56,7 +57,7 @@ export async function* redactLines(
   if (batch.length > 0) yield await flush();
 }
 
-async function redactJson(scanner: Scanner, text: string, count: Count): Promise<string> {
+async function redactJson(scanner: Scanner, where: string, text: string, count: Count): Promise<string> {
   const json = new Json(text);
   for (let at = 0; at < json.leaves.length;) {
     const batch: Leaf[] = [];
@@ -65,14 +66,14 @@ async function redactJson(scanner: Scanner, text: string, count: Count): Promise
       batch.push(leaf);
       chars += leaf.value.length;
     }
-    await scanner.scan(batch, count);
+    await scanner.scan(batch, count, where);
   }
   return json.write();
 }
 
-export async function redactString(scanner: Scanner, value: string, count: Count): Promise<string> {
+export async function redactString(scanner: Scanner, value: string, count: Count, where: string): Promise<string> {
   const leaf: Leaf = { before: '', value };
-  await scanner.scan([leaf], count);
+  await scanner.scan([leaf], count, where);
   return leaf.redacted ?? value;
 }
 

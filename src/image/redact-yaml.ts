@@ -11,6 +11,7 @@ export async function redactYaml(scanner: Scanner, where: string, text: string, 
   await scanner.scan(
     edits.map(({ leaf }) => leaf),
     count,
+    where,
   );
   const changed = edits.filter(({ leaf }) => leaf.redacted !== undefined);
   for (const { leaf, write } of changed) write(leaf.redacted ?? '');
@@ -18,7 +19,7 @@ export async function redactYaml(scanner: Scanner, where: string, text: string, 
   // Directives, anchors, tags, and what else is no scalar and no comment.
   const rest: Leaf = { before: '', value: result };
   const rules: string[] = [];
-  await scanner.scan([rest], (rule) => rules.push(rule));
+  await scanner.scan([rest], (rule) => rules.push(rule), where);
   const left = rules.length > 0 && (rest.redacted ?? '').split('[redacted:').length > result.split('[redacted:').length;
   if (left) throw unscannable(where, `has a secret (${rules.join(', ')}) in a place that is neither a value nor a comment`);
   return result;

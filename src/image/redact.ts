@@ -50,13 +50,19 @@ export async function redactImage(
   const where = `${image.config.name}:${image.config.version}`;
   const patterns = policyPatterns(image.config.policy, where);
   // Secrets and credentials are looked for together: no rule belongs to one of them alone.
-  const scanner = kinds.some((kind) => kind !== 'private_documents') ? scannerOf(patterns.secrets) : undefined;
+  const scanner = kinds.some((kind) => kind !== 'private_documents')
+    ? scannerOf(patterns.secrets.map((secret) => secret.pattern()))
+    : undefined;
   const documents = kinds.includes('private_documents') ? patterns.documents : [];
   const report: Report = { files: new Map(), documents: 0 };
   const layers: ContextLayer[] = [];
-  for (const layer of image.config.layers) layers.push(await redactLayer(store, layer, scanner, documents, report));
-  const redactedConfig = await redactConfig(image, layers, kinds, scanner, report, await commitment(image, config));
-  const written = await writeImage(store, redactedConfig);
+  let written: Image;
+  try {
+    for (const layer of image.config.layers) layers.push(await redactLayer(store, layer, scanner, documents, report));
+    written = await writeImage(store, await redactConfig(image, layers, kinds, scanner, report, await commitment(image, config)));
+  } finally {
+    scanner?.close();
+  }
   const rules = totals(report);
   await addAbout(store, written.descriptor, MEDIA.redaction, {
     mediaType: MEDIA.redactionReport,
@@ -111,7 +117,7 @@ async function redactFiles(
     const content = Buffer.concat(pieces);
     if (scanner === undefined) files.push({ path, bytes: content });
     else {
-      const name = await redactString(scanner, path, counter(report, 'names of files'));
+      const name = await redactString(scanner, path, counter(report, 'names of files'), path);
       files.push({ path: name, bytes: await redactDocument(scanner, path, content, counter(report, name)) });
     }
   }

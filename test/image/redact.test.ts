@@ -10,6 +10,8 @@ import { importArchive } from '../../src/image/import.ts';
 import { readImage, type Image } from '../../src/image/image.ts';
 import type { ImageStore } from '../../src/image/layout-store.ts';
 import { MEDIA, type Descriptor } from '../../src/image/oci.ts';
+import { scannerOf } from '../../src/image/redact-scan.ts';
+import { redactLines, redactString } from '../../src/image/redact-text.ts';
 import { redactImage, REDACTIONS } from '../../src/image/redact.ts';
 import { verifyImage } from '../../src/image/verify-image.ts';
 import { scratchStore } from './scratch.ts';
@@ -153,4 +155,31 @@ test('IMG-85 an export takes out what the policy names, drops compiled state, an
   const open = await storeImage(store, 'b:1', { messages: `{"content":"${GITHUB}"}\n` }, { policy: policy({ redact_on_export: [] }) });
   expect((await planExport(store, [{ key: 'b:1', descriptor: open }])).images[0]?.redacted).toBeUndefined();
   expect((await planExport(store, [{ key: 'b:1', descriptor: open }], { redact: true })).images[0]?.redacted).toEqual({ github: 1 });
+});
+
+test('IMG-112 a text that takes too long or too much memory to search is refused by name, and the next one is searched', async () => {
+  // A rule for addresses with a password looks at each of these from every place on.
+  const hostile = `${'a'.repeat(256)}:${'a'.repeat(256)}@${'.'.repeat(256)} `.repeat(2000);
+  const lines = `${JSON.stringify({ role: 'user', content: 'mine' })}\n${JSON.stringify({ role: 'user', content: hostile })}\n`;
+  for (const limits of [
+    { msPerMillion: 20, heapMB: 256 },
+    { msPerMillion: 120_000, heapMB: 8 },
+  ]) {
+    const scanner = scannerOf([], limits);
+    try {
+      await expect(whole(redactLines(scanner, 'messages.jsonl', once(Buffer.from(lines)), () => undefined))).rejects.toMatchObject({
+        code: 'image.cannot_redact',
+        where: 'messages.jsonl lines 1 to 2',
+        next: expect.stringContaining('private_documents') as string,
+      });
+    } finally {
+      scanner.close();
+    }
+  }
+  const scanner = scannerOf([]);
+  try {
+    expect(await redactString(scanner, `my key is ${GITHUB}`, () => undefined, 'm')).toBe('my key is [redacted:github]');
+  } finally {
+    scanner.close();
+  }
 });

@@ -10,8 +10,7 @@ const { describeFailure } = await load('cli/errors.js');
 const { ImageStore } = await load('image/layout-store.js');
 const { canonicalBytes, MEDIA } = await load('image/oci.js');
 // What verbs load when they need it: a verb that is ended while it loads has done nothing.
-for (const name of ['image/redact-scan.js', 'image/registry/push.js', 'image/registry/pull.js', 'image/registry/client.js'])
-  await load(name);
+for (const name of ['image/registry/push.js', 'image/registry/pull.js', 'image/registry/client.js']) await load(name);
 
 await createProgram({}, '0', []);
 
