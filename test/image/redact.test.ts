@@ -160,11 +160,12 @@ test('IMG-85 an export takes out what the policy names, drops compiled state, an
 test('IMG-112 a text that takes too long or too much memory to search is refused by name, and the next one is searched', async () => {
   // A rule for addresses with a password looks at each of these from every place on.
   const hostile = `${'a'.repeat(256)}:${'a'.repeat(256)}@${'.'.repeat(256)} `.repeat(2000);
-  const lines = `${JSON.stringify({ role: 'user', content: 'mine' })}\n${JSON.stringify({ role: 'user', content: hostile })}\n`;
-  for (const limits of [
-    { msPerMillion: 20, heapMB: 256 },
-    { msPerMillion: 120_000, heapMB: 8 },
-  ]) {
+  const many = 'token=abcdefgh '.repeat(50_000);
+  for (const [content, limits] of [
+    [hostile, { msPerMillion: 20, heapMB: 256 }],
+    [many, { msPerMillion: 120_000, heapMB: 8 }],
+  ] as const) {
+    const lines = `${JSON.stringify({ role: 'user', content: 'mine' })}\n${JSON.stringify({ role: 'user', content })}\n`;
     const scanner = scannerOf([], limits);
     try {
       await expect(whole(redactLines(scanner, 'messages.jsonl', once(Buffer.from(lines)), () => undefined))).rejects.toMatchObject({
