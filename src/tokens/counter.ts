@@ -44,7 +44,7 @@ const KEPT_UNITS = 1 << 19;
 const KEPT_BYTES = 1 << 14;
 
 /** So many bytes of new pieces are worth the tables of the linear encoder; those of long pieces count for more. */
-const WORTH_EFFORT = 1 << 20;
+const WORTH_EFFORT = 1 << 22;
 const LONG_EFFORT = 8;
 
 class PieceCounter implements TokenEncoder {
