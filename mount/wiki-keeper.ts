@@ -54,6 +54,11 @@ export class WikiKeeper {
   readonly #log: SeenLog;
   readonly #watch: DirectoryWatch;
   readonly #suspects: Set<string> = new Set();
+  /** Who wrote a page since the last flush, and what they wrote since that. */
+  readonly #taken: Map<string, Writer> = new Map();
+  readonly #held: Map<string, { readonly change: WikiChange; readonly writer: Writer | undefined }> = new Map();
+  /** Everything in the queue was compared with the log once. */
+  #compared = false;
   #settleTimer: NodeJS.Timeout | undefined;
   /** Something came into the queue or the log since the two were compared. */
   #unprocessed = false;
@@ -77,7 +82,7 @@ export class WikiKeeper {
       queue: this.#queue,
       isRecorded: (page) => isPagePath(page) && !isHidden(page) && placeOf(page, this.config()) === 'page',
       digest: (page) => this.#digest(page),
-      logged: (atMs) => this.#log.had(atMs),
+      logged: (atMs, page) => this.#log.had(atMs, page),
       now: Date.now,
       newId: () => `${Date.now().toString(36)}-${randomBytes(5).toString('hex')}`,
     });
@@ -124,7 +129,32 @@ export class WikiKeeper {
             ...(by.program === undefined ? {} : { program: by.program }),
             ...(by.session === undefined || by.session === null ? {} : { session: by.session }),
           };
-    this.#guarded(() => this.#take(change, writer));
+    this.#guarded(() => this.#next(change, writer));
+  }
+
+  /**
+   * Of a program that writes a page again and again, the first write is looked at, and what it is when all that came is flushed.
+   * Everything else comes in its order: it waits for no write, and no write waits behind it.
+   */
+  #next(change: WikiChange, writer: Writer | undefined): void {
+    if (change.kind !== 'written' || this.#isLog(change.path)) {
+      this.#takeHeld();
+      return this.#take(change, writer);
+    }
+    const before = this.#taken.get(change.path);
+    if (before !== undefined && before.pid !== 0 && before.pid === writer?.pid) {
+      if (!this.#held.has(change.path)) this.#held.set(change.path, { change, writer });
+      return this.flushSoon();
+    }
+    if (this.#held.size > 0) this.#takeHeld();
+    if (writer !== undefined) this.#taken.set(change.path, writer);
+    this.#take(change, writer);
+  }
+
+  #takeHeld(): void {
+    const held = [...this.#held.values()];
+    this.#held.clear();
+    for (const { change, writer } of held) this.#take(change, writer);
   }
 
   ownerUid(): number {
@@ -260,6 +290,7 @@ export class WikiKeeper {
       const files = [...this.#suspects];
       this.#suspects.clear();
       this.#guarded(() => {
+        this.#takeHeld();
         for (const each of files) this.recorder.looked(each);
         for (const each of files.filter((name) => this.#isLog(name))) this.#seeLogLater(each);
         this.flushSoon();
@@ -285,7 +316,7 @@ export class WikiKeeper {
   }
 
   flushSoon(): void {
-    if (this.recorder.pending > 0 || this.#unprocessed)
+    if (this.recorder.pending > 0 || this.#unprocessed || this.#held.size > 0)
       this.#settleTimer ??= setTimeout(() => this.flush(), Math.max(SETTLE_MS, this.#costMs * REST));
   }
 
@@ -294,6 +325,10 @@ export class WikiKeeper {
     clearTimeout(this.#settleTimer);
     this.#settleTimer = undefined;
     const startedMs = Date.now();
+    this.#guarded(() => this.#takeHeld());
+    this.#taken.clear();
+    clearTimeout(this.#settleTimer);
+    this.#settleTimer = undefined;
     if (this.recorder.pending > 0) this.#unprocessed = true;
     this.#guarded(() => {
       this.recorder.flush();
@@ -306,7 +341,11 @@ export class WikiKeeper {
 
   /** WIK-41: what the log tells leaves the queue, whichever of the two came last. */
   #takeOutLogged(): void {
-    if (this.#queue.waiting().size === 0) return;
+    const waiting = this.#queue.waiting();
+    if (waiting.size === 0) return;
+    // Pages are read again only when an entry may tell of something.
+    if (this.#compared && ![...waiting.values()].some((change) => this.#log.hasNewer(change))) return;
+    this.#compared = true;
     try {
       const { done } = queueState(this.directory().lintInput({ today: this.#options.today() }));
       if (done.size > 0) {

@@ -21,7 +21,7 @@ export interface RecorderOptions {
   /** The page as it is now; undefined when there is none. */
   readonly digest: (path: string) => Digest | undefined;
   /** Entries that the log had before a change of that moment. Undefined: nobody knows. */
-  readonly logged?: (atMs: number) => readonly string[];
+  readonly logged?: (atMs: number, path?: string) => readonly string[];
   readonly now: () => number;
   readonly newId: () => string;
 }
@@ -69,13 +69,13 @@ export class ChangeRecorder {
     if (digest === before && (sinceMs > takenMs || isSame(last?.writer, writer))) {
       // An earlier look saw what this tells of already; the log may have had less then.
       if (last?.written === false && sinceMs <= takenMs && isSame(last.writer, writer))
-        Object.assign(last.change, this.#logged(this.#options.now()));
+        Object.assign(last.change, this.#logged(this.#options.now(), path));
       return;
     }
     this.#know(path, digest);
     const entry = this.#waiting(path).at(-1);
     if (entry !== undefined && !entry.written && isSame(entry.writer, writer) && entry.change.op !== 'remove')
-      Object.assign(entry.change, { digest, ...this.#logged(this.#options.now()) });
+      Object.assign(entry.change, { digest, ...this.#logged(this.#options.now(), path) });
     else this.#push({ path, op: before === undefined ? 'create' : 'write', digest }, writer, before);
   }
 
@@ -174,15 +174,15 @@ export class ChangeRecorder {
       time: new Date(atMs).toISOString(),
       ...what,
       ...who,
-      ...this.#logged(atMs),
+      ...this.#logged(atMs, what.path),
     };
     const entry: Entry = { change, writer, before, atMs, written: false };
     this.#unwritten.push(entry);
     this.#entries.set(what.path, [...this.#waiting(what.path), entry]);
   }
 
-  #logged(atMs: number): Pick<QueuedChange, 'logged'> {
-    const logged = this.#options.logged?.(atMs);
+  #logged(atMs: number, path?: string): Pick<QueuedChange, 'logged'> {
+    const logged = this.#options.logged?.(atMs, path);
     return logged === undefined ? {} : { logged };
   }
 

@@ -74,6 +74,20 @@ export function numbered(): (id: string) => string {
   };
 }
 
+/** What an entry may speak of. `lower`: its text in lower case. */
+export function namesIn(lower: string): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const [name] of lower.matchAll(NAMES)) names.add(plainName(name));
+  for (const [, bracketed, quoted] of lower.matchAll(SPELT)) names.add(plainName(bracketed ?? quoted ?? ''));
+  return names;
+}
+
+/** How entries name a page, but for its title. */
+export function namesOf(path: string): readonly string[] {
+  const whole = plainName(path.toLowerCase());
+  return [whole, whole.slice(whole.lastIndexOf('/') + 1)];
+}
+
 interface Mentioning {
   readonly day: string;
   readonly text: string;
@@ -93,9 +107,7 @@ export class LogMentions {
     this.#entries = log
       .map(({ day, text }) => {
         const lower = text.toLowerCase();
-        const names = new Set<string>();
-        for (const [name] of lower.matchAll(NAMES)) names.add(plainName(name));
-        for (const [, bracketed, quoted] of lower.matchAll(SPELT)) names.add(plainName(bracketed ?? quoted ?? ''));
+        const names = namesIn(lower);
         for (const name of names) if ((this.#latest.get(name) ?? '') < day) this.#latest.set(name, day);
         return { day, text: lower, names, whole: text, id: undefined };
       })
@@ -108,9 +120,8 @@ export class LogMentions {
 
   /** Whether an entry of that day or later names it, by path, name or title; entries that are `known` do not count. */
   since(day: string, path: string, title: string | undefined, known?: ReadonlySet<string>): boolean {
-    const whole = plainName(path.toLowerCase());
     const called = title?.toLowerCase();
-    const names = [whole, whole.slice(whole.lastIndexOf('/') + 1), ...(called === undefined ? [] : [called])];
+    const names = [...namesOf(path), ...(called === undefined ? [] : [called])];
     if (known !== undefined && known.size > 0)
       return this.#newer(day, known).some(
         (entry) =>

@@ -28,7 +28,7 @@ function open(): ChangeRecorder {
     known: KnownPages.open(join(root, '.known')),
     queue: new QueueFile(root),
     isRecorded: (path) => path.endsWith('.md') && path !== 'log.md',
-    logged: (atMs) => log.had(atMs),
+    logged: (atMs, path) => log.had(atMs, path),
     digest: (path) => {
       try {
         return digestOf(readInside(root, path));
@@ -218,6 +218,11 @@ describe('the recorder of changes', () => {
     entry('fourth');
     recorder.event({ id: 'f', time: new Date(clock).toISOString(), path: 's/events.jsonl', what: 'deploy' }, clock - 1);
     expect(logged()).toEqual([0, 2, 3, 3, 3]);
+    // On a busy day those that name the page.
+    for (let i = 0; i < 60; i += 1) entries.push(`## 1970-01-01 busy ${i}\n\n- ${i === 0 ? 'a' : 'b'}.md\n`);
+    entry('fifth');
+    write('a.md', 'five');
+    expect(logged().at(-1)).toBe(6);
   });
 
   it('WIK-54 a queue of what is done is cut to what waits, and nobody who appends meanwhile is lost', () => {

@@ -44,7 +44,7 @@ export async function recordOutside(place: WikiDirectory, writer: Writer | undef
       queue,
       isRecorded: (path) => curated.has(path) || pages.get(path) !== undefined,
       digest: (path) => curated.get(path),
-      logged: (atMs) => log.had(atMs),
+      logged: (atMs, path) => log.had(atMs, path),
       now: Date.now,
       newId: () => `${Date.now().toString(36)}-${randomBytes(5).toString('hex')}`,
     });
