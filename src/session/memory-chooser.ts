@@ -17,6 +17,8 @@ import type { SessionHistory } from './session-history.ts';
 
 /** Longest that a pack waits unless told otherwise; what is chosen later is there for the next message. */
 const WAIT_MS = 10_000;
+const LATE = 'it is still being read; a later read has it';
+const FAILED = 'it could not be read; the next question asks again (ctx explain says why)';
 const LEAST_WORDS = 12;
 const MOST_ASKED = 3;
 const MOST_CHARS = 4000;
@@ -79,11 +81,16 @@ export class MemoryChooser {
         question: question(history, asked),
         todo: state.todo(MOST_TODO_BYTES),
       };
-      await within(
+      const missing = (why: string): void => this.#missing(state, asked, mounts, why);
+      const done = await within(
         this.#waitMs,
         this.#reader.choose(request).then((reply) => this.#record(state, asked, reply)),
-        (error) => this.#failed(error),
+        (error) => {
+          this.#failed(error);
+          missing(FAILED);
+        },
       );
+      if (!done) missing(LATE);
     } catch (error) {
       this.#failed(error);
     }
@@ -94,11 +101,20 @@ export class MemoryChooser {
     this.#log(`memory of ${this.#directory}: ${this.#error}`);
   }
 
+  /** MEM-7: a wiki that nothing is known of is named with the reason; what was chosen before stays. */
+  #missing({ history, record }: ChooserState, asked: number, mounts: readonly SessionMemory[], why: string): void {
+    const before = recordedChoice(history);
+    if (before !== undefined && before.wikis.some(({ pages }) => pages.length > 0)) return;
+    const wikis = mounts.map(({ name, path, mode }) => ({ name, path, mode, pages: [], left: [{ page: '', reason: why }] }));
+    const text = memoryChoiceText({ asked, wikis });
+    if (before === undefined || memoryChoiceText(before) !== text) record([{ path: MEMORY_CHOICE, bytes: Buffer.from(text) }]);
+  }
+
   #record({ history, record }: ChooserState, asked: number, { wikis, files }: MemoryReply): void {
     this.#error = undefined;
     const choice: MemoryChoice = { asked, wikis };
     const before = recordedChoice(history);
-    if (before === undefined ? wikis.length === 0 : sameChoice(before, choice)) return;
+    if (before === undefined ? wikis.length === 0 : sameChoice(before, choice) && !isMissing(before)) return;
     // The choice last: it names the bytes.
     record([
       ...files.map(({ path, bytes }) => ({ path, bytes: Buffer.from(bytes) })),
@@ -135,9 +151,14 @@ function chosenBefore(history: SessionHistory, asked: number): boolean {
     if (record.messageLines < asked) return false;
     if (record.kind !== 'input') continue;
     if (record.path === 'context/policy.yaml') return false;
-    if (record.path === MEMORY_CHOICE) return true;
+    if (record.path === MEMORY_CHOICE) return !isMissing(recordedChoice(history));
   }
   return false;
+}
+
+/** Said in place of pages that nobody has read: it is no choice. */
+function isMissing(choice: MemoryChoice | undefined): boolean {
+  return choice?.wikis.some(({ left }) => left.some(({ reason }) => reason === LATE || reason === FAILED)) === true;
 }
 
 /** The newest user message; where it says little, with those before it. */
@@ -167,12 +188,19 @@ function isThere(path: string): boolean {
   }
 }
 
-/** The work goes on when its time is over. */
-async function within(limitMs: number, work: Promise<void>, failed: (error: unknown) => void): Promise<void> {
+/** False when its time is over: the work goes on. */
+async function within(limitMs: number, work: Promise<void>, failed: (error: unknown) => void): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((done) => {
-    timer = setTimeout(done, limitMs);
+  const late = new Promise<boolean>((done) => {
+    timer = setTimeout(done, limitMs, false);
   });
-  await Promise.race([work.catch(failed), late]);
+  const ended = await Promise.race([
+    work.then(
+      () => true,
+      (error: unknown) => (failed(error), true),
+    ),
+    late,
+  ]);
   clearTimeout(timer);
+  return ended;
 }

@@ -3,7 +3,7 @@
 // a wiki) take turns in one run; the ratio of their medians is the figure. Prints JSON.
 //   node test/bench/run.mjs test/bench/wiki-mount.ts [PAGES] [ROUNDS]
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -51,12 +51,19 @@ const middle = (values: readonly number[], share = 0.5): number => {
   const sorted = [...values].sort((a, b) => a - b);
   return Math.round((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0) * 1000) / 1000;
 };
-const daemonMs = (pid: string): number => {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-};
+/** Processor time of each thread of the daemon: what a loaded machine does not change much. */
+const threadsMs = (pid: string): ReadonlyMap<string, number> =>
+  new Map(
+    readdirSync(`/proc/${pid}/task`).map((thread) => {
+      const fields = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')
+        .replace(/^.*\) /, '')
+        .split(' ');
+      return [thread, (Number(fields[11]) + Number(fields[12])) * 10];
+    }),
+  );
+const since = (before: ReadonlyMap<string, number>, pid: string): readonly number[] =>
+  [...threadsMs(pid)].map(([thread, ms]) => ms - (before.get(thread) ?? 0));
+const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
 
 try {
   mkdirSync(mountpoint);
@@ -78,7 +85,10 @@ try {
   await run('mkdir', ['-p', join(mountpoint, plain), join(mountpoint, 'tool/bench')]);
 
   const first = (await client('look', join(mountpoint, wiki), 1, PAGES)) as number[];
+  const beforeLooks = threadsMs(pid);
   const looks = (await client('look', join(mountpoint, wiki), EDITS, PAGES)) as number[];
+
+  const lookCpuMs = sum(since(beforeLooks, pid)) / EDITS;
 
   const pairs = {
     page: ['pages', wiki, 'tool/bench'],
@@ -90,27 +100,40 @@ try {
   for (const [name, [what, ...places]] of Object.entries(pairs)) {
     const spent: [number[], number[]] = [[], []];
     const ratios: number[] = [];
-    const ticks = [0, 0];
+    const all = [0, 0];
+    const serving = [0, 0];
+    let servingAt = 0;
     for (let round = 0; round < ROUNDS; round += 1) {
-      for (const side of round % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
-        const before = daemonMs(pid);
+      for (const side of round % 2 === 0 ? ([1, 0] as const) : ([0, 1] as const)) {
+        const before = threadsMs(pid);
         spent[side].push((await client(what, join(mountpoint, places[side] ?? ''), WRITES, round * WRITES)) as number);
         // What is left to do belongs to whoever caused it.
         await new Promise((resolve) => setTimeout(resolve, 400));
-        ticks[side] = (ticks[side] ?? 0) + daemonMs(pid) - before;
+        const spentMs = since(before, pid);
+        all[side] = (all[side] ?? 0) + sum(spentMs);
+        // Without a wiki the thread that answers the kernel has most to do.
+        if (side === 1) servingAt = spentMs.indexOf(Math.max(...spentMs));
+        serving[side] = (serving[side] ?? 0) + (spentMs[servingAt] ?? 0);
       }
       ratios.push((spent[0][round] ?? 0) / (spent[1][round] ?? 1));
     }
     const each = (side: 0 | 1): number => middle(spent[side].map((ms) => (ms * 1000) / WRITES));
-    const work = (side: 0 | 1): number => Math.round(((ticks[side] ?? 0) * 1000) / WRITES / ROUNDS);
-    tripwire[name] = { with_us: each(0), without_us: each(1), ratio: middle(ratios), daemon_us: [work(0), work(1)] };
+    const cpu = (spentMs: readonly number[]): readonly number[] => spentMs.map((ms) => Math.round((ms * 1000) / WRITES / ROUNDS));
+    tripwire[name] = {
+      with_us: each(0),
+      without_us: each(1),
+      ratio: middle(ratios),
+      serving_cpu_us: cpu(serving),
+      serving_cpu_ratio: Math.round(((serving[0] ?? 0) / (serving[1] ?? 1)) * 1000) / 1000,
+      daemon_cpu_us: cpu(all),
+    };
   }
   const result = {
     node: process.version,
     cpu: cpus()[0]?.model,
     pages: PAGES,
     first_look_ms: middle(first),
-    look_after_edit_ms: { p50: middle(looks), p95: middle(looks, 0.95), most: middle(looks, 1) },
+    look_after_edit_ms: { p50: middle(looks), p95: middle(looks, 0.95), most: middle(looks, 1), daemon_cpu: lookCpuMs },
     tripwire,
   };
   process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);

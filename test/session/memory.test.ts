@@ -1,7 +1,7 @@
 // MEM: pages of the wikis that a session mounts, in its pack.
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import { parseBlocks } from '../../src/context/render.ts';
 import { services, TestSession } from './session-fixture.ts';
 
@@ -197,6 +197,33 @@ describe('when it changes', () => {
     expect(pack.epoch.reason).toBe('memory was chosen');
   });
 
+  test('MEM-7 a wiki that is read too slowly is named, and there at a later read; so is one that could not be read', async () => {
+    const reader = services.memory;
+    if (reader === undefined) throw new Error('no memory');
+    const close = (): void => undefined;
+    const reopened = async (choose: typeof reader.choose): Promise<TestSession> => {
+      const s = session();
+      await s.deriver.close();
+      s.deriver = s.open({ memory: { choose, close }, memoryWaitMs: 20 });
+      ask(s, 'Which port does the gateway listen on?');
+      return s;
+    };
+    const missing = async (s: TestSession): Promise<readonly string[]> =>
+      (await packOf(s)).left_out.map(({ source, reason }) => `${source} ${reason}`);
+    let go = close;
+    const gate = new Promise<void>((resolve) => (go = resolve));
+    const slow = await reopened((request) => gate.then(() => reader.choose(request)));
+    expect(await missing(slow)).toEqual([expect.stringMatching(/^home\/0\/wiki .*still being read/)]);
+    go();
+    await vi.waitUntil(async () => memoryOf(await packOf(slow)).includes('home/0/wiki/gateway.md'), { timeout: 60_000 });
+    expect((await missing(slow)).join()).not.toContain('still');
+
+    const broken = await reopened(() => Promise.reject(new Error('no')));
+    expect(await missing(broken)).toEqual([expect.stringMatching(/^home\/0\/wiki .*could not be read/)]);
+    await broken.reopen();
+    ask(broken, 'Which port, then, does the gateway have?');
+    expect(memoryOf(await packOf(broken))).toContain('home/0/wiki/gateway.md');
+  });
   test('MEM-4 a page that a later question needs is appended behind it, once', async () => {
     const s = session();
     ask(s, 'When are invoices sent?');

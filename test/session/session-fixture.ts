@@ -67,8 +67,8 @@ export class TestSession {
     return readContent(await this.deriver.fetch(name, this.revision)).toString('utf8');
   }
 
-  open(): InspectableDeriver {
-    return openSessionDeriver(this.directory, { ...services, now: () => (this.clock += 1 + this.hurry) - 1 });
+  open(more: Partial<DeriverServices> = {}): InspectableDeriver {
+    return openSessionDeriver(this.directory, { ...services, ...more, now: () => (this.clock += 1 + this.hurry) - 1 });
   }
 
   /** Closes and opens the deriver; with `scratch` everything derived is deleted in between. */
