@@ -52,6 +52,9 @@ export class WikiKeeper {
   readonly #options: WikiKeeperOptions;
   readonly #queue: QueueFile;
   readonly #log: SeenLog;
+  /** What happened before is told with the log of then: entries that were met at the start may be newer. */
+  readonly #startedMs: number = Date.now();
+  #happenedMs = Infinity;
   readonly #watch: DirectoryWatch;
   readonly #suspects: Set<string> = new Set();
   /** Who wrote a page since the last flush, and what they wrote since that. */
@@ -82,7 +85,7 @@ export class WikiKeeper {
       queue: this.#queue,
       isRecorded: (page) => isPagePath(page) && !isHidden(page) && placeOf(page, this.config()) === 'page',
       digest: (page) => this.#digest(page),
-      logged: (atMs, page) => this.#log.had(atMs, page),
+      logged: (atMs, page) => this.#log.had(Math.min(atMs, this.#happenedMs), page),
       now: Date.now,
       newId: () => `${Date.now().toString(36)}-${randomBytes(5).toString('hex')}`,
     });
@@ -232,6 +235,16 @@ export class WikiKeeper {
   }
 
   #take(change: WikiChange, writer: Writer | undefined): void {
+    const atMs = change.kind === 'other' ? Infinity : change.kind === 'written' ? change.sinceMs : change.atMs;
+    this.#happenedMs = atMs < this.#startedMs ? atMs : Infinity;
+    try {
+      this.#takeNow(change, writer);
+    } finally {
+      this.#happenedMs = Infinity;
+    }
+  }
+
+  #takeNow(change: WikiChange, writer: Writer | undefined): void {
     if (change.kind === 'other') this.#dirty = 'all';
     else if (change.kind === 'written') {
       this.#touch(change.path);

@@ -40,6 +40,7 @@ interface Line {
 
 describe.skipIf(!canMount)('a wiki on the mount', { timeout: LIMIT_MS }, () => {
   let mounted: MountedStore;
+  let begun = '';
 
   const must = (line: string, cwd = WIKI): Promise<string> => mounted.must(line, { cwd: join(mounted.root, cwd), env: IDENTITY });
   const sh = (line: string, cwd = WIKI): Promise<Outcome> => mounted.sh(line, { cwd: join(mounted.root, cwd), env: IDENTITY });
@@ -83,6 +84,7 @@ describe.skipIf(!canMount)('a wiki on the mount', { timeout: LIMIT_MS }, () => {
   beforeAll(async () => {
     mounted = await prepareStore('wiki');
     await mount();
+    begun = await mounted.must('mkdir -p shared/first && ctx wiki init shared/first/wiki && cat shared/first/wiki/.ctx/status');
     await mounted.must(
       `ctx new coder/work && mkdir -p shared/team/wiki && printf '# Team\\n\\nLast lint: 2020-01-01\\n' > shared/team/wiki/INDEX.md`,
     );
@@ -101,6 +103,10 @@ describe.skipIf(!canMount)('a wiki on the mount', { timeout: LIMIT_MS }, () => {
     for (const { id } of await waiting()) await must(`echo '{"done":"${id}","time":"${TODAY}T00:00:00Z"}' >> .update-queue`);
     expect(await waiting()).toEqual([]);
   };
+
+  it('WIK-31 WIK-53 the first wiki of a mount is made without a gap, though nobody watched when it began', () => {
+    expect(begun).toContain('log_gap=[]\nerror=0\nwarning=0\n');
+  });
 
   it('WIK-40 each way to change a page is in the queue once, with its maker; what is none is not', async () => {
     await clear();
