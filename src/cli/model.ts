@@ -21,6 +21,8 @@ interface AddOptions {
   readonly context?: string;
   readonly threads?: string;
   readonly kv?: string;
+  readonly gpu?: boolean;
+  readonly memory?: string;
   readonly default?: boolean;
   readonly json?: boolean;
 }
@@ -70,6 +72,8 @@ function registerAdd(model: Command, shell: Shell): void {
     .option('--context <tokens>', 'tokens of context')
     .option('--threads <n>', 'threads that evaluate (default: 1 below 100 MB of weights, else one a processor)')
     .option('--kv <type>', 'type of keys and values: F16 (default), F32, BF16, Q8_0, Q4_0')
+    .option('--gpu', 'evaluate on the graphics processor, where the engine has the package for it')
+    .option('--memory <MiB>', "the most that the engine's process may take (default: four fifths of the machine's)")
     .option('--default', 'make it the one that compiles')
     .option('--json', 'print the models that there are then')
     .addHelpText(
@@ -87,6 +91,8 @@ function registerAdd(model: Command, shell: Shell): void {
         ...given,
         ...count('context_tokens', options.context),
         ...count('threads', options.threads),
+        ...(options.gpu === true ? { gpu: true } : {}),
+        ...(options.memory === undefined ? {} : { memory_limit_bytes: wholeNumber('memory', options.memory) * 2 ** 20 }),
         ...(options.kv === undefined ? {} : { kv_key_type: options.kv.toUpperCase(), kv_value_type: options.kv.toUpperCase() }),
       };
       show(shell, await askModels(mounted, { verb: 'model.add', model: entry, makeDefault: options.default === true }), options);

@@ -94,6 +94,11 @@ describe('ctx model and ctx engine', () => {
     ]);
     expect(await history('coder/none')).toEqual([]);
 
+    const all = ['--gpu', '--memory', '4096', '--kv', 'q8_0', '--provider', 'lab', '--json'];
+    expect(JSON.parse((await must(['model', 'add', model, ...all])).stdout)).toMatchObject({
+      models: [{ gpu: true, memory_limit_bytes: 4 * 2 ** 30, kv_key_type: 'Q8_0', kv_value_type: 'Q8_0' }],
+    });
+    await must(['model', 'rm', 'lab/tiny']);
     await must(['model', 'add', model, '--context', '4096', '--threads', '1']);
     const added = await must([
       'model',
