@@ -34,7 +34,13 @@ export async function sweepStore(store: ImageStore, options: SweepOptions): Prom
     const removed: Swept[] = options.only === undefined ? [...dead].map((entry) => deadEntry(entry)) : [];
     if (!options.dryRun && options.only === undefined && dead.size > 0) {
       const gone = new Set([...dead].map((entry) => keyOf(entry)));
-      await store.change((now) => now.filter((entry) => !gone.has(keyOf(entry))));
+      const forget = (): Promise<void> => store.change((now) => now.filter((entry) => !gone.has(keyOf(entry))));
+      await forget().catch(async (error: unknown) => {
+        if (!(error instanceof CtxError) || error.errno !== 'ENOSPC') throw error;
+        // No room for the new index: what no entry names at all goes first.
+        removed.push(...(await sweepBlobs(store, new Set([...marked, ...(await namedBy(store, dead))]), options)));
+        await forget();
+      });
     }
     removed.push(...(await sweepBlobs(store, marked, options)));
     if (options.only === undefined) removed.push(...(await sweepTemporary(store, options)));
@@ -88,6 +94,16 @@ async function mark(store: ImageStore, entries: readonly Descriptor[], inUse: It
     waiting = waiting.filter((entry) => !about.includes(entry));
     await take(about);
   }
+}
+
+/** Of dead referrers, as far as they can be read. */
+async function namedBy(store: ImageStore, entries: Iterable<Descriptor>): Promise<readonly OciDigest[]> {
+  const digests: OciDigest[] = [];
+  for (const entry of entries) {
+    const manifest = await store.manifest(entry).catch(() => undefined);
+    for (const { digest } of manifest === undefined ? [entry] : [entry, manifest.config, ...manifest.layers]) digests.push(digest);
+  }
+  return digests;
 }
 
 function unreadable({ digest, annotations }: Pick<Descriptor, 'digest' | 'annotations'>, cause: unknown): CtxError {

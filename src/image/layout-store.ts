@@ -73,6 +73,10 @@ export class ImageStore {
 
   /** Stores bytes by their digest: temporary name, digest on the way, fsync, rename. */
   async put(bytes: Uint8Array | AsyncIterable<Uint8Array>, expected: Expected = {}): Promise<Written> {
+    return this.#withSpace(() => this.#put(bytes, expected));
+  }
+
+  async #put(bytes: Uint8Array | AsyncIterable<Uint8Array>, expected: Expected): Promise<Written> {
     const temporary = this.temporaryPath('blob');
     const file = await fs.open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
     try {
@@ -213,7 +217,9 @@ export class ImageStore {
     const lock = await lockFile(join(this.directory, 'index.lock'), 'exclusive');
     try {
       const manifests = edit(await this.entries());
-      await this.#replace(join(this.directory, INDEX), JSON.stringify({ schemaVersion: 2, mediaType: MEDIA.index, manifests }));
+      await this.#withSpace(() =>
+        this.#replace(join(this.directory, INDEX), JSON.stringify({ schemaVersion: 2, mediaType: MEDIA.index, manifests })),
+      );
     } finally {
       await lock.release();
     }
@@ -251,15 +257,35 @@ export class ImageStore {
 
   async #replace(path: string, text: string): Promise<void> {
     const temporary = this.temporaryPath('file');
-    const file = await fs.open(temporary, 'wx', 0o600);
     try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
+      const file = await fs.open(temporary, 'wx', 0o600);
+      try {
+        await file.writeFile(text);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await fs.rename(temporary, path);
+    } catch (error) {
+      await fs.rm(temporary, { force: true });
+      throw error;
     }
-    await fs.rename(temporary, path);
     await syncDirectory(this.directory);
+  }
+
+  /** IMG-113: a disk that is full is told as what it is, with the place. */
+  async #withSpace<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      if (cause instanceof CtxError || (code !== 'ENOSPC' && code !== 'EDQUOT')) throw cause;
+      throw new CtxError('image.no_space', 'ENOSPC', 'has no space left', {
+        where: this.directory,
+        next: 'free space on its disk, or run: ctx gc',
+        cause,
+      });
+    }
   }
 }
 

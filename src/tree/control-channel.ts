@@ -164,18 +164,26 @@ function ownStore({ uid }: Caller): void {
 }
 
 function failure(error: unknown): ControlReply {
-  const known = error instanceof CtxError ? error : undefined;
   const system = error as { code?: unknown; message?: unknown };
+  const known = error instanceof CtxError ? error : system.code === 'ENOSPC' || system.code === 'EDQUOT' ? noSpace(error) : undefined;
   return {
     ok: false,
     error: {
       code: known?.code ?? 'control.failed',
       errno: known?.errno ?? (typeof system.code === 'string' ? system.code : 'EIO'),
-      message: String(system.message ?? error),
+      message: known?.message ?? String(system.message ?? error),
       ...(known?.where === undefined ? {} : { where: known.where }),
       ...(known?.next === undefined ? {} : { next: known.next }),
     },
   };
+}
+
+function noSpace(cause: unknown): CtxError {
+  return new CtxError('store.no_space', 'ENOSPC', 'has no space left', {
+    where: 'the store',
+    next: 'free space on its disk, or run: ctx gc',
+    cause,
+  });
 }
 
 /** A value, or Later when the deriver answers. */

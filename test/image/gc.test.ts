@@ -1,14 +1,17 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { promisify } from 'node:util';
 import { once } from 'node:events';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { sweepStore, type Swept } from '../../src/image/gc.ts';
 import { checkStore } from '../../src/image/fsck.ts';
-import { REF_NAME, type ImageStore } from '../../src/image/layout-store.ts';
-import { scratchStore } from './scratch.ts';
+import { ImageStore, REF_NAME } from '../../src/image/layout-store.ts';
+import { canMount } from '../mount/can-mount.ts';
+import { scratch, scratchStore } from './scratch.ts';
 import { storeCompiled, storeImage, storeLayer } from './stored-image.ts';
 
+const run = promisify(execFile);
 const sweep = (store: ImageStore, change: Partial<Parameters<typeof sweepStore>[1]> = {}): Promise<readonly Swept[]> =>
   sweepStore(store, { inUse: () => Promise.resolve([]), dryRun: false, ...change });
 const untag = (store: ImageStore, key: string): Promise<void> =>
@@ -89,4 +92,31 @@ test('IMG-22 a sweep that is cut off after the index is finished by the next one
   expect(await checkStore(store)).toEqual([]);
   expect((await sweep(store)).length).toBeGreaterThan(3);
   expect(await blobs(store)).toEqual([]);
+});
+
+test.skipIf(!canMount)('IMG-113 gc on a full disk makes the room that it needs for its index itself', async () => {
+  const directory = await scratch();
+  await run('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'ctxfs-test', directory]);
+  try {
+    const store = await ImageStore.open(join(directory, 'layout'));
+    const image = await storeImage(store, 'a:1', { messages: '{"role":"user","content":"1"}\n' });
+    const kept = await storeImage(store, 'b:1', { messages: '{"role":"user","content":"2"}\n' });
+    const compiled = await storeCompiled(store, image, 'state');
+    await store.put(Buffer.alloc(300_000, 'stray'));
+    await untag(store, 'a:1');
+    await fs.writeFile(join(directory, 'filler'), Buffer.alloc(1 << 21)).catch(() => undefined);
+    await expect(store.put(Buffer.alloc(100_000))).rejects.toMatchObject({
+      code: 'image.no_space',
+      errno: 'ENOSPC',
+      where: store.directory,
+    });
+    const removed = await sweep(store);
+    expect(removed.filter(({ path }) => path === 'index.json')).toHaveLength(1);
+    expect((await store.entries()).map(({ digest }) => digest)).toEqual([kept.digest]);
+    expect(await store.sizeOf(compiled.digest)).toBeUndefined();
+    expect(await checkStore(store)).toEqual([]);
+    expect(await fs.readdir(join(store.directory, 'tmp'))).toEqual([]);
+  } finally {
+    await run('umount', [directory]);
+  }
 });

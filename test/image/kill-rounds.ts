@@ -14,7 +14,7 @@ import { importArchive } from '../../src/image/import.ts';
 import { ImageStore, REF_NAME } from '../../src/image/layout-store.ts';
 import { fsckSession } from '../../src/journal/fsck.ts';
 import { openHistory } from '../../src/journal/history.ts';
-import { mountStore, type MountedStore } from '../cli/mounted-store.ts';
+import { prepareStore, type MountedStore } from '../cli/mounted-store.ts';
 import { ROOT } from '../cli/program.ts';
 import { SmallRegistry } from './registry/small-registry.ts';
 
@@ -48,6 +48,7 @@ export class KillRounds {
   #hand: ChildProcess | undefined;
   #spare: Promise<ChildProcess> | undefined;
   #text = '';
+  #ownDisk = false;
 
   private constructor(mounted: MountedStore, registry: SmallRegistry, model: Server, work: string) {
     this.mounted = mounted;
@@ -91,11 +92,16 @@ export class KillRounds {
     };
   }
 
-  /** With a model of its own, rebuild really compiles. */
-  static async start(withModel: boolean): Promise<KillRounds> {
-    const mounted = await mountStore('kill-rounds');
+  /** With a model of its own, rebuild really compiles. `diskBytes`: the store is a disk of that size. */
+  static async start(withModel: boolean, diskBytes?: number): Promise<KillRounds> {
+    const mounted = await prepareStore('kill-rounds');
+    if (diskBytes !== undefined) {
+      await mounted.must(`mkdir ${mounted.store} && mount -t tmpfs -o size=${diskBytes} ctxfs-test ${mounted.store}`, { cwd: '/' });
+    }
+    await mounted.must('ctx mount', { cwd: '/' });
     const work = await fs.mkdtemp(join(mounted.store, '..', 'work-'));
     const rounds = new KillRounds(mounted, await SmallRegistry.start(), await answering(), work);
+    rounds.#ownDisk = diskBytes !== undefined;
     await rounds.#prepare();
     if (withModel) {
       const model = join(work, 'tiny.gguf');
@@ -248,6 +254,22 @@ export class KillRounds {
     expect(hidden).toEqual([]);
   }
 
+  /** Each verb on a full disk: what it says. Nothing that was there is lost, nothing new is half there. */
+  async onFullDisk(n: string, name: string): Promise<Ran> {
+    const verb = this.verbs[name] as Verb;
+    for (const args of verb.before?.(n) ?? []) await this.must(args);
+    const [tags, sessions] = [await this.#tags(), await this.#sessions()];
+    const filler = join(this.mounted.store, 'filler');
+    await this.mounted.sh(`cat /dev/zero > ${filler}; cat /dev/zero > ${filler}`, { cwd: '/' });
+    try {
+      const [ran] = await ask(this.#hand as ChildProcess, [verb.args(n)]);
+      await this.#check(tags, sessions, new Set(verb.removes?.(n) ?? []));
+      return ran as Ran;
+    } finally {
+      await fs.rm(filler);
+    }
+  }
+
   async end(): Promise<void> {
     for (const child of [this.#hand, await this.#spare?.catch(() => undefined)]) {
       if (child === undefined || child.exitCode !== null || child.signalCode !== null) continue;
@@ -256,6 +278,7 @@ export class KillRounds {
       await ended;
     }
     await this.mounted.end();
+    if (this.#ownDisk) await this.mounted.must(`umount ${this.mounted.store}`, { cwd: '/' });
     await this.#registry.stop();
     this.#model.closeAllConnections();
     this.#model.close();
