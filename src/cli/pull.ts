@@ -6,6 +6,7 @@ import { usageError } from './errors.ts';
 import { sizeWords } from './figures.ts';
 import { requireImages } from './image-store.ts';
 import { transfer, withTransferOptions, type TransferOptions } from './registry-transfer.ts';
+import { pullShared, sharedPlace } from './shared-images.ts';
 import { examples, type Shell } from './shell.ts';
 
 interface PullOptions extends TransferOptions {
@@ -25,9 +26,12 @@ export function registerPull(program: Command, shell: Shell): void {
       examples(
         ['ctx pull registry.example/team/customer-review:2026.05', 'as team/customer-review:2026.05'],
         ['ctx pull registry.example/team/review --as quilt/review:latest', 'under another name'],
+        ['ctx pull shared/team/image/review:1', 'what another user of the mount has published'],
       ),
     )
     .action(async (from: string, options: PullOptions) => {
+      const place = sharedPlace(from);
+      if (place !== undefined) return pullShared(shell, place, options.as, { compiled: options.compiled, json: options.json === true });
       const { parseRemote } = await import('../image/registry/remote.ts');
       const remote = parseRemote(from, options.insecure === true);
       if (options.as === undefined && remote.tag === undefined && remote.digest !== undefined)

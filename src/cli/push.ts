@@ -7,6 +7,7 @@ import { usageError } from './errors.ts';
 import { sizeWords } from './figures.ts';
 import { requireImages } from './image-store.ts';
 import { transfer, withTransferOptions, type TransferOptions } from './registry-transfer.ts';
+import { pushShared, sharedPlace } from './shared-images.ts';
 import { examples, type Shell } from './shell.ts';
 
 export function registerPush(program: Command, shell: Shell): void {
@@ -24,9 +25,13 @@ export function registerPush(program: Command, shell: Shell): void {
         ['ctx push quilt/customer-review:2026.05 registry.example/team/customer-review', 'with the same tag'],
         ['ctx push registry.example/team/review:1', 'an image that is called as in the registry'],
         ['ctx push review localhost:5000/review --json', 'what was sent, as JSON'],
+        ['ctx push review shared/team/image/review:1', 'to other users of the mount'],
       ),
     )
     .action(async (name: string, to: string | undefined, options: TransferOptions & { readonly redact?: boolean }) => {
+      const place = to === undefined ? undefined : sharedPlace(to);
+      if (place !== undefined)
+        return pushShared(shell, name, place, { compiled: options.compiled, redact: options.redact === true, json: options.json === true });
       const { parseRemote } = await import('../image/registry/remote.ts');
       const remote = parseRemote(to ?? name.replace(/^image:/, ''), options.insecure === true);
       const short = /^(?:image:)?sha256:[0-9a-f]{8,64}$/.test(name);

@@ -35,17 +35,20 @@ export interface Expected {
 export class ImageStore {
   readonly directory: string;
   readonly #durable: boolean;
+  /** Permission bits for others than the owner: in a shared space what the directories let them. */
+  readonly #others: number;
 
-  protected constructor(directory: string, durable: boolean) {
+  protected constructor(directory: string, durable: boolean, others: number) {
     this.directory = directory;
     this.#durable = durable;
+    this.#others = others;
   }
 
-  /** Makes the layout where there is none. */
-  static async open(directory: string): Promise<ImageStore> {
+  /** Makes the layout where there is none. `shared`: whoever may pass its directories may read it. */
+  static async open(directory: string, shared: boolean = false): Promise<ImageStore> {
     await fs.mkdir(join(directory, 'blobs/sha256'), { recursive: true, mode: 0o700 });
     await fs.mkdir(join(directory, TEMPORARY), { recursive: true, mode: 0o700 });
-    const store = new ImageStore(directory, true);
+    const store = new ImageStore(directory, true, shared ? 0o044 : 0);
     const marker = join(directory, 'oci-layout');
     if ((await fs.stat(marker).catch(() => undefined)) === undefined) await store.#replace(marker, '{"imageLayoutVersion":"1.0.0"}');
     return store;
@@ -53,7 +56,7 @@ export class ImageStore {
 
   /** One that is there, to be read only. */
   static at(directory: string): ImageStore {
-    return new ImageStore(directory, true);
+    return new ImageStore(directory, true, 0);
   }
 
   blobPath(digest: OciDigest): string {
@@ -107,7 +110,7 @@ export class ImageStore {
 
   async #adopt(file: fs.FileHandle, temporary: string, digest: OciDigest, size: number): Promise<void> {
     if ((await this.sizeOf(digest)) === size) return;
-    await file.chmod(0o400);
+    await file.chmod(0o400 | this.#others);
     if (this.#durable) await file.sync();
     await fs.rename(temporary, this.blobPath(digest));
     if (this.#durable) await syncDirectory(join(this.directory, 'blobs/sha256'));
@@ -115,7 +118,7 @@ export class ImageStore {
 
   /** Where what nobody vouches for is checked before it is taken over. */
   stage(): StagedStore {
-    return new StagedStore(this.directory, this.temporaryPath('stage'));
+    return new StagedStore(this.directory, this.temporaryPath('stage'), this.#others);
   }
 
   /** What leaves and is not kept: this store, and beside it what is written here, which goes with {@link AsideStore.remove}. */
@@ -261,6 +264,7 @@ export class ImageStore {
       const file = await fs.open(temporary, 'wx', 0o600);
       try {
         await file.writeFile(text);
+        if (this.#others !== 0) await file.chmod(0o600 | this.#others);
         await file.sync();
       } finally {
         await file.close();
@@ -295,8 +299,8 @@ export class StagedStore extends ImageStore {
   readonly #blobs = new Set<OciDigest>();
   #entries: readonly Descriptor[] = [];
 
-  constructor(directory: string, prefix: string) {
-    super(directory, false);
+  constructor(directory: string, prefix: string, others: number) {
+    super(directory, false, others);
     this.#prefix = prefix;
   }
 
@@ -332,7 +336,7 @@ export class AsideStore extends ImageStore {
   #entries: readonly Descriptor[] = [];
 
   constructor(directory: string, stage: StagedStore) {
-    super(directory, false);
+    super(directory, false, 0);
     this.#stage = stage;
   }
 

@@ -99,3 +99,23 @@ test('requests with paths, lies or too much in them are refused', async () => {
   for (const request of bad) expect(await ask(request), JSON.stringify(request)).toMatchObject({ ok: false, error: { errno: 'EINVAL' } });
   expect((await mounted.sh(`ls ${mounted.agents}/a/session`)).stdout).not.toContain('never');
 });
+
+test("IMG-99 an image of another user is had only through a shared space that lets one in, as one of one's own", async () => {
+  await mounted.must('mkdir shared/team && ctx push mine:1 shared/team/image/team/notes:1');
+  const from = 'shared/team/image/team/notes';
+  // Whoever may pass the space sees and takes it; only who may write there publishes.
+  expect((await asOther(`cat ${from}/1/source/transcript.jsonl`)).stdout).toContain('secret');
+  const pulled = await asOther(
+    `ctx pull ${from}:1 --as had:1 && ctx run had:1 --name theirs/one --detach && cat home/${OTHER}/agent/theirs/session/one/messages.jsonl`,
+  );
+  expect([pulled.code, pulled.stdout]).toEqual([0, expect.stringMatching(/^had:1@sha256:[0-9a-f]{64}\ntheirs\/one\n.*secret/)]);
+  const published = await asOther('ctx push had:1 shared/team/image/other:1');
+  expect([published.code, published.stderr]).toEqual([1, expect.stringMatching(/shared\/team\/image .*(?:may not be used|not permitted)/)]);
+  // The grant is taken back; what was had stays theirs.
+  await mounted.must('chmod 700 shared/team');
+  const closed = await asOther(`ctx pull ${from}:1 --as again:1`);
+  expect([closed.code, closed.stderr]).toEqual([1, expect.stringContaining('shared/team/image')]);
+  expect((await asOther(`cat ${from}/1/manifest.json`)).code).not.toBe(0);
+  expect((await asOther(`cat home/${OTHER}/agent/theirs/session/one/messages.jsonl`)).stdout).toContain('secret');
+  expect((await mounted.ctx(['pull', 'shared/none/image/a:1'])).stderr).toContain('shared/none/image');
+});
