@@ -121,6 +121,29 @@ if (images.length > 0) {
     '',
   );
 }
+const archives = lines('image-archive.jsonl');
+if (archives.length > 0) {
+  const speed = ({ wall_s, cpu_s, mib_per_s }) => `${number(mib_per_s)} MiB/s (${number(wall_s)} s, CPU ${number(cpu_s)} s)`;
+  parts.push(
+    '## Export and import of an image',
+    '',
+    `One file out and in, every digest checked, beside \`tar | sha256sum\` of the same layout before and after, on ${archives[0].machine.cpu}, Node ${archives[0].machine.node}.`,
+    '',
+    table(
+      ['MiB', '`tar | sha256sum`', 'export', 'import'],
+      archives.map((row) => [number(row.mebibytes), row.tar_sha256sum.map(speed).join(', '), speed(row.export), speed(row.import)]),
+    ),
+    '',
+  );
+}
+const gc = json('image-gc.json');
+if (gc !== undefined)
+  parts.push(
+    '## Garbage collection',
+    '',
+    `${number(gc.removed)} blobs that nothing names: ${number(gc.wall_ms)} ms, CPU ${number(gc.cpu_ms)} ms.`,
+    '',
+  );
 const forks = lines('fork.jsonl');
 if (forks.length > 0) {
   const figure = ({ ms, new_bytes }) => `${number(ms)} / ${number(new_bytes / 1024)}`;
