@@ -1,6 +1,7 @@
 // Worker thread: counts tokens with the engine's own process, or a server, for a thread that waits (counting.ts).
 import { workerData } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
+import { STARTED } from './counting.ts';
 import type { CountAnswer, CountQuestion, CountRequest } from './counting.ts';
 import { openLlamaDriver } from './llama/driver.ts';
 import { toWire } from './llama/wire.ts';
@@ -16,6 +17,7 @@ const rung = new Int32Array(signal);
 const driver = config.driver === 'llama' ? openLlamaDriver(config, { vocabularyOnly: true }) : undefined;
 const counter = driver ?? new ServerCounter(config);
 
+say({ id: STARTED, counts: new Uint32Array() });
 port.on('message', (request: CountRequest) => void reply(request));
 port.on('close', () => void driver?.close());
 
@@ -26,7 +28,11 @@ async function reply({ id, question }: CountRequest): Promise<void> {
   } catch (error) {
     answer = { id, error: toWire(error) };
   }
-  // First the answer: whoever wakes up takes it.
+  say(answer);
+}
+
+/** First the answer: whoever wakes up takes it. */
+function say(answer: CountAnswer): void {
   port.postMessage(answer);
   Atomics.add(rung, 0, 1);
   Atomics.notify(rung, 0);

@@ -102,14 +102,18 @@ describe('TOK-10: a llama-server counts', () => {
 
   it('one that fails is an error that says so, and is not asked again for a while', async () => {
     const server = await serverThread(`reply.writeHead(500).end('{"error":{"message":"out of order"}}')`);
-    chosen = served(server.url);
+    const patient = new EngineTokenizer(
+      () => served(server.url),
+      () => undefined,
+      { answerMs: 60_000, restMs: 600_000 },
+    );
     for (let times = 0; times < 3; times += 1)
-      expect(() => tokenizer.digest(true)).toThrow(
+      expect(() => patient.digest(true)).toThrow(
         expect.objectContaining({ code: 'tokens.engine', errno: 'ENODEV', message: 'answered 500: out of order' }),
       );
     expect(server.asked[0]).toBe(1);
-    expect(tokenizer.fault).toContain('answered 500: out of order');
-    await server.end();
+    expect(patient.fault).toContain('answered 500: out of order');
+    await Promise.all([patient.close(), server.end()]);
   });
 
   it('one that says nothing is waited for no longer than its limit', async () => {
