@@ -64,6 +64,18 @@ it('IMG-84 an encrypted archive is opened by age, and by ctx import', async () =
   expect((await sh('CTX_PASSPHRASE=x ctx import sealed.age')).stderr).toContain('image.decrypt');
 });
 
+it('IMG-84 a passphrase closes an archive with the work factor of age, and what asks for more than age takes is refused at once', async () => {
+  await must("printf 'open sesame' > pass; ctx export quilt/review:1 --passphrase-file pass -o closed.age");
+  expect(readFileSync(join(work, 'closed.age')).subarray(0, 100).toString('latin1')).toMatch(
+    /^age-encryption\.org\/v1\n-> scrypt \S+ 18\n/,
+  );
+  expect(await must('ctx import closed.age --passphrase-file pass --as closed:1')).toContain('closed:1@sha256:');
+  const { code, stderr } = await sh(
+    "LC_ALL=C sed '2s/ 18$/ 30/' closed.age > slow.age; ctx import slow.age --passphrase-file pass --as slow:1",
+  );
+  expect([code, stderr]).toEqual([1, expect.stringContaining('work factor is too high')]);
+});
+
 it('IMG-82 ctx sign, ctx verify and trust.yaml decide together what ctx import lets in', async () => {
   await must('ctx key new release; ctx key new other; ctx key export release > release.pub');
   expect((await must('ctx key ls')).trim().split('\n')).toHaveLength(2);
