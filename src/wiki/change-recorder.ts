@@ -68,8 +68,10 @@ export class ChangeRecorder {
     const takenMs = this.#takenMs.get(path) ?? 0;
     if (digest === before && (sinceMs > takenMs || isSame(last?.writer, writer))) {
       // An earlier look saw what this tells of already; the log may have had less then.
-      if (last?.written === false && sinceMs <= takenMs && isSame(last.writer, writer))
-        Object.assign(last.change, this.#logged(this.#options.now(), path));
+      if (last === undefined || sinceMs > takenMs || !isSame(last.writer, writer)) return;
+      const now = this.#logged(this.#options.now(), path);
+      if (!last.written) Object.assign(last.change, now);
+      else if (now.logged?.join() !== last.change.logged?.join()) this.#push({ path, op: 'write', digest }, writer, before);
       return;
     }
     this.#know(path, digest);

@@ -214,15 +214,20 @@ describe('the recorder of changes', () => {
     entry('third');
     recorder.written('a.md', vim, sinceMs + 5);
     expect(logged()).toEqual([0, 2, 3]);
+    // Also where that look is in the queue already.
+    entry('between');
+    recorder.written('a.md', vim, sinceMs + 5);
+    recorder.written('a.md', vim, sinceMs + 5);
+    expect(logged()).toEqual([0, 2, 3, 4]);
     recorder.event({ id: 'e', time: new Date(clock).toISOString(), path: 's/events.jsonl', what: 'deploy' }, clock);
     entry('fourth');
     recorder.event({ id: 'f', time: new Date(clock).toISOString(), path: 's/events.jsonl', what: 'deploy' }, clock - 1);
-    expect(logged()).toEqual([0, 2, 3, 3, 3]);
+    expect(logged()).toEqual([0, 2, 3, 4, 4, 4]);
     // On a busy day those that name the page.
     for (let i = 0; i < 60; i += 1) entries.push(`## 1970-01-01 busy ${i}\n\n- ${i === 0 ? 'a' : 'b'}.md\n`);
     entry('fifth');
     write('a.md', 'five');
-    expect(logged().at(-1)).toBe(6);
+    expect(logged().at(-1)).toBe(7);
   });
 
   it('WIK-54 a queue of what is done is cut to what waits, and nobody who appends meanwhile is lost', () => {
