@@ -64,7 +64,7 @@ export async function serveFuseNative({ tree, ready, log }: FuseNativeOptions): 
   await mountNative(
     new Native(mountpoint, served.handlers, {
       // It has no option for direct I/O, which journals need (a buffered append is split at pages): one more word here.
-      fsname: 'ctxfs,direct_io,big_writes',
+      fsname: 'ctxfs,direct_io,big_writes,atomic_o_trunc',
       subtype: 'ctxfs',
       defaultPermissions: true,
       attrTimeout: '0',

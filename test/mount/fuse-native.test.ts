@@ -64,6 +64,16 @@ describe.runIf(canMount && loads)('driver fuse-native', () => {
     expect(stderr).toContain('Invalid argument');
   });
 
+  test('IMG-31 a session becomes an image, is browsed, and becomes a session again', async () => {
+    const image = `home/${process.getuid?.() ?? 0}/image/native/one/1`;
+    await mounted.must(`ctx build coder/s --tag native/one:1 && ctx run native/one:1 --name coder/again --detach`);
+    await mounted.must(`cmp ${image}/source/transcript.jsonl ${session()}/messages.jsonl && jq -e .name ${image}/manifest.json`);
+    await mounted.must(`cmp ${mounted.agents}/coder/session/again/messages.jsonl ${session()}/messages.jsonl`);
+    await mounted.must(`echo '{"role":"user","content":"only here"}' >> ${mounted.agents}/coder/session/again/messages.jsonl`);
+    await mounted.must('ctx commit coder/again native/one:2 && ctx gc && ctx fsck');
+    expect(await mounted.must('ctx images --names | sort')).toBe('native/one:1\nnative/one:2\n');
+  });
+
   test('limit: only the user who mounted gets in', async () => {
     const { code } = await mounted.sh(`setpriv --reuid 65534 --regid 65534 --clear-groups ls ${mounted.root}`, { cwd: '/' });
     expect(code).not.toBe(0);
