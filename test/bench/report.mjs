@@ -24,7 +24,7 @@ if (mount !== undefined) {
   parts.push(
     '## The mount',
     '',
-    `Commit ${mount.commit}, Linux ${mount.kernel}, Node ${mount.node}, ${mount.cpu}; medians of ${mount.results[0].rounds} interleaved rounds.`,
+    `Commit ${mount.commit}, Linux ${mount.kernel}, Node ${mount.node}, ${mount.cpu}; medians of ${[...new Set(mount.results.map(({ rounds }) => rounds))].sort((a, b) => a - b).join(' or ')} interleaved rounds.`,
   );
   parts.push('`passthrough_ll never` is libfuse’s own C example with `cache=never`; ratios are ctx / that peer.', '');
   for (const cpus of new Set(mount.results.map((row) => row.cpus))) {
