@@ -194,6 +194,11 @@ for (const [name, title, note] of [
     'Lint of a wiki',
     'A generated vault: from nothing, and after one edit (`seen`: whoever wrote says which page; `searched`: the directory is walked), beside remark-validate-links on the same vault. Milliseconds, and milliseconds of processor time.',
   ],
+  [
+    'wiki-mount',
+    'A wiki on the mount',
+    'A look at `.ctx/lint.json` after one edit among all pages, and what noticing changes costs: processor time of the serving thread and of the daemon with a wiki and without, in turns (`page`: a file of 3 KB written; `page_append`: a line appended to one, where each close asks /proc who wrote; `message_append`, `event_append`: a session of a home with a wiki against one of a space without).',
+  ],
 ]) {
   if (text(`${name}.json`) !== undefined) parts.push(`## ${title}`, '', note, '', '```json', text(`${name}.json`).trim(), '```', '');
 }
