@@ -6,8 +6,10 @@ import type { Command } from 'commander';
 import { readModelFacts } from '../engine/gguf.ts';
 import { checkTemplate } from '../engine/llama/check-template.ts';
 import { engineDirectory } from '../engine/llama/native.ts';
-import { defaultModel, modelId, modelJson, type Models } from '../engine/models.ts';
-import { asCtxError, usageError } from './errors.ts';
+import { defaultModel, modelId, modelJson, parseModel, type Models } from '../engine/models.ts';
+import { probeServer } from '../engine/probe-server.ts';
+import type { ModelConfig } from '../engine/types.ts';
+import { asCtxError, describeFailure, usageError } from './errors.ts';
 import { askModels } from './models-on-mount.ts';
 import { requireMount } from './mounted.ts';
 import { examples, type Shell } from './shell.ts';
@@ -24,6 +26,8 @@ interface AddOptions {
   readonly gpu?: boolean;
   readonly memory?: string;
   readonly default?: boolean;
+  /** `--no-check`: false. */
+  readonly check: boolean;
   readonly json?: boolean;
 }
 
@@ -64,7 +68,7 @@ function registerAdd(model: Command, shell: Shell): void {
     .command('add')
     .description('add a model, or replace the one of that name')
     .argument('<where>', 'a GGUF file, or the address of a server')
-    .option('--name <name>', "its name (default: the file's, or the server's name of the model)")
+    .option('--name <name>', "its name (default: the file's; of a server that of --model, or the driver's)")
     .option('--provider <name>', 'its provider (default: local for a file, the host for a server)')
     .option('--driver <driver>', 'llama for a file; llama-server or openai (the default) for an address')
     .option('--model <name>', "the server's name of the model (openai)")
@@ -75,6 +79,7 @@ function registerAdd(model: Command, shell: Shell): void {
     .option('--gpu', 'evaluate on the graphics processor, where the engine has the package for it')
     .option('--memory <MiB>', "the most that the engine's process may take (default: four fifths of the machine's)")
     .option('--default', 'make it the one that compiles')
+    .option('--no-check', 'of a server: do not ask it what it is; it may be started later')
     .option('--json', 'print the models that there are then')
     .addHelpText(
       'after',
@@ -95,8 +100,34 @@ function registerAdd(model: Command, shell: Shell): void {
         ...(options.memory === undefined ? {} : { memory_limit_bytes: wholeNumber('memory', options.memory) * 2 ** 20 }),
         ...(options.kv === undefined ? {} : { kv_key_type: options.kv.toUpperCase(), kv_value_type: options.kv.toUpperCase() }),
       };
-      show(shell, await askModels(mounted, { verb: 'model.add', model: entry, makeDefault: options.default === true }), options);
+      // What is wrong with the entry itself is refused before anybody is asked anything.
+      const config = parseModel(entry, `${String(given['provider'])}/${String(given['name'])}`);
+      const found = config.driver === 'llama' || !options.check ? undefined : await askServer(shell, config);
+      const models = await askModels(mounted, { verb: 'model.add', model: entry, makeDefault: options.default === true });
+      show(shell, models, options, config.driver === 'llama' || !options.check ? {} : { found: found ?? null });
     });
+}
+
+/** MOD-3: a server that cannot be asked is added all the same, and that it could not is told. */
+async function askServer(shell: Shell, config: ModelConfig): Promise<Readonly<Record<string, unknown>> | undefined> {
+  const { terminal } = shell;
+  try {
+    const { model, contextTokens, template, savesState, warnings } = await probeServer(config, { environment: shell.env });
+    const said = [
+      `found ${model}`,
+      `${contextTokens} tokens of context`,
+      ...(template === undefined ? [] : [template ? 'its chat template works' : 'its chat template fails']),
+      ...(savesState === undefined
+        ? []
+        : [savesState ? 'it saves compiled state' : 'it saves no compiled state (start it with --slot-save-path DIRECTORY for that)']),
+    ];
+    terminal.note(`ctx: ${said.join('; ')}`);
+    for (const warning of warnings) terminal.note(`ctx: warning: ${warning}`);
+    return { model, context_tokens: contextTokens, template: template ?? null, saves_state: savesState ?? null, warnings };
+  } catch (error) {
+    terminal.note(`ctx: warning: ${describeFailure(error, false)}; it is added all the same, and asked when it is used`);
+    return undefined;
+  }
 }
 
 /** A file that is no model is refused here, before anything is configured. */
@@ -139,9 +170,9 @@ function wholeNumber(name: string, text: string): number {
   return Number(text);
 }
 
-function show(shell: Shell, models: Models, options: { readonly json?: boolean }): void {
+function show(shell: Shell, models: Models, options: { readonly json?: boolean }, more: Readonly<Record<string, unknown>> = {}): void {
   const { terminal } = shell;
-  if (options.json === true) return terminal.json({ default: models.default ?? null, models: models.models.map(modelJson) });
+  if (options.json === true) return terminal.json({ default: models.default ?? null, models: models.models.map(modelJson), ...more });
   const chosen = defaultModel(models);
   for (const model of models.models) {
     const where = model.path ?? `${model.url ?? ''}${model.model === undefined ? '' : ` ${model.model}`}`;

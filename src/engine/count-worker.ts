@@ -1,4 +1,4 @@
-// Worker thread: counts tokens with the engine's own process, or a server, for a thread that waits (counting.ts).
+// Worker thread: counts tokens with the engine's own process, or a server, for a thread that asks and goes on (counting.ts).
 import { workerData } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { STARTED } from './counting.ts';

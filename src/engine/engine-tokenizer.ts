@@ -1,8 +1,10 @@
-// TOK-7: the tokenizer of the model that compiles, for a thread that waits (counting.ts): a model file's, or a llama-server's
-// where the session may ask one.
+// TOK-7: the tokenizer of the model that compiles (counting.ts): a model file's, or a llama-server's where the session may ask
+// one. What takes its time is CountPending (TOK-11).
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
+import { digestOf } from '../abi/digest.ts';
 import { CtxError } from '../abi/errors.ts';
+import { CountPending } from '../tokens/pending.ts';
 import type { TokenCounter } from '../tokens/types.ts';
 import { Counting } from './counting.ts';
 import type { ServerLimits } from './counting.ts';
@@ -15,11 +17,15 @@ import type { ChatMessage, ModelConfig } from './types.ts';
 const RULE = 'engine-tokens/1 jinja-0.5';
 /** A server may come back with another model: it is asked again after so long. */
 const KNOWN_MS = 1000;
+/** While that is awaited the last answer stands. */
+const TRUSTED_MS = 15_000;
 const OTHER = 'or another tokenizer in context/policy.yaml';
 
 export class EngineTokenizer {
   readonly #model: () => ModelConfig | undefined;
   #known: { readonly file: string; readonly digest: string } | undefined;
+  /** TOK-11: what was counted outlives a fold that is begun again because a count was not there yet. */
+  #remembered: { readonly digest: string; readonly memory: CountMemory } | undefined;
   #served: { readonly counting: Counting; readonly digest: string; readonly atMs: number } | undefined;
   #counting: Counting | undefined;
   readonly #onFault: () => void;
@@ -57,18 +63,22 @@ export class EngineTokenizer {
     this.#mustBe(digest, remoteAllowed);
     const config = this.#chosen(remoteAllowed) as ModelConfig;
     const counting = this.#countingOf(config);
-    const memory = new CountMemory();
-    const ask = (question: Parameters<Counting['count']>[0]): number => {
+    const memory = this.#memoryOf(digest);
+    const ask = (key: string, question: () => Parameters<Counting['count']>[0]): number => {
+      const known = memory.known(key);
+      if (known !== undefined) return memory.of(key, () => known);
       if (config.path === undefined) this.#mustBe(digest, remoteAllowed);
-      return this.#guarded('count', () => counting.count(question));
+      return this.#guarded('count', () => counting.count(question(), (tokens) => void memory.of(key, () => tokens)));
     };
     return {
       name: `engine:${digest}`,
-      count: (text) => (text === '' ? 0 : memory.of(text, () => ask({ texts: [text] }))),
+      count: (text) => (text === '' ? 0 : ask(shortKey(text), () => ({ texts: [text] }))),
       prompt: (messages, tools) =>
         messages.length === 0
           ? 0
-          : ask({ prompt: { messages: messages.map((each) => JSON.parse(each) as ChatMessage), tools: toolsOf(tools) } }),
+          : ask(digestOf([tools ?? '', ...messages].join('\0')), () => ({
+              prompt: { messages: messages.map((each) => JSON.parse(each) as ChatMessage), tools: toolsOf(tools) },
+            })),
       ready: async () => {
         this.#mustBe(digest, remoteAllowed);
         try {
@@ -123,9 +133,21 @@ export class EngineTokenizer {
         `choose a model file or a llama-server, ${OTHER}`,
       );
     const counting = this.#countingOf(config);
-    if (this.#served?.counting !== counting || Date.now() - this.#served.atMs > KNOWN_MS)
-      this.#served = { counting, digest: counting.digest(), atMs: Date.now() };
-    return this.#served.digest;
+    const served = this.#served?.counting === counting ? this.#served : undefined;
+    const ageMs = served === undefined ? Infinity : Date.now() - served.atMs;
+    if (served !== undefined && ageMs <= KNOWN_MS) return served.digest;
+    try {
+      return counting.digest((digest) => (this.#served = { counting, digest, atMs: Date.now() }));
+    } catch (error) {
+      // A server that is slow to say so is no other model yet.
+      if (error instanceof CountPending && served !== undefined && ageMs < TRUSTED_MS) return served.digest;
+      throw error;
+    }
+  }
+
+  #memoryOf(digest: string): CountMemory {
+    if (this.#remembered?.digest !== digest) this.#remembered = { digest, memory: new CountMemory() };
+    return this.#remembered.memory;
   }
 
   /** One at a time: another model takes the place of the last. */
@@ -147,6 +169,13 @@ export class EngineTokenizer {
       this.#told(of, undefined);
       return value;
     } catch (thrown) {
+      if (thrown instanceof CountPending) {
+        thrown.answered.then(
+          () => this.#told(of, undefined),
+          (error: unknown) => this.#told(of, error),
+        );
+        throw thrown;
+      }
       const code = (thrown as NodeJS.ErrnoException).code;
       const error = code === 'ENOENT' || code === 'EACCES' ? this.#refused('the model file cannot be read', 'ctx model ls') : thrown;
       this.#told(of, error);
@@ -161,6 +190,11 @@ export class EngineTokenizer {
     if (of === 'model' && error !== undefined) this.#faults.count = undefined;
     if (this.fault !== before) this.#onFault();
   }
+}
+
+/** Long texts by their digest: the memory holds more of them. */
+function shortKey(text: string): string {
+  return text.length < 64 ? `=${text}` : digestOf(text);
 }
 
 function describeOf(error: unknown): string {

@@ -164,11 +164,16 @@ export class EpochNames {
     const prefix = join(this.#directory, `epoch-${this.#next}`);
     this.#next += 1;
     this.#live.push(prefix);
-    while (this.#live.length > KEPT_EPOCHS) {
-      const old = this.#live.shift() as string;
-      for (const suffix of ['.json', '.md', '.prompt']) remove(`${old}${suffix}`);
-    }
+    while (this.#live.length > KEPT_EPOCHS) removeEpoch(this.#live.shift() as string);
     return prefix;
+  }
+
+  /** Of files that nobody was shown. */
+  giveBack(prefix: string): void {
+    const at = this.#live.indexOf(prefix);
+    if (at < 0) return;
+    this.#live.splice(at, 1);
+    removeEpoch(prefix);
   }
 
   #sweep(): void {
@@ -190,6 +195,10 @@ export function makeInCache(directory: string): void {
   if (existsSync(directory)) return;
   if (basename(directory) !== basename(CACHE_DIR)) makeInCache(dirname(directory));
   mkdirSync(directory, { mode: 0o700 });
+}
+
+function removeEpoch(prefix: string): void {
+  for (const suffix of ['.json', '.md', '.prompt']) remove(`${prefix}${suffix}`);
 }
 
 function remove(path: string): void {

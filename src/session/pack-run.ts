@@ -15,6 +15,7 @@ import { packTrailer, packHead } from '../context/pack-json.ts';
 import type { Content } from '../derive/types.ts';
 import { BLOCK_LINES } from '../context/types.ts';
 import { readThesaurus } from '../search/thesaurus.ts';
+import { CountPending } from '../tokens/pending.ts';
 import type { TokenCounter } from '../tokens/types.ts';
 import { cellAt, cellNumber, GRID_REASON, ResetScan } from './grid.ts';
 import type { Cell } from './grid.ts';
@@ -44,8 +45,11 @@ interface EpochFiles {
   readonly json: GrowingFile;
   readonly md: GrowingFile;
   readonly prompt: GrowingFile;
+  readonly prefix: string;
   items: number;
   messages: number;
+  /** Somebody may still read them. */
+  served: boolean;
 }
 
 export interface PackIdentity {
@@ -162,6 +166,7 @@ export class PackRun {
       await this.#forward(length, yields, lastLine);
     } catch (error) {
       // The fold may have stopped half way through a message.
+      this.#giveUpFiles();
       this.reset();
       throw error;
     }
@@ -171,6 +176,7 @@ export class PackRun {
     const fold = this.#fold as PackFold;
     const files = this.#files as EpochFiles;
     this.#drain();
+    files.served = true;
     const modified = this.#modifiedMs;
     if (name === 'pack.md') return files.md.content('', this.#blobs, modified);
     if (name === 'prompt.json') return files.prompt.content(files.messages === 0 ? '[]\n' : '\n]\n', this.#blobs, modified);
@@ -223,7 +229,7 @@ export class PackRun {
       await this.#approach(cellAt(log, messages, resetIndex, messages.lines, sizeBytes), sizeBytes);
     } catch (error) {
       // It only saves time: whoever asks for the pack hears of it.
-      this.#services.log(`pack.ahead: ${String(error)}`);
+      if (!(error instanceof CountPending)) this.#services.log(`pack.ahead: ${String(error)}`);
     }
   }
 
@@ -249,10 +255,16 @@ export class PackRun {
     const start = usable ? resume.position : cell.start;
     this.#resumedAt = usable ? start : undefined;
     this.#due = this.#services.now() + SLICE_MS;
-    this.#fold = await this.#inSlices(
-      PackFold.begin(source, start, usable ? resume.reason : cell.reason, (epoch) => this.#onEpoch(epoch)),
-      yields,
-    );
+    try {
+      this.#fold = await this.#inSlices(
+        PackFold.begin(source, start, usable ? resume.reason : cell.reason, (epoch) => this.#onEpoch(epoch)),
+        yields,
+      );
+    } catch (error) {
+      this.#giveUpFiles();
+      this.#resume = resume;
+      throw error;
+    }
   }
 
   #onEpoch(epoch: Epoch): void {
@@ -264,8 +276,10 @@ export class PackRun {
       json: new GrowingFile(`${prefix}.json`),
       md: new GrowingFile(`${prefix}.md`),
       prompt: new GrowingFile(`${prefix}.prompt`),
+      prefix,
       items: 0,
       messages: 0,
+      served: false,
     };
     this.#files.json.append(packHead(this.#identity.session, this.#identity.agent, this.#budget()));
     this.#mark = { resetIndex: this.#cell?.resetIndex ?? -1, cell: this.#cell?.number ?? 0, position: epoch.start, reason: epoch.reason };
@@ -344,6 +358,13 @@ export class PackRun {
     for (const item of fragment.items) files.json.append(files.items++ === 0 ? `\n${item}` : `,\n${item}`);
     for (const md of fragment.md) files.md.append(md);
     for (const message of fragment.prompt) files.prompt.append(files.messages++ === 0 ? `[\n${message}` : `,\n${message}`);
+  }
+
+  /** A fold that is begun again for every count that it waits for would push out the files that are read. */
+  #giveUpFiles(): void {
+    const files = this.#files;
+    this.#closeFiles();
+    if (files?.served === false) this.#names.giveBack(files.prefix);
   }
 
   #closeFiles(): void {

@@ -31,6 +31,7 @@ import type { DeriverServices } from './services.ts';
 import { Sources } from './sources.ts';
 import type { ResolvedSource } from './sources.ts';
 import { SwapFiles } from './swap-files.ts';
+import { CountPending } from '../tokens/pending.ts';
 import type { PackStatus, Revision, SessionDeriver } from './types.ts';
 
 export { defaultServices } from './services.ts';
@@ -99,6 +100,16 @@ const SAVE_IDLE_MS = 400;
 /** or, while questions follow each other, this long after the first. */
 const SAVE_AFTER_MS = 5000;
 const CATCH_UP_BYTES = 4 << 20;
+
+/** What one reader waits for an engine that counts: what it counted is remembered for the next. */
+const MOST_COUNTING_MS = 5 * 60_000;
+
+function slowCount(where: string): CtxError {
+  return new CtxError('tokens.engine', 'ETIMEDOUT', `the engine takes more than ${MOST_COUNTING_MS / 60_000} minutes to count this pack`, {
+    where,
+    next: 'read it again: what was counted is remembered',
+  });
+}
 
 /** Everything that is read from or written to the cache; opened again after garbage collection. */
 interface Parts {
@@ -378,8 +389,26 @@ class Deriver implements InspectableDeriver {
     if (this.#closed) throw new CtxError('derive.closed', 'ESTALE', 'the session is closed', { where: this.#directory });
   }
 
+  /** TOK-11: who needs a count that is not there yet leaves its turn to others, and begins again with it. */
+  async #inTurn<T>(what: string, work: () => Promise<T>): Promise<T> {
+    for (let waitedMs = 0; ;) {
+      try {
+        return await this.#turn(what, work);
+      } catch (error) {
+        if (!(error instanceof CountPending)) throw error;
+        if (waitedMs > MOST_COUNTING_MS) throw slowCount(this.#directory);
+        const began = performance.now();
+        await error.answered;
+        waitedMs += performance.now() - began;
+        this.#mustBeOpen();
+        // Which tokenizer counts is known only now.
+        this.#parts.inputs.update();
+      }
+    }
+  }
+
   /** One thing at a time for a session: the fold is one walk through one history. */
-  #inTurn<T>(what: string, work: () => Promise<T>): Promise<T> {
+  #turn<T>(what: string, work: () => Promise<T>): Promise<T> {
     this.#mustBeOpen();
     const turn = this.#queue.then(async () => {
       this.#building = what;

@@ -112,7 +112,11 @@ describe('ctx model and ctx engine', () => {
       'FAR_KEY',
       '--json',
     ]);
+    expect(added.stderr).toMatch(
+      /^ctx: warning: engine\.key: .*FAR_KEY is not set; .*; it is added all the same, and asked when it is used\n$/,
+    );
     expect(JSON.parse(added.stdout)).toEqual({
+      found: null,
       default: 'local/tiny',
       models: [
         { provider: '127.0.0.1', name: 'far', driver: 'openai', url: 'http://127.0.0.1:9/v1', model: 'org/big', api_key_env: 'FAR_KEY' },
@@ -245,7 +249,8 @@ describe('RUN-1: one question, one answer', () => {
       1,
       'ctx: engine.missing: /nowhere the engine is not installed; install it with: ctx engine install\n',
     ]);
-    await must(['model', 'add', 'http://127.0.0.1:9', '--name', 'off', '--model', 'm']);
+    const added = await must(['model', 'add', 'http://127.0.0.1:9', '--name', 'off', '--model', 'm']);
+    expect(added.stderr).toMatch(/^ctx: warning: engine\.unreachable: .*\/v1\/models refuses connections.*; start the server/);
     const off = await ctx(['run', 'coder/gone', '-p', 'x', '--model', 'off']);
     expect([off.code, off.stderr]).toEqual([
       1,

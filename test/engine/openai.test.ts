@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { openDriver } from '../../src/engine/open-driver.ts';
+import { probeServer, type FoundServer } from '../../src/engine/probe-server.ts';
 import type { RemoteLimits } from '../../src/engine/remote-server.ts';
 import type { CompileOutcome, EngineDriver, GenerateJob, ModelConfig } from '../../src/engine/types.ts';
 import { drain, failureOf, promptOf } from './driver-suite.ts';
@@ -268,4 +269,33 @@ describe('RMT-4: the key', () => {
       expect(server.seen).toEqual([]);
     },
   );
+});
+
+describe('MOD-3: a server is asked what it is when it is added', () => {
+  const config: ModelConfig = { provider: 'test', name: 'remote', driver: 'openai', url: '' };
+  const probed = async (answer: Answer, more: Partial<ModelConfig> = {}): Promise<FoundServer> => {
+    const { server } = await against(answer);
+    return probeServer({ ...config, url: server.url, ...more }, { limits: { firstByteMs: 300 } });
+  };
+
+  it('what it serves, with which context', async () => {
+    expect(await probed(json(200, { data: [{ id: 'org/big', max_model_len: 8192 }] }))).toEqual({
+      model: 'org/big',
+      contextTokens: 8192,
+      template: undefined,
+      savesState: undefined,
+      warnings: [],
+    });
+  });
+
+  it.each([
+    ['a model that it has not', json(200, { data: [{ id: 'other' }] }), { model: 'm' }, /has no model m; use one of other/],
+    ['no key', json(401, 'who are you?'), {}, /answered 401: who are you\?; name the variable that holds the key/],
+    ['no answer', () => undefined, {}, /gave no reply in 300 ms/],
+    ['a page', json(200, '<html>'), {}, /what is not JSON; check that the address is that of a model server/],
+    ['no llama-server', json(200, {}), { driver: 'llama-server' }, /\/props does not describe a model; .*other servers: --driver openai/],
+  ] as const)('%s: what, where and the next step', async (_name, answer, more, words) => {
+    const failure = await failureOf(probed(answer, more));
+    expect(failure.describe()).toMatch(words);
+  });
 });

@@ -1,4 +1,7 @@
 // `tokenizer: engine` on a real mount: the budget holds for what the model really receives.
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -80,7 +83,11 @@ describe('tokenizer: engine', () => {
     it('TOK-10: a llama-server counts where the policy allows one: the budget holds for what it receives', async () => {
       const server = await startLlamaServer(join(mounted.store, '..'), 8192, false);
       try {
-        await mounted.must(`ctx model add ${server.url} --driver llama-server --name served --default && ctx new coder/asks`);
+        const added = await mounted.must(
+          `ctx model add ${server.url} --driver llama-server --name served --default 2>&1 && ctx new coder/asks`,
+        );
+        // MOD-3
+        expect(added).toMatch(/^ctx: found tiny\.gguf; 8192 tokens of context; its chat template works; it saves no compiled state \(/);
         await mounted.append('asks', 30);
         const there = `${mounted.sessions}/asks/context`;
         await mounted.must(`printf 'tokenizer: engine\\n' > ${there}/policy.yaml && echo 900 > ${there}/budget`);
@@ -102,6 +109,40 @@ describe('tokenizer: engine', () => {
       expect(reason).toContain('nothing listens there');
       await mounted.must('ctx model use local/tiny');
     });
+
+  it('TOK-11: a server that hangs while it counts holds up one pack: other sessions are rebuilt, and the rest of this one is read', async () => {
+    const open = new Set<ServerResponse>();
+    const server = createServer((_, reply) => void open.add(reply.once('close', () => open.delete(reply))));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      await mounted.must(
+        `ctx model add ${url} --driver llama-server --name hung --default --no-check && ctx new coder/hung && ctx new coder/other`,
+      );
+      const there = `${mounted.sessions}/hung`;
+      await mounted.must(`printf 'tokenizer: engine\\nremote: {allow: true}\\n' > ${there}/context/policy.yaml`);
+      await mounted.append('hung', 3);
+      // On a busy machine the server may be given up before the rest is done: then once more.
+      for (let rounds = 1, meanwhile = false; !meanwhile; rounds += 1) {
+        const reader = { ended: false };
+        const hung = mounted.sh(`cat ${there}/context/pack.json`).finally(() => (reader.ended = true));
+        while (open.size === 0 && !reader.ended) await sleep(10);
+        const held = [...open];
+        await mounted.append('other', 1);
+        expect(JSON.parse(await mounted.read('other', 'pack.json'))).toMatchObject({ messages: rounds });
+        expect(await mounted.read('hung', 'summary.md')).toContain('foxes');
+        meanwhile = !reader.ended && held.some((reply) => open.has(reply));
+        server.closeAllConnections();
+        expect((await hung).stderr).toContain('No such device');
+      }
+      const { reason } = await mounted.until('hung', (manifest) => manifest.reason?.includes('cannot be counted') === true);
+      expect(reason).toContain('127.0.0.1');
+    } finally {
+      server.closeAllConnections();
+      server.close();
+      await mounted.must('ctx model use local/tiny');
+    }
+  });
 
   it('TOK-9: when the model file is damaged the manifest says why there is no pack, not what was true before', async () => {
     await model();
