@@ -7,6 +7,7 @@ import { isIP } from 'node:net';
 import { bareHost, insideNetwork, isPublicAddress, publicLookup } from './addresses.ts';
 import { connectionError, registryError, stalled } from './failures.ts';
 import { DEFAULT_LIMITS, type RegistryLimits } from './limits.ts';
+import { isPublicByName, Proxies, refusedByProxy, type ProxyRoute } from './proxies.ts';
 
 /** Opened anew for each attempt. */
 export interface StreamedBody {
@@ -47,6 +48,7 @@ export interface TransportOptions {
 
 const SLICE = 64 * 1024;
 const MAX_HEADER_BYTES = 32 * 1024;
+const MAX_SOCKETS = 16;
 /** The rest of a body that is not wanted is read only when it is this small. */
 const WORTH_READING = 64 * 1024;
 
@@ -54,32 +56,41 @@ export class Transport {
   readonly limits: RegistryLimits;
   readonly #isPublic: (address: string) => boolean;
   readonly #agents: { readonly 'http:': http.Agent; readonly 'https:': https.Agent };
+  readonly #proxies: Proxies;
 
   constructor(options: TransportOptions = {}) {
     this.limits = options.limits ?? DEFAULT_LIMITS;
     this.#isPublic = options.isPublic ?? isPublicAddress;
     const ca = authorities(options.environment ?? process.env);
+    const tls = { maxSockets: MAX_SOCKETS, ...(ca === undefined ? {} : { ca }) };
     this.#agents = {
-      'http:': new http.Agent({ keepAlive: true, maxSockets: 16 }),
-      'https:': new https.Agent({ keepAlive: true, maxSockets: 16, ...(ca === undefined ? {} : { ca }) }),
+      'http:': new http.Agent({ keepAlive: true, maxSockets: MAX_SOCKETS }),
+      'https:': new https.Agent({ keepAlive: true, ...tls }),
     };
+    this.#proxies = new Proxies(tls);
   }
 
   /** Ends every connection; what is still on its way fails. */
   close(): void {
     for (const agent of Object.values(this.#agents)) agent.destroy();
+    this.#proxies.close();
   }
 
-  exchange(url: URL, outgoing: Outgoing): Promise<Exchange> {
-    const where = placeOf(url);
+  async exchange(url: URL, outgoing: Outgoing): Promise<Exchange> {
+    const place = placeOf(url);
     if (url.protocol !== 'http:' && url.protocol !== 'https:')
-      return Promise.reject(registryError('redirect', 'EINVAL', 'is no http or https address', where));
+      throw registryError('redirect', 'EINVAL', 'is no http or https address', place);
     if (outgoing.publicOnly === true && isIP(bareHost(url.hostname)) !== 0 && !this.#isPublic(bareHost(url.hostname)))
-      return Promise.reject(insideNetwork(where, url.hostname));
+      throw insideNetwork(place, url.hostname);
+    return this.#exchange(url, outgoing, await this.#proxies.routeTo(url));
+  }
+
+  #exchange(url: URL, outgoing: Outgoing, route: ProxyRoute | undefined): Promise<Exchange> {
+    const where = route === undefined ? placeOf(url) : `${placeOf(url)} through the proxy ${route.words}`;
     return new Promise((resolve, reject) => {
       const request = (url.protocol === 'https:' ? https : http).request(url, {
         method: outgoing.method,
-        agent: this.#agents[url.protocol as 'http:' | 'https:'],
+        ...(route?.request ?? { agent: this.#agents[url.protocol as 'http:' | 'https:'] }),
         maxHeaderSize: MAX_HEADER_BYTES,
         headers: { 'user-agent': 'ctxfs', 'accept-encoding': 'identity', ...outgoing.headers, ...lengthOf(outgoing) },
         ...(outgoing.signal === undefined ? {} : { signal: outgoing.signal }),
@@ -89,16 +100,22 @@ export class Transport {
       let over = false;
       const wait = (waitMs: number): void => {
         clearTimeout(timer);
-        if (!over) timer = setTimeout(() => request.destroy(stalled(where, waitMs)), waitMs);
+        if (!over) timer = setTimeout(() => fail(stalled(where, waitMs)), waitMs);
       };
       const end = (): void => {
         over = true;
         clearTimeout(timer);
+        outgoing.signal?.removeEventListener('abort', aborted);
       };
-      request.on('error', (error) => {
+      // A request that waits for a proxy has no socket yet, and says nothing when it is destroyed.
+      const fail = (error: Error): void => {
         end();
+        request.destroy(error);
         reject(outgoing.signal?.aborted === true ? asAborted(outgoing.signal, where) : connectionError(error, where));
-      });
+      };
+      const aborted = (): void => fail(asAborted(outgoing.signal as AbortSignal, where));
+      outgoing.signal?.addEventListener('abort', aborted);
+      request.on('error', fail);
       let address: string | undefined;
       request.on('socket', (socket) => {
         const note = (): void => {
@@ -107,11 +124,16 @@ export class Transport {
         if (socket.connecting) socket.once('connect', note);
         else note();
       });
+      request.on('proxyConnect', ({ statusCode = 200 }: http.IncomingMessage) => {
+        if (statusCode !== 200) request.destroy(refusedByProxy(statusCode, where));
+      });
       request.on('response', (response) => {
         end();
         // An answer before everything was sent is the answer.
         response.on('error', () => undefined);
-        resolve(new Answer(url, response, this.limits, address === undefined || this.#isPublic(address), outgoing.signal));
+        const isPublic = route === undefined ? address === undefined || this.#isPublic(address) : isPublicByName(url, this.#isPublic);
+        if (route !== undefined && response.statusCode === 407) return request.destroy(refusedByProxy(407, where));
+        resolve(new Answer(url, response, this.limits, isPublic, outgoing.signal));
       });
       wait(this.limits.idleMs);
       const sent = (): void => wait(this.limits.idleMs);
