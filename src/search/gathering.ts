@@ -34,7 +34,7 @@ let scattered: Int32Array = new Int32Array(1024);
 
 function takeTools(): Tools {
   const taken = tools ?? {
-    scan: new TermScan(true),
+    scan: new TermScan('apart'),
     counts: new Int32Array(4096),
     log: new Int32Array(1 << 14),
     loose: new LooseTerms(),

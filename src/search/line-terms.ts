@@ -3,7 +3,7 @@
 import { TermScan } from './term-scan.ts';
 
 /** One thread asks one question at a time; the words it knows are shared by all histories. */
-const scan = new TermScan();
+const scan = new TermScan('hashed');
 /** Moves on when numbers are given out anew: what was kept by number is then void. */
 let generation = 0;
 

@@ -29,7 +29,7 @@ const KEPT_BLOCKS = 1024;
 const BLOCKS_AT_ONCE = 32;
 /** Blocks of a part of so many rows at most are kept when it is written. */
 const KEPT_ROWS = 4096;
-/** By file and block; shared by all files of this thread, the block asked for last at the end. */
+/** By file and block; shared by all files of this thread. The oldest goes first: to put what is asked for at the end costs more than to read it again. */
 const kept = new Map<number, Buffer>();
 /** Terms joined before others may have their turn. */
 const TERMS_A_STEP = 2048;
@@ -211,9 +211,7 @@ export class Parts {
   #keptBlock(id: number): BlockReader {
     const key = this.#file * FILE_SPAN + id;
     let bytes = kept.get(key);
-    if (bytes === undefined) bytes = (this.#block.get(id) as SmallRow)[1];
-    else kept.delete(key);
-    keep(key, bytes);
+    if (bytes === undefined) keep(key, (bytes = (this.#block.get(id) as SmallRow)[1]));
     return this.#reader.open(bytes, 0, bytes.length);
   }
 

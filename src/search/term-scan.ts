@@ -29,14 +29,20 @@ const KIND = new Uint8Array(1 << 16).fill(2, 0x80);
 for (const unit of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz') KIND[unit.charCodeAt(0)] = 1;
 for (const unit of '0123456789') KIND[unit.charCodeAt(0)] = 3;
 
+/**
+ * Numbers of more than a few digits, of which few come again: `kept` as any other term; `apart`, without ids; `hashed`, by an id
+ * below zero that is half of their hash, so that they take no room.
+ */
+export type LongNumbers = 'kept' | 'apart' | 'hashed';
+
 export class TermScan {
   /** Terms of the last passage, repeats included. */
   count = 0;
   /** Ids of its distinct terms are `ids[0 .. distinct - 1]`, in order of first mention. */
   ids: Int32Array = new Int32Array(1024);
   distinct = 0;
-  /** Numbers of more than a few digits get no ids: of the last passage, the hashes of all of them, repeats included. */
-  readonly #apart: boolean;
+  readonly #numbers: LongNumbers;
+  /** Of the last passage, where they are told apart: the hashes of all of them, repeats included. */
   apartTops: Uint32Array = new Uint32Array(64);
   apartLows: Uint16Array = new Uint16Array(64);
   apart = 0;
@@ -59,9 +65,8 @@ export class TermScan {
   #passage = 0;
   #here: Int32Array = new Int32Array(1 << 11);
 
-  /** `apart`: numbers are told apart from the other terms. */
-  constructor(apart = false) {
-    this.#apart = apart;
+  constructor(numbers: LongNumbers = 'kept') {
+    this.#numbers = numbers;
   }
 
   /** Terms known. */
@@ -92,7 +97,7 @@ export class TermScan {
       const terms = (words[at + 1] as number) >> 8;
       for (let i = 0; i < terms; i += 1) {
         const id = words[at + 2 + i] as number;
-        kept.push(this.#top[id] as number, this.#low[id] as number);
+        if (id >= 0) kept.push(this.#top[id] as number, this.#low[id] as number);
       }
     }
     this.#size = 0;
@@ -106,7 +111,12 @@ export class TermScan {
     }
     for (let at = 0, from = 0; at < words.length; at += ENTRY) {
       const terms = (words[at + 1] as number) >> 8;
-      for (let i = 0; i < terms; i += 1, from += 2) words[at + 2 + i] = this.#termId(kept[from] as number, kept[from + 1] as number);
+      for (let i = 0; i < terms; i += 1) {
+        // A hash stays what it is.
+        if ((words[at + 2 + i] as number) < 0) continue;
+        words[at + 2 + i] = this.#termId(kept[from] as number, kept[from + 1] as number);
+        from += 2;
+      }
     }
   }
 
@@ -114,12 +124,15 @@ export class TermScan {
   idOf(term: string): number {
     let a = HASH_A;
     let b = HASH_B;
+    let digits = this.#numbers === 'hashed' && term.length > SMALL_DIGITS;
     for (let i = 0; i < term.length; i += 1) {
       const unit = term.charCodeAt(i);
       a = Math.imul(a ^ unit, 0x01000193);
       b = Math.imul(b ^ unit, 0x5f356495);
+      digits &&= unit >= 0x30 && unit <= 0x39;
     }
     this.#finish(a, b);
+    if (digits) return ~(this.#hashTop >>> 1);
     return this.#termId(this.#hashTop, this.#hashLow);
   }
 
@@ -143,7 +156,8 @@ export class TermScan {
       b = Math.imul(b ^ unit, 0x5f356495);
     }
     this.#finish(a, b);
-    if (this.#apart && to - at > SMALL_DIGITS) {
+    if (this.#numbers === 'hashed' && to - at > SMALL_DIGITS) return this.#met(~(this.#hashTop >>> 1));
+    if (this.#numbers === 'apart' && to - at > SMALL_DIGITS) {
       this.count += 1;
       if (this.apart === this.apartTops.length) {
         this.apartTops = grown(this.apartTops, Uint32Array);

@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Steps } from '../abi/steps.ts';
 import { CtxError } from '../abi/errors.ts';
 import { PackFold } from '../context/pack-fold.ts';
+import { startEpoch } from '../context/pack-epoch.ts';
 import type { Epoch, LeftOut } from '../context/pack-epoch.ts';
 import { cellBytes, readPackPolicy } from '../context/pack-policy.ts';
 import { ENGINE } from '../context/policy.ts';
@@ -14,6 +15,7 @@ import { recallFrom, RecallMemory } from '../context/pack-search.ts';
 import { packTrailer, packHead } from '../context/pack-json.ts';
 import type { Content } from '../derive/types.ts';
 import { BLOCK_LINES } from '../context/types.ts';
+import type { MessageLine } from '../context/types.ts';
 import { readThesaurus } from '../search/thesaurus.ts';
 import { CountPending } from '../tokens/pending.ts';
 import type { TokenCounter } from '../tokens/types.ts';
@@ -89,6 +91,8 @@ export class PackRun {
   #resumedAt: StreamPosition | undefined;
   #due = 0;
   #modifiedMs = 0;
+  /** The message after which an epoch's start was foreseen last. */
+  #foreseen = 0;
 
   constructor(
     history: SessionHistory,
@@ -185,7 +189,8 @@ export class PackRun {
 
   /**
    * Folds the newest lines once more, in a fold that nobody sees: so that the thesaurus is there, blocks of the index are read
-   * and the code is compiled before somebody waits for the first of them. It shows the sections of now: they are not folded back.
+   * and the code is compiled before somebody waits for the first of them. It shows sections from this epoch on: they are not
+   * folded back.
    */
   *practise(): Steps<void> {
     const fold = this.#fold;
@@ -203,10 +208,11 @@ export class PackRun {
     // What is learnt here is thrown away: the index may be closed in between.
     const recall = this.#recallWith(source.counter, new RecallMemory());
     const { section, children } = source;
+    const span = position.line + 1 - cut;
     const practice: PackSource = {
       ...source,
       recall,
-      section: (kind, _cut, _position, limitBytes) => section(kind, cut, position, limitBytes),
+      section: (kind, at, _position, limitBytes) => section(kind, cut + (at % span), position, limitBytes),
       children: () => children(position),
     };
     const again = yield* PackFold.begin(practice, { ...position, line: first }, 'practice', () => undefined);
@@ -214,6 +220,47 @@ export class PackRun {
       yield;
       yield* again.message({ ...position, line });
     }
+  }
+
+  /**
+   * What the start of the next epoch needs beside its question, made and thrown away: sections and counts are remembered by all
+   * that they follow from, so what is asked for later is the same, and sooner there. Undefined where the next message is not
+   * likely to begin an epoch. The question is taken to be as long as the one before it.
+   */
+  foresee(): Steps<void> | undefined {
+    const fold = this.#fold;
+    if (fold === undefined || fold.source.policy.budgetTokens === Infinity) return undefined;
+    const { source, position, epoch } = fold;
+    if (position.line === this.#foreseen || position.line < 1) return undefined;
+    const cell = cellNumber(this.#history.messages.offsetOfLine(position.line + 1), this.#resetBytes, this.#cellBytes);
+    const newCell = cell !== this.#cell?.number;
+    // A person speaks when the model has answered without a call.
+    const { role, toolCalls } = source.message(position.line).view;
+    if (!newCell && (role !== 'assistant' || toolCalls.length > 0)) return undefined;
+    const user = source.lastUserLine(position.line);
+    if (user === 0) return undefined;
+    const { packTokens, promptTokens } = epoch.text.totals;
+    const room = source.policy.budgetTokens - Math.max(packTokens, promptTokens);
+    const asked = source.message(user);
+    if (!newCell && room - source.counter.count(asked.view.text) >= source.policy.recallTokens) return undefined;
+    this.#foreseen = position.line;
+    return this.#foreseeEpoch(source, position, asked);
+  }
+
+  *#foreseeEpoch(source: PackSource, position: StreamPosition, asked: MessageLine): Steps<void> {
+    const next = position.line + 1;
+    const foreseen: PackSource = {
+      ...source,
+      message: (line) => (line === next ? { ...asked, line } : source.message(line)),
+      lastUserLine: (line) => (line >= next ? next : source.lastUserLine(line)),
+      *recall() {
+        yield;
+        return { picks: [], next: [] };
+      },
+    };
+    const { cut } = yield* startEpoch(foreseen, { ...position, line: next }, 'foreseen');
+    yield;
+    if (cut > 1) this.#history.indexThrough(Math.min(cut, next) - 1);
   }
 
   close(): void {

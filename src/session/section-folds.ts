@@ -42,6 +42,8 @@ export const SECTION_KINDS: readonly SectionKind[] = ['summary', 'facts', 'decis
 /** Blocks between the two kept states. */
 const STRIDE_BLOCKS = 64;
 const SLICE_BLOCKS = 4;
+/** Texts kept: an epoch's start asks for some forty. */
+const KEPT_TEXTS = 96;
 
 export class SectionFolds {
   readonly #history: SectionHistory;
@@ -49,7 +51,9 @@ export class SectionFolds {
   #newer: SectionState;
   /** As of the last view, without its partial block. */
   #near: SectionState | undefined;
-  #view: { readonly cut: number; readonly eventLine: number; readonly states: Record<SectionKind, unknown> } | undefined;
+  #view: { readonly cut: number; readonly contributions: number; readonly states: Record<SectionKind, unknown> } | undefined;
+  /** Under a limit, by all that they follow from: what was foreseen is there when it is asked for. */
+  readonly #texts = new Map<string, string>();
 
   constructor(history: SectionHistory, checkpoint: SectionState | undefined) {
     this.#history = history;
@@ -77,7 +81,16 @@ export class SectionFolds {
 
   /** Blocks below `cut`, then every contribution up to the position. */
   text(kind: SectionKind, cut: number, position: StreamPosition, limitBytes?: number): string {
-    return SECTION_FOLDS[kind].text(this.#viewAt(cut, position)[kind], limitBytes);
+    if (limitBytes === undefined) return SECTION_FOLDS[kind].text(this.#viewAt(cut, position)[kind]);
+    const key = `${kind} ${cut} ${this.#contributionsThrough(position.eventLine)} ${limitBytes}`;
+    let text = this.#texts.get(key);
+    if (text === undefined) {
+      text = SECTION_FOLDS[kind].text(this.#viewAt(cut, position)[kind], limitBytes);
+      if (this.#texts.size === KEPT_TEXTS)
+        for (const oldest of [...this.#texts.keys()].slice(0, KEPT_TEXTS / 2)) this.#texts.delete(oldest);
+      this.#texts.set(key, text);
+    }
+    return text;
   }
 
   /** refs.jsonl as a file, with the rows of children. */
@@ -87,19 +100,24 @@ export class SectionFolds {
 
   #viewAt(cut: number, position: StreamPosition): Record<SectionKind, unknown> {
     const view = this.#view;
-    if (view !== undefined && view.cut === cut && view.eventLine === position.eventLine) return view.states;
+    const through = this.#contributionsThrough(position.eventLine);
+    if (view !== undefined && view.cut === cut && view.contributions === through) return view.states;
     const whole = Math.floor((cut - 1) / BLOCK_LINES);
     const state = this.#stateAt(whole);
     const first = whole * BLOCK_LINES + 1;
     if (first < cut) addBlock(state, this.#history.partial(first, cut - 1));
     const contributions = this.#history.contributions();
-    for (let i = state.contributions; i < contributions.length; i++) {
-      const contribution = contributions[i] as Contribution;
-      if (contribution.eventLine > position.eventLine) break;
-      addContribution(state, contribution);
-    }
-    this.#view = { cut, eventLine: position.eventLine, states: state.states };
+    for (let i = state.contributions; i < through; i++) addContribution(state, contributions[i] as Contribution);
+    this.#view = { cut, contributions: through, states: state.states };
     return state.states;
+  }
+
+  /** How many contributions there are up to this line of events.jsonl. */
+  #contributionsThrough(eventLine: number): number {
+    const all = this.#history.contributions();
+    let end = all.length;
+    while (end > 0 && (all[end - 1] as Contribution).eventLine > eventLine) end -= 1;
+    return end;
   }
 
   /** A state that the caller may change. An epoch asks for two cuts, and the next one for a cut soon after: the last is kept. */

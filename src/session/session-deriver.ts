@@ -99,6 +99,9 @@ const SECTION_FILES: ReadonlyMap<string, SectionKind> = new Map([
 const SAVE_IDLE_MS = 400;
 /** or, while questions follow each other, this long after the first. */
 const SAVE_AFTER_MS = 5000;
+/** So much later it is written beside what is being built. */
+const SAVE_LATE_MS = 1000;
+const SAVE_TRY_MS = 20;
 const CATCH_UP_BYTES = 4 << 20;
 
 /** What one reader waits for an engine that counts: what it counted is remembered for the next. */
@@ -417,6 +420,7 @@ class Deriver implements InspectableDeriver {
       } finally {
         this.#building = '';
         this.#saveSoon();
+        void this.#foresee();
         void this.#tidy();
       }
     });
@@ -508,6 +512,21 @@ class Deriver implements InspectableDeriver {
       practised ||= parts.pack.epoch !== undefined && parts.pack.epoch.cut > 1;
     } catch {
       // Nobody asked for this: whoever asks meets the same and is told.
+    }
+  }
+
+  /** Whatever of the next epoch can be known is made ready while the answer is read: until somebody asks for something. */
+  async #foresee(): Promise<void> {
+    const parts = this.#parts;
+    try {
+      const steps = this.#closed ? undefined : parts.pack.foresee();
+      while (steps !== undefined) {
+        await nextTurn();
+        if (this.#closed || parts !== this.#parts || this.#building !== '' || steps.next().done === true) return;
+      }
+    } catch (error) {
+      // It only saves time: whoever asks for the pack hears of it.
+      this.#services.log(`pack.foresee: ${String(error)}`);
     }
   }
 
@@ -659,18 +678,22 @@ class Deriver implements InspectableDeriver {
     const now = this.#services.now();
     this.#saveBy = Math.min(this.#saveBy, now + SAVE_AFTER_MS);
     clearTimeout(this.#saveTimer);
-    this.#saveTimer = setTimeout(
-      () => {
-        this.#saveBy = Infinity;
-        try {
-          this.#save();
-        } catch (error) {
-          // A cache that cannot be written costs time later, nothing else.
-          this.#services.log(`derive.save: ${String(error)}`);
-        }
-      },
-      Math.max(0, Math.min(SAVE_IDLE_MS, this.#saveBy - now)),
-    ).unref();
+    this.#saveTimer = setTimeout(() => this.#saveNow(), Math.max(0, Math.min(SAVE_IDLE_MS, this.#saveBy - now))).unref();
+  }
+
+  /** Between two questions rather than inside one, which gives way to timers. */
+  #saveNow(): void {
+    if (this.#building !== '' && this.#services.now() < this.#saveBy + SAVE_LATE_MS) {
+      this.#saveTimer = setTimeout(() => this.#saveNow(), SAVE_TRY_MS).unref();
+      return;
+    }
+    this.#saveBy = Infinity;
+    try {
+      this.#save();
+    } catch (error) {
+      // A cache that cannot be written costs time later, nothing else.
+      this.#services.log(`derive.save: ${String(error)}`);
+    }
   }
 
   /** DRV-3: checkpoint, then indexes, then memos: what is written later never depends on what is not there yet. */

@@ -12,10 +12,21 @@ import { messageText } from './pack-corpus.ts';
 const run = promisify(execFile);
 const CTX = fileURLToPath(new URL('../../bin/ctx', import.meta.url));
 const CLIENT = fileURLToPath(new URL('./pack-client.mjs', import.meta.url));
-const APPENDS = Number(process.env['BENCH_APPENDS'] ?? 320);
+const APPENDS = Number(process.env['BENCH_APPENDS'] ?? 640);
+/** Before every other question: a person reads the answer and types. The rest come at once. */
+const PERSON_MS = Number(process.env['BENCH_PERSON_MS'] ?? 100);
 /** Between the first pack after a restart and the first append. */
 const MODEL_MS = Number(process.env['BENCH_MODEL_MS'] ?? 2000);
 const uid = process.getuid?.() ?? 0;
+
+interface Sample {
+  readonly role: string;
+  readonly ms: number;
+  /** Somebody paused before it. */
+  readonly waited: boolean;
+  /** An epoch began with it. */
+  readonly epoch: boolean;
+}
 
 const sizes = process.argv.slice(2).map(Number);
 if (sizes.length === 0) sizes.push(1000, 10_000, 100_000, 1_000_000);
@@ -57,7 +68,8 @@ async function measure(messages: number): Promise<Record<string, unknown>> {
     // A model answers now: what the daemon has to get ready, it does meanwhile. The first question is reported apart.
     await new Promise((resolve) => setTimeout(resolve, MODEL_MS));
     writeFileSync(lines, Array.from({ length: APPENDS }, (_, n) => `${messageText(messages + n + 1)}\n`).join(''));
-    const samples = (await client('append', session, lines)) as { role: string; ms: number }[];
+    const samples = (await client('append', session, lines, String(PERSON_MS))) as Sample[];
+    const users = samples.filter(({ role }) => role === 'user');
     const after = memory(await daemonPid());
     return {
       messages,
@@ -72,8 +84,11 @@ async function measure(messages: number): Promise<Record<string, unknown>> {
       first_pack_after_restart_ms: round(restart.ms),
       reread_after_append_ms: {
         other: summary(samples.filter(({ role }) => role !== 'user')),
-        user: summary(samples.filter(({ role }) => role === 'user')),
-        first_user: round(samples.find(({ role }) => role === 'user')?.ms ?? 0),
+        user: summary(users.filter(({ waited }) => waited)),
+        user_at_once: summary(users.filter(({ waited }) => !waited)),
+        first_user: round(users[0]?.ms ?? 0),
+        epoch_turns: summary(samples.filter(({ epoch }) => epoch)),
+        epoch_turns_of_users: summary(users.filter(({ epoch }) => epoch)),
       },
       daemon_mb: after.now,
       daemon_peak_mb: after.peak,

@@ -55,7 +55,12 @@ if (mount !== undefined) {
 }
 const pack = lines('pack.jsonl');
 if (pack.length > 0) {
-  parts.push('## The pack on a mount', '', `Synthetic agent sessions, ${pack[0].cpus} CPUs, budget 32,000 tokens. Times in ms.`, '');
+  parts.push(
+    '## The pack on a mount',
+    '',
+    `Synthetic agent sessions, ${pack[0].cpus} CPUs, budget 32,000 tokens. Times in ms. Every other question comes 100 ms after the answer before it, as from a person; the rest at once, as from a program.`,
+    '',
+  );
   parts.push(
     table(
       [
@@ -66,6 +71,8 @@ if (pack.length > 0) {
         'first pack after restart',
         're-read after a non-user line p50 / p95',
         'after a user line p50 / p95 (the first after the restart)',
+        'the same at once',
+        'worst epoch turn',
         'stat of other files while cold p99',
         'daemon MB now / peak / cold peak',
       ],
@@ -77,6 +84,10 @@ if (pack.length > 0) {
         number(row.first_pack_after_restart_ms),
         `${number(row.reread_after_append_ms.other.p50)} / ${number(row.reread_after_append_ms.other.p95)}`,
         `${number(row.reread_after_append_ms.user.p50)} / ${number(row.reread_after_append_ms.user.p95)}${row.reread_after_append_ms.first_user === undefined ? '' : ` (${number(row.reread_after_append_ms.first_user)})`}`,
+        row.reread_after_append_ms.user_at_once === undefined
+          ? ''
+          : `${number(row.reread_after_append_ms.user_at_once.p50)} / ${number(row.reread_after_append_ms.user_at_once.p95)}`,
+        row.reread_after_append_ms.epoch_turns === undefined ? '' : number(row.reread_after_append_ms.epoch_turns.max),
         number(row.stat_of_others_while_cold_ms.p99),
         `${number(row.daemon_mb)} / ${number(row.daemon_peak_mb)} / ${number(row.cold_daemon_peak_mb)}`,
       ]),

@@ -36,9 +36,9 @@ const words = fc
 
 describe('terms', () => {
   test('IDX-7 the bulk form gives the same set and number of terms as the plain one', () => {
-    const scan = new TermScan();
+    const scans = [new TermScan(), new TermScan('hashed')];
     fc.assert(
-      fc.property(words, (text) => {
+      fc.property(words, fc.constantFrom(...scans), (text, scan) => {
         const wanted = terms(text);
         scan.scan(text);
         const found = [...scan.ids.subarray(0, scan.distinct)];
@@ -63,6 +63,23 @@ describe('terms', () => {
     expect(read()).toEqual(before);
     scan.clear();
     expect(read()).toEqual(before);
+  });
+
+  test('IDX-7 long numbers that are known by their hashes take no ids, and stay what they are when ids are given out anew', () => {
+    const scan = new TermScan('hashed');
+    const text = 'order 4711001 of 0004711001 in box42004711001 and 1234';
+    const read = (): readonly number[] => {
+      scan.scan(text);
+      return [...scan.ids.subarray(0, scan.distinct)].filter((id) => id < 0);
+    };
+    const before = read();
+    expect(before).toEqual([scan.idOf('4711001'), scan.idOf('42004711001')]);
+    const { size } = scan;
+    scan.scan(Array.from({ length: 1000 }, (_, n) => `${n + 10_000}`).join(' '));
+    expect(scan.size).toBe(size);
+    scan.clear();
+    expect(read()).toEqual(before);
+    expect(scan.size).toBe(size);
   });
 
   test('IDX-7 different terms have different hashes', () => {
