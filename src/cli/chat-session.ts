@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
 import type { ChatMessage, EngineDriver, GenerateOutcome, ModelConfig, ModelDescription, Prompt } from '../engine/types.ts';
 import { modelId } from '../engine/models.ts';
+import { openCounter } from '../tokens/counter.ts';
 import { takeCompiledState, type CompiledState } from './compiled-state.ts';
 import type { ChatOutput } from './chat-output.ts';
 import { rebuilt } from './rebuilt.ts';
@@ -13,6 +14,8 @@ import { JournalAppender } from './session-target.ts';
 import type { Shell } from './shell.ts';
 
 const SETTLE_TRIES = 20;
+/** Of a context, for the prompt; the rest is for the answer. */
+const ROOM_PART = 0.75;
 /** The engine keeps what it evaluated for five minutes without a call: until then its own state is the best base. */
 const LIVE_MS = 4 * 60_000;
 
@@ -62,16 +65,54 @@ export class ChatSession {
 
   /** Appends the user's line and answers it. */
   async say(text: string, output: ChatOutput, signal: AbortSignal): Promise<GenerateOutcome> {
-    await this.#describe();
-    // A template that cannot be read, or takes no message at all, leaves no question behind either (RUN-7).
-    if (this.#model.driver === 'llama') await this.#driver.tokenize({ messages: [{ role: 'user', content: text }], tools: [] }, true);
+    await this.#mustFit(text);
+    this.answerLine = undefined;
     const state = await this.#state();
+    let asked = false;
     try {
       await this.#append({ role: 'user', content: text });
+      asked = true;
       return await this.#answer(state, output, signal);
+    } catch (error) {
+      if (asked && !signal.aborted && this.answerLine === undefined) this.#shell.terminal.note(kept(this.directory));
+      throw error;
     } finally {
       await state.end();
     }
+  }
+
+  /**
+   * RUN-9: a question that the model's context has no room for is refused before it is in the history. A pack that is about to be
+   * cut may make the room, and some servers count only what they answer: they are asked. A template that takes no message
+   * leaves no question behind either (RUN-7).
+   */
+  async #mustFit(text: string): Promise<void> {
+    const { contextTokens } = await this.#describe();
+    if (this.#model.driver === 'openai') return;
+    const read = async (name: string): Promise<unknown> => JSON.parse(await rebuilt(this.#shell, join(this.directory, 'context', name)));
+    const messages = (await read('prompt.json')) as readonly ChatMessage[];
+    const tools = JSON.parse(await readFile(join(this.directory, 'context/tools.json'), 'utf8')) as readonly unknown[];
+    const question: ChatMessage = { role: 'user', content: text };
+    const count = async (prompt: readonly ChatMessage[]): Promise<number> =>
+      (await this.#driver.tokenize({ messages: prompt, tools }, true))?.length ?? 0;
+    const whole = await count([...messages, question]);
+    if (whole < contextTokens) return;
+    const pack = (await read('pack.json')) as PackBounds;
+    const { tokenizer, budget_tokens: budget } = pack;
+    const alone = await count([question]);
+    const added = tokenizer.startsWith('engine:') ? alone : openCounter(tokenizer).count(text);
+    // A cut leaves the newest question whole, unless it is larger than the budget (PCK-3).
+    const cut = budget > 0 && Math.max(pack.tokens, pack.prompt_tokens) + added > budget;
+    if (cut && (alone < contextTokens || added > budget)) return;
+    throw new CtxError(
+      'engine.context',
+      'EMSGSIZE',
+      `with this question the prompt has ${whole} tokens, the model's context holds ${contextTokens - 1}`,
+      {
+        where: modelId(this.#model),
+        next: `nothing was appended; give the pack a smaller budget (echo ${Math.floor(contextTokens * ROOM_PART)} > ${join(this.directory, 'context/budget')}), or the model a larger context`,
+      },
+    );
   }
 
   /** Answers what is there. `arrange` may put the messages in another order. */
@@ -199,6 +240,17 @@ export class ChatSession {
   #appendEvent(event: Readonly<Record<string, unknown>>): Promise<void> {
     return this.#journals.append({ file: 'events', bytes: Buffer.from(`${JSON.stringify(event)}\n`) });
   }
+}
+
+interface PackBounds {
+  readonly tokenizer: string;
+  readonly budget_tokens: number;
+  readonly tokens: number;
+  readonly prompt_tokens: number;
+}
+
+function kept(directory: string): string {
+  return `ctx: the question is kept in messages.jsonl, without an answer; this answers it: ctx resume ${directory}`;
 }
 
 function recorded(call: GenerateOutcome['toolCalls'][number]): Readonly<Record<string, unknown>> {

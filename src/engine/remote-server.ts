@@ -17,6 +17,8 @@ export interface RemoteLimits {
   /** Doubled with each attempt; a server's Retry-After is waited for, at most this 60 times. */
   readonly backoffMs: number;
   readonly replyBytes: number;
+  /** Until the headers of what a server answers without a model: what it serves, templates, tokens. */
+  readonly quickMs: number;
 }
 
 export const REMOTE_LIMITS: RemoteLimits = {
@@ -26,6 +28,7 @@ export const REMOTE_LIMITS: RemoteLimits = {
   attempts: 4,
   backoffMs: 500,
   replyBytes: 64 << 20,
+  quickMs: 30_000,
 };
 
 /** The server is busy or broken for the moment; everything else is an answer. */
@@ -50,6 +53,17 @@ export class RemoteServer {
     this.limits = { ...REMOTE_LIMITS, ...options.limits };
     this.#keyEnv = options.keyEnv;
     this.#environment = options.environment ?? process.env;
+  }
+
+  /** For questions that need no model: a server that hangs is known for it soon. */
+  get quick(): RemoteServer {
+    const { quickMs, firstByteMs } = this.limits;
+    const keyEnv = this.#keyEnv === undefined ? {} : { keyEnv: this.#keyEnv };
+    return new RemoteServer(this.base, {
+      ...keyEnv,
+      environment: this.#environment,
+      limits: { ...this.limits, firstByteMs: Math.min(quickMs, firstByteMs) },
+    });
   }
 
   /** The JSON value of a 2xx reply. `once`: a failure is not tried again. */

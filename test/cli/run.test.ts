@@ -259,6 +259,41 @@ describe('RUN-1: one question, one answer', () => {
     expect(await history('coder/gone')).toEqual([]);
   });
 
+  it('RUN-9: a question that does not fit the model is refused before it is in the history, or kept with the way to its answer', async () => {
+    await must(['new', 'coder/full']);
+    const budget = (tokens: number): Promise<string> =>
+      mounted.must(`echo ${tokens} > '${mounted.agents}/coder/session/full/context/budget'`);
+    const ask = (words: number): Promise<Outcome> => ctx(['run', 'coder/full', '-p', 'a '.repeat(words), ...greedy]);
+    const roles = async (): Promise<readonly unknown[]> => (await history('coder/full')).map(({ role }) => role);
+    await budget(8000);
+    // Kept whole by any cut, and too much by itself.
+    const large = await ask(6000);
+    expect([large.code, large.stderr]).toEqual([
+      1,
+      expect.stringMatching(
+        /^ctx: engine\.context: local\/tiny with this question the prompt has [0-9]+ tokens, .* holds 4095; nothing was/,
+      ),
+    ]);
+    const lines = Array.from({ length: 290 }, () => '{"role":"user","content":"foxes, rivers and old towers, foxes and rivers"}\n');
+    await must(['append', 'coder/full', '--lines'], lines.join(''));
+    // The pack is within its budget with it, which the model is not.
+    const more = await ask(10);
+    expect([more.code, more.stderr]).toEqual([
+      1,
+      expect.stringMatching(/nothing was appended; give the pack a smaller budget \(echo 3072 > \//),
+    ]);
+    expect(await roles()).toEqual(lines.map(() => 'user'));
+    // It is cut for it, and who cuts it knows no model.
+    const cut = await ask(1500);
+    expect([cut.code, cut.stderr]).toEqual([
+      1,
+      expect.stringMatching(/the question is kept .*: ctx resume .*\/full\n.*the prompt has [0-9]+ tokens, the model's context holds 4095/),
+    ]);
+    await budget(2000);
+    expect((await must(['resume', 'coder/full', ...greedy])).stderr).toContain('evaluated');
+    expect((await roles()).slice(290)).toEqual(['user', 'assistant']);
+  });
+
   it('RUN-3: tool calls are recorded and printed, and none is executed', async () => {
     await newSession('coder/tools');
     const tools = [{ type: 'function', function: { name: 'touch', parameters: { type: 'object' } } }];

@@ -69,7 +69,7 @@ class LlamaServerDriver implements EngineDriver {
 
   async tokenize(prompt: Prompt, generationPrompt: boolean): Promise<Uint32Array> {
     if (prompt.messages.length === 0) throw empty();
-    return serverTokens(this.#server, prompt, generationPrompt);
+    return serverTokens(this.#server.quick, prompt, generationPrompt);
   }
 
   async compile({ prompt, tokens: given, signal, onProgress }: CompileJob): Promise<CompileOutcome> {
@@ -152,7 +152,7 @@ class LlamaServerDriver implements EngineDriver {
 
   async #promptTokens(prompt: Prompt, signal: AbortSignal): Promise<Uint32Array> {
     if (prompt.messages.length === 0) throw empty();
-    return serverTokens(this.#server, prompt, true, signal);
+    return serverTokens(this.#server.quick, prompt, true, signal);
   }
 
   async #prepare(tokens: Uint32Array, signal: AbortSignal): Promise<Ready> {
@@ -167,7 +167,7 @@ class LlamaServerDriver implements EngineDriver {
 
   // A server may come back with another model: what it says of itself is asked anew, and a new model is a new slot.
   async #open(signal?: AbortSignal): Promise<Ready> {
-    const properties = await readProperties(this.#server, signal);
+    const properties = await readProperties(this.#server.quick, signal);
     const digest = canonicalDigest(properties.fingerprint);
     if (this.#ready !== undefined && canonicalDigest(this.#ready.properties.fingerprint) === digest) return this.#ready;
     const directory = this.#cacheDirectory === undefined ? undefined : join(this.#cacheDirectory, 'llama-server', digest.slice(7, 23));

@@ -115,7 +115,7 @@ class OpenAiDriver implements EngineDriver {
   }
 
   async #ask(): Promise<ServedModel> {
-    const reply = objectOf(await this.#server.json('GET', '/models', undefined));
+    const reply = objectOf(await this.#server.quick.json('GET', '/models', undefined));
     const where = `${this.#server.base}/models`;
     const listed = listOf(reply['data']).flatMap(servedModel);
     const wanted = this.#config.model;
