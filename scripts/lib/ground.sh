@@ -72,7 +72,7 @@ need_modules() {
 
 # dist, unless no source is newer.
 need_build() {
-  if [ -f dist/src/cli/main.js ] && [ -z "$(find src mount package-lock.json tsconfig.json tsconfig.build.json -newer dist/.built -print -quit 2>/dev/null || echo stale)" ]; then return 0; fi
+  if [ -f dist/src/cli/main.js ] && [ -z "$(find src mount scripts/build.mjs package-lock.json tsconfig.json tsconfig.build.json -newer dist/.built -print -quit 2>/dev/null || echo stale)" ]; then return 0; fi
   say "building (npm run build)"
   timeout -k 10 300 npm run --silent build </dev/null || fail "the build failed"
   touch dist/.built

@@ -1,6 +1,6 @@
 // context/policy.yaml: the session's choices for its pack, in one schema. Validated on write, read as a recorded input.
-import { parseDocument } from 'yaml';
 import { CtxError } from '../abi/errors.ts';
+import { loadYaml } from '../abi/packages.ts';
 import { DEFAULT_MAX_LINE_BYTES } from '../abi/session-files.ts';
 import { readMemoryMounts } from './policy-memory.ts';
 import type { MemoryMount } from './policy-memory.ts';
@@ -103,7 +103,7 @@ function refuse(what: string): never {
 }
 
 function readYaml(text: string): YamlMap {
-  const document = parseDocument(text, { uniqueKeys: true, schema: 'core', prettyErrors: false });
+  const document = loadYaml().parseDocument(text, { uniqueKeys: true, schema: 'core', prettyErrors: false });
   const fault = document.errors[0];
   if (fault !== undefined) refuse(`not YAML: ${fault.message}`);
   let value: unknown;

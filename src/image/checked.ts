@@ -1,10 +1,10 @@
 // Values checked against the published schemas of abi-spec/schema: what is refused there is refused here.
-import { createRequire } from 'node:module';
 import type { Ajv, ErrorObject, ValidateFunction } from 'ajv';
 import contextYaml from '../../abi-spec/schema/context-yaml.json' with { type: 'json' };
 import imageConfig from '../../abi-spec/schema/image-config.json' with { type: 'json' };
 import sourceBundle from '../../abi-spec/schema/source-bundle.json' with { type: 'json' };
 import { CtxError } from '../abi/errors.ts';
+import { loadAjv } from '../abi/packages.ts';
 
 export type SchemaName = 'image-config' | 'context-yaml' | `source-bundle#/$defs/${'memory' | 'retrieval' | 'tools' | 'environment'}`;
 
@@ -18,9 +18,7 @@ export function checkAgainst(name: SchemaName, value: unknown, where: string): v
 
 function schemas(): Ajv {
   if (ajv !== undefined) return ajv;
-  // Loaded when it is used: it takes 50 ms.
-  const loaded = createRequire(import.meta.url)('ajv') as typeof import('ajv');
-  return (ajv = new loaded.Ajv({
+  return (ajv = new (loadAjv().Ajv)({
     allErrors: false,
     allowUnionTypes: true,
     verbose: true,

@@ -1,8 +1,9 @@
 // IMG-76: a tar that nobody vouches for becomes a staged layout, or an error that names the culprit. Only what an OCI layout has
 // is let in: three kinds of names, regular files, each once, each blob under its digest; everything is bounded.
 import { createGunzip } from 'node:zlib';
-import { extract, type Header } from 'tar-stream';
+import type { Header } from 'tar-stream';
 import { CtxError } from '../abi/errors.ts';
+import { loadTarStream } from '../abi/packages.ts';
 import { BLOB_PREFIX, LAYOUT_INDEX, LAYOUT_MARKER } from './archive.ts';
 import type { ImageStore, Written } from './layout-store.ts';
 import { TAR_BLOCK, TAR_END } from './tar-header.ts';
@@ -34,7 +35,7 @@ export async function unpackArchive(
 ): Promise<Unpacked> {
   const limits = options.limits ?? UNPACK_LIMITS;
   const source = { bytes: 0 };
-  const tar = extract();
+  const tar = loadTarStream().extract();
   tar.on('error', () => undefined);
   const feeding = feed(
     counted(await decompressed(pieces, where), (bytes) => (source.bytes += bytes)),

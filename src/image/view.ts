@@ -3,8 +3,8 @@
 import * as fs from 'node:fs';
 import { constants } from 'node:fs';
 import { join } from 'node:path';
-import { stringify } from 'yaml';
 import { CtxError } from '../abi/errors.ts';
+import { loadYaml } from '../abi/packages.ts';
 import { compatibilityText } from './compatibility.ts';
 import { parseConfig, type ImageConfig } from './config.ts';
 import { joinFiles, stretchesOf, type JoinedFile, type Stretches } from './layers.ts';
@@ -86,7 +86,7 @@ export class ImageView {
     const { config } = this;
     return {
       'manifest.json': () => `${JSON.stringify(config, null, 2)}\n`,
-      'manifest.yaml': () => stringify(config, { lineWidth: 0 }),
+      'manifest.yaml': () => loadYaml().stringify(config, { lineWidth: 0 }),
       lineage: () => lineageText(this.#directory, this.descriptor, config),
       compat: () => compatibilityText(config),
       layers: () =>

@@ -1,6 +1,6 @@
 // YAML of a source bundle, read as plain values under bounds: no aliases, no tags, no merge keys (IMG-2).
-import { isScalar, parseDocument, visit } from 'yaml';
 import { CtxError } from '../abi/errors.ts';
+import { loadYaml } from '../abi/packages.ts';
 
 const MAX_BYTES = 1024 * 1024;
 const MAX_DEPTH = 32;
@@ -10,6 +10,7 @@ export function parseYaml(bytes: Uint8Array, where: string, asWritten: readonly 
   if (bytes.length > MAX_BYTES) throw refuse(where, `is ${bytes.length} bytes; at most ${MAX_BYTES} are read`);
   const text = decode(bytes, where);
   if (depthOf(text) > MAX_DEPTH * 8) throw refuse(where, 'is nested too deep');
+  const { isScalar, parseDocument, visit } = loadYaml();
   const document = parseDocument(text, { uniqueKeys: true, schema: 'core', prettyErrors: false, strict: true });
   const [fault] = document.errors;
   if (fault !== undefined) throw refuse(where, `is not YAML: ${fault.message}`);

@@ -1,5 +1,5 @@
 // Frontmatter: a strict `---` splitter and YAML under limits. Values are text, lists and maps of text; nothing is evaluated.
-import { parseDocument, visit } from 'yaml';
+import { loadYaml } from '../abi/packages.ts';
 
 export type FrontmatterValue = string | readonly FrontmatterValue[] | { readonly [key: string]: FrontmatterValue };
 
@@ -96,10 +96,11 @@ function plainValues(lines: readonly string[]): Map<string, FrontmatterValue> | 
   return open?.length === 0 ? undefined : values;
 }
 
-function fullValues(yaml: string): Map<string, FrontmatterValue> | { readonly line: number; readonly message: string } {
+function fullValues(text: string): Map<string, FrontmatterValue> | { readonly line: number; readonly message: string } {
   try {
     // `failsafe` knows text, lists and maps only: no dates, no numbers, no tags of any kind.
-    const document = parseDocument(yaml, { schema: 'failsafe', uniqueKeys: true, logLevel: 'silent', stringKeys: true });
+    const { parseDocument, visit } = loadYaml();
+    const document = parseDocument(text, { schema: 'failsafe', uniqueKeys: true, logLevel: 'silent', stringKeys: true });
     const [error] = document.errors;
     if (error !== undefined)
       return { line: (error.linePos?.[0].line ?? 1) + 1, message: `frontmatter is not YAML: ${firstLine(error.message)}` };

@@ -125,6 +125,7 @@ it('the npm package holds the program, its documents and the sample, and nothing
     'bin/ctx',
     'dist/src/cli/main.js',
     'dist/mount/daemon.js',
+    'dist/bundle/mount-daemon.js',
     'samples/dockd.jsonl',
     'abi-spec/README.md',
     'docs/cli.md',
