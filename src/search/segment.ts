@@ -1,9 +1,8 @@
 // A segment that grows: a file (libsql) with what was written, and what is not written yet. When its lines are complete, it
 // is sealed: its rows go into a file of their own (sealed-segment.ts), which never changes.
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
-import type Database from 'libsql';
+import Database from 'libsql';
 import type { LineMark } from '../abi/line-mark.ts';
-import { loadLibsql } from '../abi/packages.ts';
 import { finish } from '../abi/steps.ts';
 import type { Steps } from '../abi/steps.ts';
 import { Gathering } from './gathering.ts';
@@ -43,7 +42,7 @@ export class Segment {
     this.#markOf = markOf;
     this.#mode = mode;
     this.map = new RowMap(number * SEGMENT_LINES);
-    this.#db = new (loadLibsql())(path);
+    this.#db = new Database(path);
     try {
       this.#db.exec(`PRAGMA page_size=8192; PRAGMA cache_size=-256; PRAGMA temp_store=MEMORY;`);
       this.#db.prepare(`PRAGMA journal_mode=${mode === 'open' ? 'WAL' : 'OFF'}`).all();
@@ -223,7 +222,7 @@ export function buildSealed(path: string, number: number, docs: Iterable<SearchD
   try {
     const spill = (endLine: number): Parts => {
       if (spilled === undefined) {
-        const db = new (loadLibsql())(building);
+        const db = new Database(building);
         db.exec(`PRAGMA page_size=8192; PRAGMA cache_size=-256; PRAGMA synchronous=OFF;`);
         db.prepare('PRAGMA journal_mode=OFF').all();
         db.exec(SCHEMA);
