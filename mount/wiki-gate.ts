@@ -6,7 +6,7 @@ import { parseSessionRelativePath } from '../src/abi/names.ts';
 import type { GateChoice } from '../src/context/gate-policy.ts';
 import { parsePolicy } from '../src/context/policy.ts';
 import { recordedChecks, workedSince } from '../src/session/gate-records.ts';
-import { writeControl } from '../src/tree/control-file.ts';
+import { readControl, writeControl } from '../src/tree/control-file.ts';
 import type { WikiText } from '../src/tree/wiki-client.ts';
 import { evaluateGate, gateText as textOf } from '../src/wiki/gate.ts';
 import type { GateVerdict } from '../src/wiki/gate.ts';
@@ -43,7 +43,7 @@ export async function finishSession(context: GateContext, bytes: Uint8Array, unt
 async function verdictOf(context: GateContext): Promise<GateVerdict | undefined> {
   const { store, session } = context;
   const directory = `${store}/${session}`;
-  const { gate } = parsePolicy(fs.readFileSync(`${directory}/context/policy.yaml`, 'utf8'));
+  const { gate } = parsePolicy(readControl(`${directory}/context/policy.yaml`).toString('utf8'));
   if (gate === undefined) return undefined;
   const wiki = await wikiState(context, gate);
   if ('refusal' in wiki) return { open: false, reasons: [wiki.refusal] };

@@ -28,7 +28,17 @@ export type Disk = Pick<
   readonly sizeOf?: (fd: number) => number;
 };
 
-export const nodeDisk: Disk = { ...fs, sizeOf: endOfFile };
+export const nodeDisk: Disk = { ...fs, openSync: openBounded, sizeOf: endOfFile };
+
+/** JRN-44: a FIFO or device that lies in the store in place of a file is an error and never waited for. Costs an fstat. */
+function openBounded(path: fs.PathLike, flags: fs.OpenMode, mode?: fs.Mode | null): number {
+  const reads = flags === 'r';
+  const fd = fs.openSync(path, reads ? fs.constants.O_RDONLY | fs.constants.O_NONBLOCK : flags, mode);
+  const stat = reads ? fs.fstatSync(fd) : undefined;
+  if (stat === undefined || stat.isFile() || stat.isDirectory()) return fd;
+  fs.closeSync(fd);
+  throw Object.assign(new Error(`EIO: not a regular file, open '${String(path)}'`), { code: 'EIO' });
+}
 
 export function syncDirectory(disk: Disk, directory: string): void {
   const fd = disk.openSync(directory, 'r');

@@ -58,7 +58,9 @@ export function readableSegments(directory: string, disk: Disk = nodeDisk): Read
     const refs: SegmentRef[] = sealedOf(sealed, journal).map((entry) => ({ path: join(directory, entry.file), sizeBytes: entry.bytes }));
     const path = join(directory, journal);
     if (!disk.existsSync(path)) return refs;
-    const sizeBytes = disk.statSync(path).size;
+    const stat = disk.statSync(path);
+    if (!stat.isFile()) throw new CtxError('journal.not_a_file', 'EIO', 'is not a regular file', { where: path, next: 'run ctx fsck' });
+    const sizeBytes = stat.size;
     const last = refs.at(-1);
     // A seal in progress (or a crash in it): one inode, and all of it is history, also what lies behind the sealed bytes.
     if (last !== undefined && isSealedTwin(disk, path, last.path)) refs.splice(-1, 1, { path: last.path, sizeBytes });

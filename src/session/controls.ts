@@ -3,7 +3,8 @@ import { isUtf8 } from 'node:buffer';
 import { CtxError } from '../abi/errors.ts';
 import { DEFAULT_BUDGET_TOKENS, SESSION_STATES } from '../abi/session-files.ts';
 import { DEFAULT_GC_POLICY_TEXT, parseGcPolicy } from '../context/gc.ts';
-import { parsePolicy } from '../context/policy.ts';
+import { ENGINE, parsePolicy } from '../context/policy.ts';
+import { TOKENIZERS, isTokenizerName } from '../tokens/types.ts';
 
 export const MAX_CONTROL_BYTES: number = 1024 * 1024;
 
@@ -55,7 +56,7 @@ const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['created_at', checkCreatedAt],
   ['context/budget', checkBudget],
   ['context/gc.policy', (text): void => void parseGcPolicy(text)],
-  ['context/policy.yaml', (text): void => void parsePolicy(text)],
+  ['context/policy.yaml', checkPolicy],
   ['context/tools.json', checkTools],
 ]);
 
@@ -68,6 +69,11 @@ function oneLine(text: string, path: string): string {
   const value = text.endsWith('\n') ? text.slice(0, -1) : text;
   if (value.includes('\n') || value.includes('\r')) throw fault(path, 'holds more than one line');
   return value;
+}
+
+function checkPolicy(text: string, path: string): void {
+  const { tokenizer } = parsePolicy(text);
+  if (tokenizer !== ENGINE && !isTokenizerName(tokenizer)) throw fault(path, `tokenizer is not ${[...TOKENIZERS, ENGINE].join(', ')}`);
 }
 
 function checkState(text: string, path: string): void {
@@ -137,7 +143,7 @@ function checkTools(text: string, path: string): void {
   for (const [index, tool] of (value as readonly unknown[]).entries()) {
     const outer = record(tool, path, `tool ${index} is not an object`);
     const inner = outer['function'] === undefined ? outer : record(outer['function'], path, `tool ${index}: function is not an object`);
-    const name = inner['name'] ?? outer['type'];
+    const name = inner['name'] ?? (inner === outer ? outer['type'] : undefined);
     if (typeof name !== 'string' || !TOOL_NAME.test(name)) throw fault(path, `tool ${index} has no valid name`);
     if (names.has(name)) throw fault(path, `tool ${name} is given twice`);
     names.add(name);

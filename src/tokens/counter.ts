@@ -6,12 +6,10 @@ import { LinearEncoder } from './linear.ts';
 import { CACHED_UNITS, PieceCache, hashUnits } from './piece-cache.ts';
 import { mergeRuns } from './runs.ts';
 import { splitCl100k, splitO200k, type Split } from './split.ts';
-import type { TokenEncoder } from './types.ts';
+import { TOKENIZERS, isTokenizerName, type TokenEncoder, type TokenizerName } from './types.ts';
 import { NO_KEY, findTriple, loadVocabulary, type Vocabulary } from './vocabulary.ts';
 import { WINDOW_BYTES, WindowEncoder } from './windows.ts';
 
-export const TOKENIZERS = ['o200k_base', 'cl100k_base'] as const;
-export type TokenizerName = (typeof TOKENIZERS)[number];
 export const DEFAULT_TOKENIZER: TokenizerName = 'o200k_base';
 
 const SPLITS: Readonly<Record<TokenizerName, Split>> = { o200k_base: splitO200k, cl100k_base: splitCl100k };
@@ -33,10 +31,6 @@ export function openCounter(name: string = DEFAULT_TOKENIZER): TokenEncoder {
     open.set(name, counter);
   }
   return counter;
-}
-
-export function isTokenizerName(name: string): name is TokenizerName {
-  return (TOKENIZERS as readonly string[]).includes(name);
 }
 
 /** Kept between calls; longer texts get buffers of their own. */

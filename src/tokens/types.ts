@@ -18,3 +18,10 @@ export interface TokenEncoder extends TokenCounter {
   /** Token ids (slow path, for tests and the engine). */
   encode(text: string): Uint32Array;
 }
+
+export const TOKENIZERS = ['o200k_base', 'cl100k_base'] as const;
+export type TokenizerName = (typeof TOKENIZERS)[number];
+
+export function isTokenizerName(name: string): name is TokenizerName {
+  return (TOKENIZERS as readonly string[]).includes(name);
+}

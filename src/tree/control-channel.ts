@@ -7,6 +7,7 @@ import type { ForkPart, ForkPlan } from '../journal/fork-plan.ts';
 import { EPHEMERAL_DIR } from './binding-dir.ts';
 import { syntheticAttr, syntheticIno } from './backing.ts';
 import type { Owner } from './bytes-node.ts';
+import { readControl } from './control-file.ts';
 import { parseControlRequest } from './control-request.ts';
 import type { DeriverRequest } from './deriver-client.ts';
 import { askEngine } from './engine-client.ts';
@@ -301,7 +302,7 @@ function forgetState(store: Store, { directory }: Session): void {
 
 function refuseUnlessPolicy(session: Session): void {
   const path = `${session.directory}/context/gc.policy`;
-  const policy = parseGcPolicy(fs.existsSync(path) ? fs.readFileSync(path, 'utf8') : '');
+  const policy = parseGcPolicy(fs.existsSync(path) ? readControl(path).toString('utf8') : '');
   if (policy.keepMessages || policy.keepEvents) {
     throw new CtxError('session.kept', 'EPERM', "gc.policy keeps this session's history", {
       where: sessionName(session),

@@ -3,8 +3,9 @@ import * as fs from 'node:fs';
 import { constants } from 'node:fs';
 import { freshSyncKey } from '../journal/sync-work.ts';
 import { initialControls, isControlFile, MAX_CONTROL_BYTES, validateControl } from '../session/controls.ts';
+import { isUnfinishedPolicy } from '../context/policy.ts';
 import { lstat, lstatOrFail, toAttr } from './backing.ts';
-import { writeControl } from './control-file.ts';
+import { readControl, refuseOther, writeControl } from './control-file.ts';
 import type { Session } from './sessions.ts';
 import { fail, Handle, Slow, TreeNode } from './types.ts';
 import type { Attr, AttrChange, Caller } from './types.ts';
@@ -32,7 +33,13 @@ export class ControlNode extends TreeNode {
   }
 
   attr(): Attr {
-    return toAttr(lstat(this.path) ?? this.#restored());
+    const stat = lstat(this.path) ?? this.#restored();
+    refuseOther(stat);
+    return toAttr(stat);
+  }
+
+  value(): Buffer {
+    return readControl(this.path);
   }
 
   /** CTF-3: the file was deleted in the store: it comes back with its default. Costs nothing while it is there. */
@@ -57,10 +64,12 @@ export class ControlNode extends TreeNode {
     }
     if (change.sizeBytes !== undefined) {
       const bytes = Buffer.alloc(Math.min(change.sizeBytes, MAX_CONTROL_BYTES));
-      fs.readFileSync(this.path).copy(bytes);
+      this.value().copy(bytes);
       if (this.replace(bytes) instanceof Slow) throw fail('EPERM', 'write the whole value');
     }
-    if (change.mode !== undefined) fs.chmodSync(this.path, change.mode & 0o777);
+    const attr = this.attr();
+    if (change.mode === undefined) return attr;
+    fs.chmodSync(this.path, change.mode & 0o777);
     return this.attr();
   }
 
@@ -69,19 +78,24 @@ export class ControlNode extends TreeNode {
     return new ControlHandle(this, flags);
   }
 
-  /** Validates, then replaces by rename; the recorded input follows. Slow where a gate is asked first. */
+  /** Validates, then replaces by rename; the recorded input follows. Slow where a gate is asked first. CTF-4: what is refused is told. */
   replace(bytes: Buffer): void | Slow<null> {
-    validateControl(this.relative, bytes);
+    try {
+      validateControl(this.relative, bytes);
+    } catch (error) {
+      this.session.refused(this.relative, error);
+      throw error;
+    }
     if (lstat(this.path) === undefined) this.#restored();
-    if (this.#isGated(bytes)) return this.#finish(bytes);
+    if (this.isGated(bytes)) return this.#finish(bytes);
     if (writeControl(this.path, bytes, '.new')) this.session.inputChanged(this.relative);
   }
 
   /** Costs the look at the policy, and only for `done`. */
-  #isGated(bytes: Buffer): boolean {
-    if (this.relative !== 'state' || !isDone(bytes) || isDone(fs.readFileSync(this.path))) return false;
+  isGated(bytes: Buffer): boolean {
+    if (this.relative !== 'state' || !isDone(bytes) || isDone(this.value())) return false;
     const policy = `${this.session.directory}/context/policy.yaml`;
-    return fs.existsSync(policy) && fs.readFileSync(policy).includes('gate');
+    return fs.existsSync(policy) && readControl(policy).includes('gate');
   }
 
   /** WIK-45, WIK-46: the gate writes the file itself, so that what the caller hears is on the disk. */
@@ -109,6 +123,9 @@ class ControlHandle extends Handle {
   readonly #append: boolean;
   #bytes: Buffer;
   #dirty = false;
+  /** What this handle has put there, in pieces that were each valid, and what was there before the first of them. */
+  #taken: Buffer | undefined;
+  #before: Buffer | undefined;
   /** Emptied, and nothing written yet: FLUSH of a dup (a shell's redirection) must not take that for the value. */
   #truncated: boolean;
 
@@ -117,7 +134,7 @@ class ControlHandle extends Handle {
     this.node = node;
     this.#append = (flags & constants.O_APPEND) !== 0;
     const truncate = (flags & constants.O_TRUNC) !== 0;
-    this.#bytes = truncate ? Buffer.alloc(0) : fs.readFileSync(node.path);
+    this.#bytes = truncate ? Buffer.alloc(0) : node.value();
     this.#truncated = truncate;
   }
 
@@ -132,34 +149,48 @@ class ControlHandle extends Handle {
     const next = Buffer.alloc(Math.max(this.#bytes.length, start + bytes.length));
     this.#bytes.copy(next);
     bytes.copy(next, start);
-    if (STRUCTURED.has(this.node.relative) && !this.#endsHere(bytes)) {
+    if (this.#taken === undefined || start !== this.#taken.length) {
+      this.#taken = undefined;
+      this.#before = undefined;
+    }
+    if (this.#mayGoOn(bytes, next)) {
       this.#bytes = next;
       this.#dirty = true;
       return bytes.length;
     }
+    const replaced = this.#replace(next);
+    if (replaced === undefined) {
+      this.#bytes = next;
+      return bytes.length;
+    }
+    // Whether it is taken is not known yet; what this handle shows is what the file says then.
+    return new Slow(bytes.length, (done, ticket) =>
+      replaced.start((outcome) => {
+        this.#bytes = this.node.value();
+        done('error' in outcome ? outcome : { value: bytes.length });
+      }, ticket),
+    );
+  }
+
+  /** CTF-1: a refused value leaves the old one, also where its first lines were valid by themselves and had been taken. */
+  #replace(next: Buffer): void | Slow<null> {
+    this.#dirty = false;
+    const old = this.node.value();
     try {
       const replaced = this.node.replace(next);
-      this.#dirty = false;
-      if (replaced !== undefined) {
-        // Whether it is taken is not known yet; what this handle shows is what the file says then.
-        return new Slow(bytes.length, (done, ticket) =>
-          replaced.start((outcome) => {
-            this.#bytes = fs.readFileSync(this.node.path);
-            done('error' in outcome ? outcome : { value: bytes.length });
-          }, ticket),
-        );
+      if (replaced === undefined) {
+        this.#before ??= old;
+        this.#taken = next;
       }
+      return replaced;
     } catch (error) {
-      if (!this.node.relative.endsWith('.json') || !isUnfinishedJson(next)) {
-        // The old value stays, also when this open was to truncate it.
-        this.#dirty = false;
-        this.#bytes = fs.readFileSync(this.node.path);
-        throw error;
-      }
-      this.#dirty = true;
+      const before = this.#before;
+      if (before !== undefined && this.#taken?.equals(old) === true && !this.node.isGated(before)) void this.node.replace(before);
+      this.#taken = undefined;
+      this.#before = undefined;
+      this.#bytes = this.node.value();
+      throw error;
     }
-    this.#bytes = next;
-    return bytes.length;
   }
 
   truncate(sizeBytes: number): void {
@@ -170,16 +201,21 @@ class ControlHandle extends Handle {
     this.#truncated = true;
   }
 
-  /** stdio sends full 4 KiB blocks while more is to come; anything else that ends a line is taken as whole. */
-  #endsHere(bytes: Buffer): boolean {
-    return bytes.length % 4096 !== 0 && bytes[bytes.length - 1] === 0x0a;
+  /**
+   * More may come before the close, which validates the whole: stdio sends full 4 KiB blocks while there is more; anything
+   * else that ends a line is taken as whole, unless it only lacks its end.
+   */
+  #mayGoOn(bytes: Buffer, next: Buffer): boolean {
+    const { relative } = this.node;
+    if (!STRUCTURED.has(relative)) return false;
+    if (bytes.length % 4096 === 0 || bytes[bytes.length - 1] !== 0x0a) return true;
+    return relative.endsWith('.json') ? isUnfinishedJson(next) : relative.endsWith('.yaml') && isUnfinishedPolicy(next.toString('utf8'));
   }
 
   override flush(): void {
     if (!this.#dirty) return;
-    this.#dirty = false;
     // Only what comes in pieces is replaced here, and no gate is asked of that.
-    void this.node.replace(this.#bytes);
+    void this.#replace(this.#bytes);
   }
 
   override release(): void {

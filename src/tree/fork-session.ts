@@ -6,6 +6,7 @@ import type { ForkPlan } from '../journal/fork-plan.ts';
 import { freshSyncKey } from '../journal/sync-work.ts';
 import { MAX_INPUT_BYTES } from '../session/input-bytes.ts';
 import { bytePath, native } from './backing.ts';
+import { readControl } from './control-file.ts';
 import { newSessionPath } from './session-access.ts';
 import type { Session } from './sessions.ts';
 import type { Store } from './store.ts';
@@ -50,7 +51,7 @@ export function prepareFork(store: Store, from: Session, request: ForkRequest, c
 
 function cwdOf(session: Session): string {
   try {
-    return fs.readFileSync(`${session.directory}/cwd`, 'utf8').trim() || '/';
+    return readControl(`${session.directory}/cwd`).toString('utf8').trim() || '/';
   } catch {
     return '/';
   }
@@ -60,7 +61,8 @@ function cwdOf(session: Session): string {
 function copyInputs(store: Store, from: string, to: string): readonly string[] {
   for (const name of ['meta.json', 'context/budget', 'context/gc.policy', 'context/policy.yaml', 'context/tools.json'])
     // One that was deleted in the store has its default, which a new session starts with.
-    if (fs.existsSync(`${from}/${name}`)) fs.copyFileSync(`${from}/${name}`, `${to}/${name}`);
+    if (fs.lstatSync(`${from}/${name}`, { throwIfNoEntry: false }) !== undefined)
+      fs.writeFileSync(`${to}/${name}`, readControl(`${from}/${name}`));
   const { uid, gid } = fs.lstatSync(to);
   const leftOut: string[] = [];
   const own = (path: string): void => (store.isRoot ? fs.lchownSync(native(path), uid, gid) : undefined);

@@ -4,6 +4,7 @@ import * as fs from 'node:fs';
 import { isObjectName } from '../abi/names.ts';
 import { BytesName, FixedDirectory } from './bytes-node.ts';
 import type { Owner } from './bytes-node.ts';
+import { readControl } from './control-file.ts';
 import type { Sessions } from './sessions.ts';
 import { S_IFDIR, S_IFREG } from './types.ts';
 import type { TreeNode } from './types.ts';
@@ -97,7 +98,7 @@ export class SessionIndex {
 
 function read(path: string): string {
   try {
-    return fs.readFileSync(path, 'utf8').trim();
+    return readControl(path).toString('utf8').trim();
   } catch {
     return '';
   }

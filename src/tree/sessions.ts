@@ -18,6 +18,7 @@ export interface SessionsOptions {
 }
 
 const MAX_ACTIVE_SESSIONS = 256;
+const MAX_REASON_CHARACTERS = 512;
 
 /** Sessions with open journals; the least recently used without open handles are closed. */
 export class Sessions {
@@ -161,7 +162,7 @@ export class Session {
   refused(target: string, error: unknown): void {
     try {
       const { errno = 'EIO', message } = error as { errno?: string; message: string };
-      this.journals.appendEvent({ type: 'error', code: errno, target, reason: message });
+      this.journals.appendEvent({ type: 'error', code: errno, target, reason: message.slice(0, MAX_REASON_CHARACTERS) });
     } catch {
       // The caller has its errno.
     }

@@ -1,5 +1,6 @@
 // Damage that no crash of ours makes: what a session says of it, and what fsck finds.
-import { existsSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { CtxError } from '../../src/abi/errors.ts';
@@ -58,4 +59,25 @@ it('fsck says what is damaged once, and names an order log of a later format', (
   writeFileSync(join(directory, 'segments.json'), '[{"journal":"messages.jsonl","file":"../../passwd","bytes":1,"sha256":"x"}]');
   expect(fsckSession(directory).map(({ code }) => code)).toEqual(['journal.segments_damaged']);
   expect(existsSync(join(directory, 'order.log'))).toBe(false);
+});
+
+it('a FIFO or a device in place of a journal, a segment or the order log is an error, not a wait', () => {
+  const session = openFixture();
+  session.journals.messages.write('1:1', LINE);
+  session.journals.forkInto(temporaryDirectory());
+  session.close();
+  const { directory } = session;
+  const segment = `segments/${readdirSync(join(directory, 'segments')).find((name) => /^messages-[0-9a-f]{16}/.test(name))}`;
+  for (const file of ['messages.jsonl', segment, 'order.log', 'inputs.jsonl', 'segments.json']) {
+    const path = join(directory, file);
+    const there = existsSync(path);
+    if (there) renameSync(path, `${path}.aside`);
+    for (const make of [() => execFileSync('sh', ['-c', `mkfifo '${path}'`]), () => symlinkSync('/dev/zero', path)]) {
+      make();
+      expect([file, fsckSession(directory).map(({ severity }) => severity)]).toEqual([file, expect.arrayContaining(['error'])]);
+      rmSync(path);
+    }
+    if (there) renameSync(`${path}.aside`, path);
+  }
+  expect(fsckSession(directory).filter(({ severity }) => severity === 'error')).toEqual([]);
 });

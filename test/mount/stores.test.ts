@@ -76,6 +76,40 @@ describe.skipIf(!canMount)('stores', () => {
     // What a write or a rename meets is the default too, and a pack of the default budget follows.
     await mounted.must('echo done > state && jq -e ".budget_tokens == 32000" context/pack.json', at);
     expect(await readFile(join(session, 'state'), 'utf8')).toBe('done\n');
+
+    // CTF-1, CTF-4: a shell writes line by line; a refused line takes those before it back, and an event says why.
+    const policy = `${session}/context/policy.yaml`;
+    await mounted.must(`printf 'low_water: 0.6\\n' > context/policy.yaml; printf 'pack_ttl=2d\\n' > context/gc.policy`, at);
+    const refused = [
+      `printf 'low_water: 0.7\\nlow_watr: 0.8\\n' > context/policy.yaml`,
+      `printf 'pack_ttl=1d\\npack_ttl=9d\\n' > context/gc.policy`,
+      `printf 'idle\\nidle\\n' > state`,
+    ];
+    for (const line of refused) expect([line, (await mounted.sh(line, at)).code]).toEqual([line, 1]);
+    expect(await mounted.must('cat state context/policy.yaml context/gc.policy', at)).toBe('done\nlow_water: 0.6\npack_ttl=2d\n');
+    expect(await mounted.must(`jq -r 'select(.type == "error") | .target + ": " + .reason' events.jsonl`, at)).toBe(
+      'context/policy.yaml: unknown key low_watr (known: tokenizer, shares, low_water, max_line_bytes, compact, remote, memory, gate)\n' +
+        'context/gc.policy: pack_ttl is given twice\nstate: holds more than one line\n',
+    );
+    await mounted.must(`printf 'shares: {\\n  recall: 0.2\\n}\\n' > context/policy.yaml && grep -q recall ${policy}`, at);
+
+    // TRE-20: nothing that is no control file is read, waited for, or followed.
+    for (const make of ['mkfifo', 'ln -s /etc/passwd', 'mkdir', 'truncate -s 4G', 'ln -s /dev/zero']) {
+      for (const file of ['state', 'cwd', 'context/policy.yaml']) {
+        await rm(join(session, file), { recursive: true });
+        await mounted.must(`${make} '${join(session, file)}'`, at);
+        const line = `cat ${file}; chmod 600 ${file}; echo x > ${file}; cat ../index/by-cwd/* ../index/current; ls . context`;
+        const { stdout, stderr } = await mounted.sh(line, at);
+        expect([make, file, stderr.match(/Input\/output error/g)?.length ?? 0]).toEqual([
+          make,
+          file,
+          expect.toSatisfy((count: number) => count >= 3),
+        ]);
+        expect(stdout).toMatch(/^s\n(?:s\n)?\.:\ncontext\n[^]*\ncontext:\nbudget\n/);
+      }
+      for (const file of ['state', 'cwd', 'context/policy.yaml']) await rm(join(session, file), { recursive: true });
+      await mounted.must('cat state cwd context/policy.yaml context/pack.md', at);
+    }
   });
 
   it('a full disk refuses lines whole, says so, ends no daemon, and is over when space returns', async () => {

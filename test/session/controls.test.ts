@@ -48,6 +48,7 @@ const CASES: Readonly<Record<string, { readonly valid: readonly string[]; readon
     ],
     invalid: [
       'tokeniser: x',
+      'tokenizer: nope',
       'shares: {tail: 0.5}',
       'shares: [1]',
       'shares: {recall: 2}',
@@ -91,6 +92,7 @@ const CASES: Readonly<Record<string, { readonly valid: readonly string[]; readon
       '[{"name":"a"},{"name":"a"}]',
       '[{"name":"a","parameters":[]}]',
       '[{"type":"function","function":7}]',
+      '[{"type":"function","function":{}}]',
       '[{"name":"a","description":1}]',
       '[',
     ],
