@@ -12,6 +12,7 @@ export type Disk = Pick<
   | 'fstatSync'
   | 'statSync'
   | 'ftruncateSync'
+  | 'futimesSync'
   | 'fsyncSync'
   | 'fdatasyncSync'
   | 'renameSync'

@@ -49,6 +49,8 @@ interface Side {
   writer: Writer;
   baseBytes: number;
   modifiedMs: number;
+  /** `modifiedMs` is that of a commit of ours, not the file's. */
+  committed: boolean;
 }
 
 const PENDING_EVENTS = 64;
@@ -204,6 +206,7 @@ class Session implements SessionJournals {
 
   close(): void {
     for (const side of [this.#messages, this.#events]) {
+      if (side.committed) side.active.keepTime(side.modifiedMs);
       side.writer.close();
       side.sealedFiles.close();
     }
@@ -238,6 +241,7 @@ class Session implements SessionJournals {
       file,
       baseBytes,
       modifiedMs: opened.modifiedMs,
+      committed: false,
       sealedFiles: new SegmentFiles(this.#sealedRefs(file), this.#disk),
       active: this.#activeFile(file, opened.fd, opened.ackBytes, opened.endBytes),
       writer: undefined as unknown as Writer,
@@ -280,6 +284,7 @@ class Session implements SessionJournals {
   #committed(file: JournalFile, lines: number): void {
     const side = file === 'messages.jsonl' ? this.#messages : this.#events;
     side.modifiedMs = this.#now();
+    side.committed = true;
     this.#onCommit?.({ file, endBytes: side.baseBytes + side.active.ackBytes, lines, timeMs: side.modifiedMs });
   }
 

@@ -21,6 +21,7 @@ import { planCacheGc, removeCacheFiles } from './cache-gc.ts';
 import { CHECKPOINT_VERSION, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import { InputWatch } from './input-watch.ts';
 import { MemoryChooser } from './memory-chooser.ts';
+import { clearUnusual } from './cache-place.ts';
 import { BlobFiles, makeInCache } from './output-files.ts';
 import { explainChoice, recordedMemory } from './recorded-memory.ts';
 import { findPackPosition } from './pack-at.ts';
@@ -325,6 +326,7 @@ class Deriver implements InspectableDeriver {
   }
 
   #open(): Parts {
+    clearUnusual(this.#cache);
     makeInCache(this.#cache);
     const history = new SessionHistory(this.#directory, this.#cache, this.#services);
     // Memos name files by their paths, and packs their session: those of a copied directory are of the one it was copied from.

@@ -6,6 +6,19 @@ import { digestParts, fsckSession, lockJournal, lockStore, openOrderLog, readabl
 import { openFixture, outcome, temporaryDirectory, user } from './session-fixture.ts';
 
 describe('opening', () => {
+  test('the time of a journal is that of its newest commit, also when it is opened again', () => {
+    const first = openFixture(undefined, { now: () => 1_795_231_500_912 });
+    first.journals.messages.write('1:a', Buffer.from(user('a')));
+    first.close();
+    const again = openFixture(first.directory);
+    const events = again.journals.events.modifiedMs;
+    expect(again.journals.messages.modifiedMs).toBe(1_795_231_500_912);
+    again.close();
+    // What nothing was appended to keeps the time it has.
+    expect(openFixture(first.directory).journals.messages.modifiedMs).toBe(1_795_231_500_912);
+    expect(events).not.toBe(1_795_231_500_912);
+  });
+
   test('a torn tail is set aside, never glued to the next line', () => {
     const directory = temporaryDirectory();
     fs.writeFileSync(join(directory, 'messages.jsonl'), `${user('a')}{"role":"us`);

@@ -1,5 +1,6 @@
 // DRV-11: what a disk lost of the cache (blocks of zeros, flipped bits) costs a rebuild, never a reader.
-import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { services, TestSession } from './session-fixture.ts';
@@ -28,14 +29,28 @@ async function all(session: TestSession): Promise<Record<string, string>> {
 const say = (session: TestSession, n: number): void =>
   session.append({ role: n % 2 === 0 ? 'user' : 'assistant', content: `note ${n}: remember that kettle${n % 7} stands on shelf ${n}` });
 
-const zeros = (bytes: Buffer): void => void bytes.fill(0, Math.floor(bytes.length / 3), Math.ceil((bytes.length * 2) / 3));
+const inPlace =
+  (damage: (bytes: Buffer) => void) =>
+  (path: string): void => {
+    const bytes = readFileSync(path);
+    damage(bytes);
+    writeFileSync(path, bytes);
+  };
+const zeros = inPlace((bytes) => void bytes.fill(0, Math.floor(bytes.length / 3), Math.ceil((bytes.length * 2) / 3)));
 /** One in each of 32 places over the whole file, its first line aside. */
-const flips = (bytes: Buffer): void => {
+const flips = inPlace((bytes) => {
   const from = Math.min(64, bytes.length >> 1);
   for (let at = 0; at < 32; at += 1) {
     const place = from + Math.floor(((bytes.length - from) * at) / 32);
     bytes[place] = (bytes[place] ?? 0) ^ 4;
   }
+});
+/** DRV-15: a FIFO, a directory or a link, one after the other. */
+const others = (path: string, turn: number): void => {
+  rmSync(path);
+  if (turn % 3 === 0) execFileSync('sh', ['-c', `mkfifo '${path}'`]);
+  else if (turn % 3 === 1) mkdirSync(path);
+  else symlinkSync('/dev/zero', path);
 };
 
 describe('DRV-11: damage in the cache', () => {
@@ -43,6 +58,7 @@ describe('DRV-11: damage in the cache', () => {
     ['zeros', zeros, ''],
     // Pages of SQLite have no sum: bits are noticed there where they break its structure.
     ['flipped bits', flips, 'recall/open-0.db'],
+    ['a FIFO, a directory, a link', others, ''],
   ])('%s in any file of it: everything reads as if it were built from nothing', async (_name, damage, but) => {
     const session = new TestSession({ 'context/budget': '1500\n' });
     for (let n = 1; n <= 300; n += 1) say(session, n);
@@ -60,12 +76,10 @@ describe('DRV-11: damage in the cache', () => {
     }
     const files = [...kinds.values()];
     expect(files).toEqual(expect.arrayContaining(['blocks.z', 'blocks.at', 'checkpoint.json', 'contributions.json', 'memos.json']));
-    for (const name of files) {
+    for (const [turn, name] of files.entries()) {
       rmSync(cache, { recursive: true });
       cpSync(whole, cache, { recursive: true });
-      const bytes = readFileSync(join(cache, name));
-      damage(bytes);
-      writeFileSync(join(cache, name), bytes);
+      damage(join(cache, name), turn);
       session.deriver = session.open();
       expect({ damaged: name, ...(await all(session)) }).toEqual({ damaged: name, ...wanted });
       // What memos spared is needed now.
