@@ -98,7 +98,7 @@ export function parsePolicy(text: string): Policy {
 
 /** YAML that lacks nothing but its end: a flow collection or a quoted text that is still open. */
 export function isUnfinishedPolicy(text: string): boolean {
-  const { errors } = parseDocument(text, { schema: 'core', prettyErrors: false });
+  const { errors } = loadYaml().parseDocument(text, { schema: 'core', prettyErrors: false });
   return errors.length > 0 && errors.every(({ code, pos }) => UNFINISHED.has(code) && pos[0] >= text.trimEnd().length);
 }
 
