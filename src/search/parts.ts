@@ -1,11 +1,13 @@
 // Written rows of a segment that grows (libsql): parts of consecutive rows, each with its own blocks, a few of falling size.
 // Bytes of a term are found by one step in memory and one row of SQLite for each part.
 import type Database from 'libsql';
+import { CtxError } from '../abi/errors.ts';
 import type { Gathering } from './gathering.ts';
 import { finish } from '../abi/steps.ts';
 import type { Steps } from '../abi/steps.ts';
 import { BlockReader, HOT, HOT_ROWS, PostingsWriter, readRows, roomFor } from './postings.ts';
 import type { PostingsSink, RowList, TermKey } from './postings.ts';
+import { DAMAGED, sumOf } from './sums.ts';
 
 export interface Part {
   readonly number: number;
@@ -16,13 +18,15 @@ export interface Part {
   readonly runs: number;
   /** Upper halves of the first hashes of its blocks. */
   readonly tops: Uint32Array;
+  /** Of all that is said of it. */
+  readonly sum: number;
 }
 
 export const SCHEMA = `CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS parts (number INTEGER PRIMARY KEY, rows INTEGER, end_line INTEGER, first_block INTEGER,
-    first_run INTEGER, runs INTEGER, tops BLOB, lines BLOB, lengths BLOB);
-  CREATE TABLE IF NOT EXISTS blocks (id INTEGER PRIMARY KEY, bytes BLOB);
-  CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, bytes BLOB);`;
+    first_run INTEGER, runs INTEGER, tops BLOB, lines BLOB, lengths BLOB, sum INTEGER);
+  CREATE TABLE IF NOT EXISTS blocks (id INTEGER PRIMARY KEY, bytes BLOB, sum INTEGER);
+  CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, bytes BLOB, sum INTEGER);`;
 
 /** Questions share many words, and the one at an epoch's start was just asked: blocks of the last few are kept (1 KB each). */
 const KEPT_BLOCKS = 1024;
@@ -36,12 +40,14 @@ const TERMS_A_STEP = 2048;
 const FILE_SPAN = 2 ** 32;
 let files = 0;
 
-type PartRow = [number, number, number, number, number, number, Buffer, Buffer, Buffer];
-type SmallRow = [number, Buffer];
+type PartNumbers = readonly [number: number, rows: number, endLine: number, firstBlock: number, firstRun: number, runs: number];
+type PartRow = [...PartNumbers, Buffer, Buffer, Buffer, number];
+type SmallRow = [number, Buffer, number];
 
 export class Parts {
   readonly all: Part[] = [];
   readonly #db: Database.Database;
+  readonly #path: string;
   readonly #block: Database.Statement;
   readonly #blocks: Database.Statement;
   readonly #run: Database.Statement;
@@ -53,22 +59,30 @@ export class Parts {
   readonly #reader: BlockReader = new BlockReader();
 
   /** `each` is told the lines and lengths of each part's rows. */
-  constructor(db: Database.Database, each: (lines: Buffer, lengths: Buffer) => void) {
+  constructor(db: Database.Database, path: string, each: (lines: Buffer, lengths: Buffer) => void) {
     this.#db = db;
-    this.#block = db.prepare('SELECT id, bytes FROM blocks WHERE id = ?').raw();
-    this.#blocks = db.prepare(`SELECT id, bytes FROM blocks WHERE id IN (${Array(BLOCKS_AT_ONCE).fill('?').join()})`).raw();
-    this.#run = db.prepare('SELECT id, bytes FROM runs WHERE id = ?').raw();
-    for (const [number, rows, endLine, firstBlock, firstRun, runs, tops, lines, lengths] of db
-      .prepare('SELECT number, rows, end_line, first_block, first_run, runs, tops, lines, lengths FROM parts ORDER BY number')
+    this.#path = path;
+    this.#block = db.prepare('SELECT id, bytes, sum FROM blocks WHERE id = ?').raw();
+    this.#blocks = db.prepare(`SELECT id, bytes, sum FROM blocks WHERE id IN (${Array(BLOCKS_AT_ONCE).fill('?').join()})`).raw();
+    this.#run = db.prepare('SELECT id, bytes, sum FROM runs WHERE id = ?').raw();
+    for (const row of db
+      .prepare('SELECT number, rows, end_line, first_block, first_run, runs, tops, lines, lengths, sum FROM parts ORDER BY number')
       .raw()
       .all() as PartRow[]) {
+      const [number, rows, endLine, firstBlock, firstRun, runs, tops, lines, lengths, sum] = row;
+      if (sumOfPart([number, rows, endLine, firstBlock, firstRun, runs], tops, lines, lengths) !== sum) throw damaged(path, 'a part');
       const bytes = new Uint32Array(tops.length / 4);
       Buffer.from(bytes.buffer).set(tops);
-      this.all.push({ number, rows, endLine, firstBlock, firstRun, runs, tops: bytes });
+      this.all.push({ number, rows, endLine, firstBlock, firstRun, runs, tops: bytes, sum });
       this.#nextBlock = Math.max(this.#nextBlock, firstBlock + bytes.length);
       this.#nextRun = Math.max(this.#nextRun, firstRun + runs);
       each(lines, lengths);
     }
+  }
+
+  /** Which parts there are: SQLite would not notice one that is gone. */
+  get mark(): number {
+    return this.all.reduce((mark, { sum }) => (Math.imul(mark, 31) + sum) >>> 0, 0);
   }
 
   get rows(): number {
@@ -88,7 +102,7 @@ export class Parts {
     const ids = [...missing].sort((a, b) => a - b);
     for (let at = 0; at < ids.length; at += BLOCKS_AT_ONCE) {
       const some = Array.from({ length: BLOCKS_AT_ONCE }, (_, i) => ids[at + i] ?? 0);
-      for (const [id, bytes] of this.#blocks.all(some) as SmallRow[]) keep(this.#file * FILE_SPAN + id, bytes);
+      for (const row of this.#blocks.all(some) as SmallRow[]) keep(this.#file * FILE_SPAN + row[0], this.#checked(row, row[0]));
     }
   }
 
@@ -144,30 +158,33 @@ export class Parts {
     }
   }
 
-  #insert(about: Pick<Part, 'rows' | 'endLine'>, lines: Buffer, lengths: Buffer, fill: (sink: PostingsSink) => void): void {
-    const block = this.#db.prepare('INSERT INTO blocks (id, bytes) VALUES (?, ?)');
-    const run = this.#db.prepare('INSERT INTO runs (id, bytes) VALUES (?, ?)');
+  #insert({ rows, endLine }: Pick<Part, 'rows' | 'endLine'>, lines: Buffer, lengths: Buffer, fill: (sink: PostingsSink) => void): void {
+    const block = this.#db.prepare('INSERT INTO blocks (id, bytes, sum) VALUES (?, ?, ?)');
+    const run = this.#db.prepare('INSERT INTO runs (id, bytes, sum) VALUES (?, ?, ?)');
     const [firstBlock, firstRun] = [this.#nextBlock, this.#nextRun];
     const tops: number[] = [];
     fill({
       block: (bytes, firstTop) => {
-        block.run(this.#nextBlock, bytes);
+        block.run(this.#nextBlock, bytes, sumOfRow(this.#nextBlock, bytes));
         // Of a large part hardly anything will be asked for.
-        if (about.rows <= KEPT_ROWS) keep(this.#file * FILE_SPAN + this.#nextBlock, Buffer.from(bytes));
+        if (rows <= KEPT_ROWS) keep(this.#file * FILE_SPAN + this.#nextBlock, Buffer.from(bytes));
         this.#nextBlock += 1;
         tops.push(firstTop);
       },
       run: (bytes) => {
-        run.run(this.#nextRun, bytes);
+        run.run(this.#nextRun, bytes, sumOfRow(this.#nextRun, bytes));
         return this.#nextRun++;
       },
     });
-    const part: Part = { ...about, number: firstBlock, firstBlock, firstRun, runs: this.#nextRun - firstRun, tops: Uint32Array.from(tops) };
+    const runs = this.#nextRun - firstRun;
+    const bytes = Buffer.from(Uint32Array.from(tops).buffer);
+    const sum = sumOfPart([firstBlock, rows, endLine, firstBlock, firstRun, runs], bytes, lines, lengths);
+    const part: Part = { number: firstBlock, rows, endLine, firstBlock, firstRun, runs, tops: Uint32Array.from(tops), sum };
     // A part without blocks still needs a number of its own.
     if (tops.length === 0) this.#nextBlock += 1;
     this.#db
-      .prepare('INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
-      .run(part.number, part.rows, part.endLine, firstBlock, firstRun, part.runs, Buffer.from(part.tops.buffer), lines, lengths);
+      .prepare('INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+      .run(part.number, rows, endLine, firstBlock, firstRun, runs, bytes, lines, lengths, sum);
     this.all.push(part);
   }
 
@@ -204,15 +221,22 @@ export class Parts {
   }
 
   #blockReader(id: number): BlockReader {
-    const [, bytes] = this.#block.get(id) as SmallRow;
+    const bytes = this.#checked(this.#block.get(id) as SmallRow | undefined, id);
     return new BlockReader().open(bytes, 0, bytes.length);
   }
 
   #keptBlock(id: number): BlockReader {
     const key = this.#file * FILE_SPAN + id;
     let bytes = kept.get(key);
-    if (bytes === undefined) keep(key, (bytes = (this.#block.get(id) as SmallRow)[1]));
+    if (bytes === undefined) keep(key, (bytes = this.#checked(this.#block.get(id) as SmallRow | undefined, id)));
     return this.#reader.open(bytes, 0, bytes.length);
+  }
+
+  /** IDX-5: pages of SQLite have no sums. */
+  #checked(row: SmallRow | undefined, id: number): Buffer {
+    if (row === undefined || row[0] !== id || !Buffer.isBuffer(row[1]) || sumOfRow(id, row[1]) !== row[2])
+      throw damaged(this.#path, 'a block or a run');
+    return row[1];
   }
 
   #entry(part: Part, top: number, low: number): BlockReader | undefined {
@@ -226,8 +250,24 @@ export class Parts {
   #read(entry: BlockReader, from: number): void {
     this.#rows = roomFor(this.#rows, from + entry.count);
     if (entry.count <= HOT_ROWS) entry.rows(this.#rows, from);
-    else readRows((this.#run.get(entry.run) as SmallRow)[1], 0, entry.count, this.#rows, from);
+    else readRows(this.#checked(this.#run.get(entry.run) as SmallRow | undefined, entry.run), 0, entry.count, this.#rows, from);
   }
+}
+
+function sumOfRow(id: number, bytes: Buffer): number {
+  return (sumOf(bytes, 0, bytes.length) ^ Math.imul(id, 0x9e3779b1)) >>> 0;
+}
+
+function sumOfPart(numbers: PartNumbers, ...blobs: readonly Buffer[]): number {
+  const all = Buffer.concat([Buffer.from(Float64Array.from([...numbers, ...blobs.map(({ length }) => length)]).buffer), ...blobs]);
+  return sumOf(all, 0, all.length);
+}
+
+function damaged(path: string, what: string): CtxError {
+  return new CtxError(DAMAGED, 'EIO', `a segment of the search index is damaged: ${what} is not what was written`, {
+    where: path,
+    next: 'read again',
+  });
 }
 
 /** Which of a part's blocks would have a term; -1 for none. */

@@ -7,7 +7,8 @@ import { CtxError } from '../abi/errors.ts';
 import type { LineMark } from '../abi/line-mark.ts';
 import { rank, type RankOptions, type Ranking, type WeightedTerm } from './rank.ts';
 import type { Steps } from '../abi/steps.ts';
-import { DAMAGED, SealedSegment } from './sealed-segment.ts';
+import { SealedSegment } from './sealed-segment.ts';
+import { DAMAGED } from './sums.ts';
 import { Segment, buildSealed, removeSegment, unmarked } from './segment.ts';
 import { terms } from './terms.ts';
 import type { RecallIndex, SearchDoc, SearchHit } from './types.ts';
@@ -24,7 +25,7 @@ export interface TermIndex extends RecallIndex {
   readonly unsealed: number;
   /** Seals them, in steps of a few milliseconds; ends early when the index is closed. */
   seal(): Steps<void>;
-  /** A sealed segment turned out to be damaged, and was removed: close the index and open it again. */
+  /** A segment turned out to be damaged, and was removed: close the index and open it again. */
   readonly damaged: boolean;
 }
 
@@ -171,13 +172,16 @@ class SegmentedIndex implements TermIndex {
     try {
       return rank([...this.#sealed, ...this.#full, this.#open], query, limit, options);
     } catch (error) {
-      // IDX-5: it is never asked again.
-      if (error instanceof CtxError && error.code === DAMAGED && error.where !== undefined) {
-        this.#damaged = true;
-        rmSync(error.where, { force: true });
-      }
+      this.#dropDamaged(error);
       throw error;
     }
+  }
+
+  /** IDX-5: it is never asked again. */
+  #dropDamaged(error: unknown): void {
+    if (!(error instanceof CtxError) || error.code !== DAMAGED || error.where === undefined) return;
+    this.#damaged = true;
+    removeSegment(error.where);
   }
 
   segmentsThrough(line: number): number {
@@ -199,6 +203,9 @@ class SegmentedIndex implements TermIndex {
   *#sealAll(): Steps<void> {
     try {
       yield* this.#sealFull();
+    } catch (error) {
+      this.#dropDamaged(error);
+      throw error;
     } finally {
       // Also after a failure: whoever comes next tries again.
       this.#sealing = undefined;

@@ -8,6 +8,7 @@ import { CtxError } from '../abi/errors.ts';
 import { BlockReader, HOT, HOT_ROWS, readRows } from './postings.ts';
 import type { PostingsSink, RowList, TermKey } from './postings.ts';
 import { RowMap } from './row-map.ts';
+import { DAMAGED, sumOf } from './sums.ts';
 import { SEARCH_VERSION, SEGMENT_FORMAT, SEGMENT_LINES } from './version.ts';
 
 const HEAD: Buffer = Buffer.from(`ctxfs recall segment ${SEARCH_VERSION}.${SEGMENT_FORMAT}\n`);
@@ -254,20 +255,6 @@ export class SealedSegment {
 
 function hotKey(top: number, low: number): number {
   return top * 65_536 + low;
-}
-
-/** The code of the error that tells of a damaged segment: it is to be dropped and built again. */
-export const DAMAGED = 'search.damaged';
-
-/** A sum that notices changed bytes and changed places. */
-function sumOf(bytes: Buffer, from: number, end: number): number {
-  let a = 1;
-  let b = end - from;
-  for (let i = from; i < end; i += 1) {
-    a = (a + (bytes[i] as number)) | 0;
-    b = (b + a) | 0;
-  }
-  return (b ^ (a << 16)) >>> 0;
 }
 
 function writeWhole(fd: number, bytes: Buffer): void {

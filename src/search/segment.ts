@@ -13,7 +13,7 @@ import type { RowList, TermKey } from './postings.ts';
 import { RowMap } from './row-map.ts';
 import { SealedWriter } from './sealed-segment.ts';
 import type { SearchDoc } from './types.ts';
-import { SEARCH_VERSION, SEGMENT_FORMAT, SEGMENT_LINES } from './version.ts';
+import { OPEN_FORMAT, SEARCH_VERSION, SEGMENT_LINES } from './version.ts';
 
 /** What a flush leaves unwritten: it is indexed again after a restart. */
 const UNWRITTEN_LINES = 256;
@@ -48,8 +48,8 @@ export class Segment {
       this.#db.prepare(`PRAGMA journal_mode=${mode === 'open' ? 'WAL' : 'OFF'}`).all();
       this.#db.exec(`PRAGMA synchronous=${mode === 'open' ? 'NORMAL' : 'OFF'}; ${SCHEMA}`);
       this.#db.prepare('INSERT OR IGNORE INTO about VALUES (?, ?)').run('version', SEARCH_VERSION);
-      this.#db.prepare('INSERT OR IGNORE INTO about VALUES (?, ?)').run('format', SEGMENT_FORMAT);
-      this.#parts = new Parts(this.#db, (lines, lengths) => this.map.load(lines, lengths));
+      this.#db.prepare('INSERT OR IGNORE INTO about VALUES (?, ?)').run('format', OPEN_FORMAT);
+      this.#parts = new Parts(this.#db, path, (lines, lengths) => this.map.load(lines, lengths));
     } catch (error) {
       this.#db.close();
       throw error;
@@ -61,7 +61,8 @@ export class Segment {
 
   /** It is of this version, and what is written of it is of the history that there is. */
   get usable(): boolean {
-    if (this.#about('version') !== SEARCH_VERSION || this.#about('format') !== SEGMENT_FORMAT) return false;
+    if (this.#about('version') !== SEARCH_VERSION || this.#about('format') !== OPEN_FORMAT) return false;
+    if ((this.#about('parts') ?? 0) !== this.#parts.mark) return false;
     return this.#writtenLine === this.map.baseLine || this.#about('history') === this.#markOf(this.#writtenLine);
   }
 
@@ -181,6 +182,7 @@ export class Segment {
       );
       this.#db.prepare('INSERT OR REPLACE INTO about VALUES (?, ?)').run('history', this.#markOf(endLine) ?? '');
       if (this.#mode === 'open') this.#joinSmall();
+      this.#db.prepare('INSERT OR REPLACE INTO about VALUES (?, ?)').run('parts', this.#parts.mark);
     });
     this.#writtenRows = this.map.rows;
     this.#writtenLine = endLine;
@@ -226,7 +228,7 @@ export function buildSealed(path: string, number: number, docs: Iterable<SearchD
         db.exec(`PRAGMA page_size=8192; PRAGMA cache_size=-256; PRAGMA synchronous=OFF;`);
         db.prepare('PRAGMA journal_mode=OFF').all();
         db.exec(SCHEMA);
-        spilled = { db, parts: new Parts(db, () => undefined), rows: 0 };
+        spilled = { db, parts: new Parts(db, building, () => undefined), rows: 0 };
       }
       const { db, parts, rows } = spilled;
       db.exec('BEGIN');

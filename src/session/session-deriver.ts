@@ -15,7 +15,7 @@ import { Engine } from '../derive/engine.ts';
 import { CACHE_DAMAGED } from '../derive/types.ts';
 import type { Content, InputVersion } from '../derive/types.ts';
 import type { CommitNote, OrderLog } from '../journal/types.ts';
-import { DAMAGED } from '../search/sealed-segment.ts';
+import { DAMAGED } from '../search/sums.ts';
 import { terms } from '../search/terms.ts';
 import { planCacheGc, removeCacheFiles } from './cache-gc.ts';
 import { CHECKPOINT_VERSION, readCheckpoint, writeCheckpoint } from './checkpoint.ts';

@@ -265,6 +265,51 @@ describe('recall index', () => {
     expect(readdirSync(directory)).toEqual(['open-1.db', 'segment-0']);
   });
 
+  test('IDX-5 a segment that grows answers nothing wrong whichever of its bits changed', () => {
+    const docs = Array.from({ length: 600 }, (_, i) => doc(i + 1, `${sentence(i, 4)} ${i}`));
+    const first = openRecallIndex(directory);
+    for (const each of docs) {
+      first.add([each], each.line);
+      if (each.line % 150 === 0) first.flush();
+    }
+    first.close();
+    const path = join(directory, 'open-0.db');
+    const good = readFileSync(path);
+    const questions = [...WORDS, ...docs.slice(0, 10).map((_, i) => `${i * 60}`)];
+    const answers = (): unknown => {
+      const index = openRecallIndex(directory);
+      try {
+        if (index.lastLine < docs.length) return 'built again';
+        return questions.map((question) => index.query(question, 5));
+      } catch (error) {
+        // Of the index itself, or of SQLite.
+        expect((error as NodeJS.ErrnoException).code).toMatch(/^search\.damaged$|^SQLITE_(?:CORRUPT|NOTADB)/);
+        return 'noticed';
+      } finally {
+        index.close();
+      }
+    };
+    const wanted = answers();
+    const outcomes = { same: 0, noticed: 0, 'built again': 0 };
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: good.length * 8 - 1 }), (bit) => {
+        const bad = Buffer.from(good);
+        bad[bit >> 3] = (bad[bit >> 3] as number) ^ (1 << (bit & 7));
+        rmSync(directory, { recursive: true });
+        mkdirSync(directory);
+        writeFileSync(path, bad);
+        const got = answers();
+        if (got === 'noticed' || got === 'built again') outcomes[got] += 1;
+        else {
+          expect(got).toEqual(wanted);
+          outcomes.same += 1;
+        }
+      }),
+      { numRuns: 100 },
+    );
+    expect(outcomes.noticed + outcomes['built again']).toBeGreaterThan(0);
+  });
+
   test('IDX-5 an index whose cache was deleted while it is open goes on at the end of a segment, and makes no session again', () => {
     const docs = Array.from({ length: SEGMENT_LINES }, (_, i) => doc(i + 1, `${sentence(i, 2)} ${i}`));
     const context = join(directory, 'context');

@@ -55,11 +55,10 @@ const others = (path: string, turn: number): void => {
 
 describe('DRV-11: damage in the cache', () => {
   test.each([
-    ['zeros', zeros, ''],
-    // Pages of SQLite have no sum: bits are noticed there where they break its structure.
-    ['flipped bits', flips, 'recall/open-0.db'],
-    ['a FIFO, a directory, a link', others, ''],
-  ])('%s in any file of it: everything reads as if it were built from nothing', async (_name, damage, but) => {
+    ['zeros', zeros],
+    ['flipped bits', flips],
+    ['a FIFO, a directory, a link', others],
+  ])('%s in any file of it: everything reads as if it were built from nothing', async (_name, damage) => {
     const session = new TestSession({ 'context/budget': '1500\n' });
     for (let n = 1; n <= 300; n += 1) say(session, n);
     session.event({ type: 'context.decision', decision: 'use the blue kettle', from: 'messages:3' });
@@ -72,7 +71,7 @@ describe('DRV-11: damage in the cache', () => {
     const kinds = new Map<string, string>();
     for (const name of readdirSync(whole, { recursive: true, encoding: 'utf8' })) {
       const stats = statSync(join(whole, name));
-      if (stats.isFile() && stats.size > 0 && name !== but) kinds.set(name.replace(/^(epochs|out)\/[^.]*/, '$1'), name);
+      if (stats.isFile() && stats.size > 0) kinds.set(name.replace(/^(epochs|out)\/[^.]*/, '$1'), name);
     }
     const files = [...kinds.values()];
     expect(files).toEqual(expect.arrayContaining(['blocks.z', 'blocks.at', 'checkpoint.json', 'contributions.json', 'memos.json']));
