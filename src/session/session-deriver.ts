@@ -528,7 +528,7 @@ class Deriver implements InspectableDeriver {
       }
     } catch (error) {
       // It only saves time: whoever asks for the pack hears of it.
-      this.#services.log(`pack.foresee: ${String(error)}`);
+      if (!(error instanceof CountPending)) this.#services.log(`pack.foresee: ${String(error)}`);
     }
   }
 
