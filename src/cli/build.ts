@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
 import { CtxError } from '../abi/errors.ts';
-import { tagImage } from '../image/image.ts';
+import { tagImage, type MovedTag } from '../image/image.ts';
 import { parseImageReference, tagKey } from '../image/reference.ts';
 import { buildDirectory, type Built } from '../image/build-directory.ts';
 import { usageError } from './errors.ts';
@@ -44,10 +44,11 @@ export function registerBuild(program: Command, shell: Shell): void {
           session === undefined
             ? await buildDirectory(images.store, { directory: resolve(source), as, epochSeconds: epochOf(shell.env) })
             : await snapshotSession(images, session, { as, command: 'ctx build .' });
-        await tagImage(images.store, built.image, built.key);
+        const moved = [await tagImage(images.store, built.image, built.key)];
         // Without a tag of its own this is the latest of its name too: what `ctx run NAME` then takes.
-        if (as?.tag === undefined) await tagImage(images.store, built.image, tagKey({ ...parseImageReference(built.key), tag: undefined }));
-        report(shell, built, performance.now() - started, options.json === true);
+        const latest = tagKey({ ...parseImageReference(built.key), tag: undefined });
+        if (as?.tag === undefined && latest !== built.key) moved.push(await tagImage(images.store, built.image, latest));
+        report(shell, built, moved, performance.now() - started, options.json === true);
       } finally {
         await hold.release();
       }
@@ -71,9 +72,18 @@ async function sessionOf(
   }
 }
 
-export function report(shell: Shell, { image, key, warnings }: Built, elapsedMs: number, json: boolean): void {
+/** IMG-115: a name that was another image's is told, with what it was. */
+export function report(
+  shell: Shell,
+  { image, key, warnings }: Built,
+  tagged: readonly (MovedTag | undefined)[],
+  elapsedMs: number,
+  json: boolean,
+): void {
   const { terminal } = shell;
+  const moved = tagged.filter((one) => one !== undefined);
   for (const warning of warnings) terminal.note(`ctx: ${warning}`);
+  for (const { name, from } of moved) terminal.note(`ctx: moved ${name} from ${from}`);
   const { config, descriptor } = image;
   if (json)
     return terminal.json({
@@ -83,6 +93,7 @@ export function report(shell: Shell, { image, key, warnings }: Built, elapsedMs:
       parent: config.parent,
       layers: config.layers.length,
       messages: config.continuation.messages,
+      moved,
       elapsed_ms: Math.round(elapsedMs * 100) / 100,
     });
   terminal.line(`${key}@${descriptor.digest}`);

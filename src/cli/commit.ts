@@ -40,9 +40,9 @@ export function registerCommit(program: Command, shell: Shell): void {
       const started = performance.now();
       try {
         const built = await snapshotSession(images, target, { as, command: 'ctx commit' });
-        await tagImage(images.store, built.image, built.key);
+        const moved = await tagImage(images.store, built.image, built.key);
         await markInstance(images.mounted.root, target.path, built);
-        report(shell, built, performance.now() - started, options.json === true);
+        report(shell, built, [moved], performance.now() - started, options.json === true);
       } finally {
         await hold.release();
       }

@@ -18,12 +18,14 @@ const ERRNO_WORDS: Readonly<Record<string, string>> = {
   EROFS: 'is read-only',
   EIO: 'failed in the daemon (see its log)',
   ENOTCONN: 'has no daemon behind it',
+  ECONNABORTED: 'lost its daemon',
   ETIMEDOUT: 'is still being built',
   EAGAIN: 'is still being built',
 };
 
 const NEXT: Readonly<Record<string, string>> = {
   ENOTCONN: 'run: ctx mount',
+  ECONNABORTED: 'run: ctx mount, then try again',
   ETIMEDOUT: 'run it again, or watch: ctx status',
   ENOSPC: 'free space in the store, then run: ctx gc',
   EIO: 'run: ctx doctor',

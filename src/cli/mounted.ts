@@ -7,6 +7,7 @@ import { parseSessionRelativePath } from '../abi/names.ts';
 import { mountRoot } from './roots.ts';
 import { parseReference, type Target, type Where } from './reference.ts';
 import type { Shell } from './shell.ts';
+import { watchMount } from './watch-mount.ts';
 
 const PROBE_MS = 5_000;
 
@@ -28,6 +29,7 @@ export async function requireMount(shell: Shell): Promise<Mounted> {
   if (status?.has('abi') !== true) {
     throw new CtxError('cli.not_mounted', 'ENOTDIR', 'is not a live ctx mount', { where: root, next: 'run: ctx mount, or set CTX_ROOT' });
   }
+  watchMount(shell, root, status.get('pid'));
   return { root, status, uid: shell.uid, cwd: currentDirectory() };
 }
 

@@ -30,12 +30,10 @@ export function registerTag(program: Command, shell: Shell): void {
       const hold = await (await requireImages(shell)).store.hold();
       try {
         const { store, image } = await requireNamedImage(shell, source);
-        const before = await store.resolve(key);
-        await tagImage(store, image, key);
-        const replaces = before === undefined || before.digest === image.descriptor.digest ? null : before.digest;
+        const replaces = (await tagImage(store, image, key))?.from ?? null;
         if (options.json === true) return shell.terminal.json({ image: key, digest: image.descriptor.digest, replaces });
         shell.terminal.line(`${key}@${image.descriptor.digest}`);
-        if (replaces !== null) shell.terminal.note(`ctx: ${key} was ${replaces}`);
+        if (replaces !== null) shell.terminal.note(`ctx: moved ${key} from ${replaces}`);
       } finally {
         await hold.release();
       }

@@ -109,8 +109,16 @@ export function listAnnotations(config: ImageConfig, parts: Readonly<Record<stri
   };
 }
 
-export async function tagImage(store: ImageStore, image: Image, key: string): Promise<void> {
-  await store.tag(key, { ...image.descriptor, annotations: listAnnotations(image.config) });
+/** A name that another image had. */
+export interface MovedTag {
+  readonly name: string;
+  readonly from: OciDigest;
+}
+
+/** Says when the name was another image's: it moves, and may have been that one's last. */
+export async function tagImage(store: ImageStore, image: Image, key: string): Promise<MovedTag | undefined> {
+  const from = await store.tag(key, { ...image.descriptor, annotations: listAnnotations(image.config) });
+  return from === undefined ? undefined : { name: key, from };
 }
 
 /** Digests of the image's own parents, nearest first, as far as the store has them. Bounded: a circle cannot be followed. */

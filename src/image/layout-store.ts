@@ -228,11 +228,16 @@ export class ImageStore {
     }
   }
 
-  /** Throws `image.reference` when nobody could name the image so. */
-  async tag(key: string, descriptor: Descriptor): Promise<void> {
+  /** Gives the digest of another image that had the name. Throws `image.reference` when nobody could name the image so. */
+  async tag(key: string, descriptor: Descriptor): Promise<OciDigest | undefined> {
     parseImageReference(key);
     const named = { ...descriptor, annotations: { ...descriptor.annotations, [REF_NAME]: key } };
-    await this.change((entries) => [...entries.filter((entry) => entry.annotations?.[REF_NAME] !== key), named]);
+    let before: OciDigest | undefined;
+    await this.change((entries) => {
+      before = entries.find((entry) => entry.annotations?.[REF_NAME] === key)?.digest;
+      return [...entries.filter((entry) => entry.annotations?.[REF_NAME] !== key), named];
+    });
+    return before === descriptor.digest ? undefined : before;
   }
 
   async addReferrer(descriptor: Descriptor, subject: OciDigest): Promise<void> {

@@ -50,15 +50,14 @@ export function tryLockFile(path: string, mode: 'shared' | 'exclusive'): Lock | 
 /** Undefined when another open file description holds it. `note` becomes the file's text. */
 function tryLock(path: string, note?: string, operation: number = LOCK_EX): Lock | undefined {
   const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
-  const { flock, errno, again } = libc();
-  if (flock(fd, operation | LOCK_NB) !== 0) {
-    const code = errno();
+  try {
+    if (!tryLockOpen(fd, path, operation)) {
+      fs.closeSync(fd);
+      return undefined;
+    }
+  } catch (error) {
     fs.closeSync(fd);
-    if (code === again) return undefined;
-    throw new CtxError('journal.lock_failed', 'EIO', `flock failed with errno ${code}`, {
-      where: path,
-      next: 'put the store on a filesystem with flock',
-    });
+    throw error;
   }
   if (note !== undefined) {
     fs.ftruncateSync(fd, 0);
@@ -75,14 +74,26 @@ function tryLock(path: string, note?: string, operation: number = LOCK_EX): Lock
   };
 }
 
+/** On a file that is open: false when another open file description holds it; closing it releases the lock. */
+export function tryLockOpen(fd: number, path: string, operation: number): boolean {
+  const { flock, errno, again } = libc();
+  if (flock(fd, operation | LOCK_NB) === 0) return true;
+  const code = errno();
+  if (code === again) return false;
+  throw new CtxError('journal.lock_failed', 'EIO', `flock failed with errno ${code}`, {
+    where: path,
+    next: 'put the store on a filesystem with flock',
+  });
+}
+
 /** lseek(2) to the end: a third of what fstat costs in Node. */
 export function endOfFile(fd: number): number {
   return libc().lseek(fd, 0, SEEK_END);
 }
 
 const SEEK_END = 2;
-const LOCK_SH = 1;
-const LOCK_EX = 2;
+export const LOCK_SH = 1;
+export const LOCK_EX = 2;
 const LOCK_NB = 4;
 
 interface Libc {

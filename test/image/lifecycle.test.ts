@@ -74,6 +74,9 @@ test('IMG-30 a commit names again what its parent has, and writes what is new', 
   // From a commit the next one goes on.
   await mounted.must(`echo '{"role":"assistant","content":"and one"}' >> ${session('coder/again')}/messages.jsonl`);
   expect(await json<Reported>('commit', 'coder/again', 'quilt/long:3')).toMatchObject({ parent: 'quilt/long:2', layers: 3, messages: 402 });
+  // IMG-115: a name that is taken moves, and says so.
+  const moved = await mounted.ctx(['commit', 'coder/again', 'quilt/long:1']);
+  expect(moved.stderr).toContain(`ctx: moved quilt/long:1 from ${built.digest}\n`);
 });
 
 test('IMG-31 an instance has the history of its image by link, byte for byte, and the same pack', async () => {

@@ -70,6 +70,85 @@ test('ctx pull brings what is not here onto the mount, and ctx push takes an ima
   expect(moved.stderr).toContain(`fresh/big:v1 was ${descriptor.digest}`);
 });
 
+test('IMG-115 a name that ctx build takes from another image is told, with what it was', async () => {
+  const place = join(directory, 'moving');
+  await fs.mkdir(place);
+  await fs.writeFile(join(place, 'context.yaml'), 'name: moving/one\nversion: "1"\n');
+  const builtOf = async (text: string): Promise<{ digest: string; moved: readonly unknown[]; stderr: string }> => {
+    await fs.writeFile(join(place, 'pinned.md'), text);
+    await fs.writeFile(join(place, 'context.yaml'), `name: moving/one\nversion: "1"\nsource: {documents: [pinned.md]}\n`);
+    const { stdout, stderr } = await run('build', place, '--json');
+    return { ...(JSON.parse(stdout) as { digest: string; moved: readonly unknown[] }), stderr };
+  };
+  const first = await builtOf('one');
+  expect(first).toMatchObject({ moved: [], stderr: '' });
+  expect(await builtOf('one')).toEqual({ ...first, elapsed_ms: expect.any(Number) as number });
+  const second = await builtOf('two');
+  expect(second.moved).toEqual(['moving/one:1', 'moving/one:latest'].map((name) => ({ name, from: first.digest })));
+  expect(second.stderr).toBe(`ctx: moved moving/one:1 from ${first.digest}\nctx: moved moving/one:latest from ${first.digest}\n`);
+});
+
+test('CLI-10 a verb in the middle of which the daemon stops ends with what, where and the next step, and leaves nothing half done', async () => {
+  const slow = await SmallRegistry.start({ referrers: true });
+  const store = await scratchStore();
+  await makeImage(store, 'held/back:v1', [randomLines(200_000)]);
+  await push(store, 'held/back:v1', `${slow.host}/held/back`);
+  const pid = Number(/^pid=(\d+)$/m.exec((await run('status')).stdout)?.[1]);
+  expect(await run('new', 'held/lines')).toMatchObject({ code: 0 });
+  const journal = join(mounted.agents, 'held/session/lines/messages.jsonl');
+  const env = { ...process.env, ...mounted.env, HOME: HOME(), CTX_DAEMON_WAIT: '10' };
+  const children = [
+    ['pull', `${slow.host}/held/back:v1`],
+    ['append', 'held/lines', '--lines'],
+  ].map((args) => spawn(process.execPath, [CTX, ...args], { stdio: ['pipe', 'ignore', 'pipe'], env, cwd: '/' }));
+  const [pulling, appending] = children as [(typeof children)[0], (typeof children)[0]];
+  const said = children.map(
+    async (child) =>
+      new Promise<string>((resolve) => {
+        let text = '';
+        child.stderr.on('data', (piece: Buffer) => {
+          text += piece.toString();
+          if (text.endsWith('\n')) resolve(text);
+        });
+      }),
+  );
+  const ended = children.map(async (child) => ((await once(child, 'exit')) as [number])[0]);
+  try {
+    let goOn = (): void => undefined;
+    const held = new Promise<void>((resolve) => (goOn = resolve));
+    const asked = new Promise<void>((resolve) => {
+      slow.meddle = async ({ url }) => {
+        if (url?.includes('/blobs/') !== true) return false;
+        resolve();
+        await held;
+        return false;
+      };
+    });
+    appending.stdin.write('{"role":"user","content":"one"}\n');
+    await Promise.all([asked, mounted.must(`until grep -q one '${journal}'; do sleep 0.05; done`)]);
+    process.kill(pid, 'SIGSTOP');
+    appending.stdin.write('{"role":"user","content":"two"}\n');
+    goOn();
+    const words = new RegExp(
+      `^ctx: cli\\.not_answering: ${mounted.root} has not answered for 10 s: its daemon \\(pid ${pid}\\) is stopped.*kill -CONT ${pid}`,
+    );
+    for (const text of await Promise.all(said)) expect(text).toMatch(words);
+    // Their files of the mount are closed by the kernel, which waits for the daemon.
+    process.kill(pid, 'SIGCONT');
+    expect(await Promise.all(ended)).toEqual([3, 3]);
+  } finally {
+    process.kill(pid, 'SIGCONT');
+    for (const child of [pulling, appending]) child.kill('SIGKILL');
+    await slow.stop();
+  }
+  expect((await run('images', 'held/back', '--json')).stdout).toBe('[]\n');
+  expect(await mounted.must(`jq -rc .content '${journal}'`)).toMatch(/^one\n(two\n)?$/);
+  expect(await run('gc')).toMatchObject({ code: 0 });
+  const own = join(mounted.root, `home/${process.getuid?.() ?? 0}/image/.store`);
+  expect(await mounted.must(`ls -A '${own}/tmp'`)).toBe('');
+  expect(await run('append', 'held/lines', 'three')).toMatchObject({ code: 0, stderr: '' });
+});
+
 test('ctx push and ctx pull say what is wrong', async () => {
   const fails = async (code: number, words: string, ...args: readonly string[]): Promise<void> => {
     const outcome = await run(...args);
