@@ -32,7 +32,13 @@ export type ToEngine =
   | { readonly op: 'pack-read'; readonly of: EngineSession }
   | { readonly op: 'let-go'; readonly file: number };
 
+export interface ToldChange {
+  readonly wiki: string;
+  readonly change: WikiChange;
+}
+
 export type ToWiki =
+  | { readonly op: 'wiki-changes'; readonly changes: readonly ToldChange[] }
   | {
       readonly op: 'wiki-change';
       readonly wiki: string;

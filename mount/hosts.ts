@@ -46,7 +46,7 @@ export async function openHosts(options: HostsOptions): Promise<Hosts> {
   return {
     handle(message) {
       if (message.op === 'engine' || message.op === 'pack-read' || message.op === 'let-go') return engine.handle(message);
-      if (message.op === 'wiki' || message.op === 'wiki-change') return wikis.handle(message);
+      if (message.op === 'wiki' || message.op === 'wiki-change' || message.op === 'wiki-changes') return wikis.handle(message);
       if (message.op === 'input') engine.inputChanged(message.session);
       host.handle(message);
     },

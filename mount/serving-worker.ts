@@ -23,6 +23,7 @@ Error.stackTraceLimit = 0;
 
 const doorbell = new Doorbell(data.doorbell);
 const client = new PortClient(data.port, new CommitRing(data.ring));
+client.wiki.holds = true;
 const built = buildTree(data.tree, client);
 client.onChanged = (id, path): void => {
   for (const session of built.sessions.sessions()) if (session.id === id) session.inputChanged(path);
@@ -34,7 +35,9 @@ const server = new KernelServer({
   requestTimeoutSeconds: data.requestTimeoutSeconds,
   beforeRequest: () => {
     if (doorbell.answered()) client.drain();
+    client.wiki.dueMs();
   },
+  beforeSleep: () => client.wiki.dueMs(),
   log: (line) => {
     built.lastError = line.split('\n')[0] ?? '';
     parentPort?.postMessage({ log: line });
@@ -45,5 +48,6 @@ try {
 } finally {
   server.releaseAll();
   built.sessions.closeAll();
+  client.wiki.flush();
   data.port.close();
 }

@@ -11,6 +11,7 @@ import { revive } from './deriver-messages.ts';
 import { settle } from './replies.ts';
 import type { Replies } from './replies.ts';
 import { sessionOf } from './wiki-doer.ts';
+import { Nap } from './nap.ts';
 import type { FromKeeper, KeeperData, ToKeeper } from './wiki-messages.ts';
 
 export interface WikiHostOptions extends Replies {
@@ -38,6 +39,7 @@ export class WikiHost {
   readonly #wikis: Map<string, { readonly is: boolean; readonly untilMs: number }> = new Map();
   readonly #baseline: boolean;
   #worker: Worker | undefined;
+  #nap: Nap = new Nap();
   #closed: (() => void) | undefined;
   #notBeforeMs = 0;
   #turn: Promise<unknown> = Promise.resolve();
@@ -53,6 +55,11 @@ export class WikiHost {
 
   handle(message: ToWiki): void {
     if (message.op === 'wiki-change') return this.#changed(message);
+    if (message.op === 'wiki-changes') {
+      const { changes } = message;
+      this.#turn = this.#turn.then(() => this.#post({ op: 'changes', changes }));
+      return;
+    }
     const { id, request, ticket } = message;
     const { rebuildWaitMs } = this.#options;
     const late = (): void =>
@@ -70,7 +77,7 @@ export class WikiHost {
     this.#turn = this.#turn.then(async () => {
       const found = await session;
       const told = change.kind === 'other' || by === undefined ? change : { ...change, by: { ...by, session: found } };
-      this.#post({ op: 'change', wiki, change: told });
+      this.#post({ op: 'changes', changes: [{ wiki, change: told }] });
     });
   }
 
@@ -95,6 +102,7 @@ export class WikiHost {
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       this.#closed = resolve;
+      this.#nap.wake();
       worker.postMessage({ op: 'close' } satisfies ToKeeper);
       timer = setTimeout(resolve, CLOSE_MS);
     });
@@ -104,7 +112,11 @@ export class WikiHost {
   }
 
   #post(message: ToKeeper): void {
-    if (Date.now() >= this.#notBeforeMs) this.#keeper().postMessage(message);
+    if (Date.now() >= this.#notBeforeMs) {
+      const keeper = this.#keeper();
+      if (message.op !== 'changes') this.#nap.wake();
+      keeper.postMessage(message);
+    }
     // What is not told now is found when the next one starts.
     else if (message.op === 'request') this.#fail(message.id, ENDED());
   }
@@ -112,7 +124,10 @@ export class WikiHost {
   #keeper(): Worker {
     if (this.#worker !== undefined) return this.#worker;
     const { store, mountpoint, log } = this.#options;
-    const workerData: KeeperData = { store, mountpoint, baseline: this.#baseline && !fs.existsSync(`${store}/${MARK}`) };
+    const nap = new Nap();
+    this.#nap = nap;
+    const baseline = this.#baseline && !fs.existsSync(`${store}/${MARK}`);
+    const workerData: KeeperData = { store, mountpoint, baseline, nap: nap.shared };
     const worker = new Worker(fileURLToPath(new URL('./wiki-worker.js', import.meta.url)), {
       workerData,
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },

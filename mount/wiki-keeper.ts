@@ -33,6 +33,8 @@ export interface WikiKeeperOptions {
   readonly baseline: boolean;
   readonly log: (line: string) => void;
   readonly today: () => string;
+  /** Something happened in the store. */
+  readonly met: () => void;
 }
 
 /** Changes of one program to one page that come closer than this are one. */
@@ -99,7 +101,10 @@ export class WikiKeeper {
     // Started after the look at everything: what changes in between is found at the next start.
     this.#watch = new DirectoryWatch(this.root, {
       ignored: (name) => name !== '.wiki' && isHidden(name),
-      met: (name) => this.#suspect(name),
+      met: (name) => {
+        this.#suspect(name);
+        options.met();
+      },
       lost: (name) => {
         this.#dirty = 'all';
         this.#suspectAll(name);

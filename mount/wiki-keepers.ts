@@ -3,8 +3,10 @@ import * as fs from 'node:fs';
 import { CtxError } from '../src/abi/errors.ts';
 import type { WikiText } from '../src/tree/wiki-client.ts';
 import { plainError } from './deriver-messages.ts';
+import type { ToldChange } from './deriver-messages.ts';
 import { finishSession, gateText } from './wiki-gate.ts';
 import { queueEvents } from './wiki-events.ts';
+import { Nap } from './nap.ts';
 import { begun, hasEntries, wikisOf } from './wiki-host.ts';
 import { knownFile, WikiKeeper } from './wiki-keeper.ts';
 import type { FromKeeper, KeeperData, ToKeeper } from './wiki-messages.ts';
@@ -16,9 +18,11 @@ export class WikiKeepers {
   readonly #keepers: Map<string, WikiKeeper> = new Map();
   readonly #upkeep: WikiUpkeep;
   readonly #today: () => string;
+  readonly #nap: Nap;
 
   constructor(data: KeeperData, send: (message: FromKeeper) => void) {
     this.#data = data;
+    this.#nap = new Nap(data.nap);
     this.#send = send;
     this.#today = () => new Date().toISOString().slice(0, 10);
     this.#upkeep = new WikiUpkeep({
@@ -36,13 +40,10 @@ export class WikiKeepers {
   }
 
   handle(message: ToKeeper): void {
+    if (message.op !== 'changes') this.#nap.woken();
     switch (message.op) {
-      case 'change': {
-        const keeper = this.#keeper(message.wiki);
-        keeper?.changed(message.change);
-        if (keeper !== undefined) this.#upkeep.changed(message.wiki, keeper);
-        return;
-      }
+      case 'changes':
+        return this.#changed(message.changes);
       case 'events':
         return this.#guarded(() => {
           const keeper = this.#keeper(message.wiki);
@@ -70,6 +71,16 @@ export class WikiKeepers {
     for (const keeper of this.#keepers.values()) keeper.close();
   }
 
+  /** Whether a wiki is still there is looked at once for what came together. */
+  #changed(changes: readonly ToldChange[]): void {
+    const keepers = new Map<string, WikiKeeper | undefined>();
+    for (const { wiki, change } of changes) {
+      if (!keepers.has(wiki)) keepers.set(wiki, this.#keeper(wiki));
+      keepers.get(wiki)?.changed(change);
+    }
+    for (const [wiki, keeper] of keepers) if (keeper !== undefined) this.#upkeep.changed(wiki, keeper);
+  }
+
   async #answer({ request, untilMs }: Extract<ToKeeper, { op: 'request' }>): Promise<WikiText | null> {
     if (request.kind === 'look') {
       const keeper = this.#keeper(request.wiki);
@@ -93,7 +104,15 @@ export class WikiKeepers {
   #open(name: string, baseline: boolean): WikiKeeper | undefined {
     const { store, mountpoint } = this.#data;
     try {
-      const keeper = new WikiKeeper({ store, mountpoint, name, baseline, today: this.#today, log: (line) => this.#log(line) });
+      const keeper = new WikiKeeper({
+        store,
+        mountpoint,
+        name,
+        baseline,
+        today: this.#today,
+        log: (line) => this.#log(line),
+        met: () => this.#nap.soon(),
+      });
       this.#keepers.set(name, keeper);
       return keeper;
     } catch (error) {

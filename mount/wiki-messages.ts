@@ -1,9 +1,9 @@
 // Messages between the main thread and the one that keeps the wikis.
-import type { WikiChange, WikiRequest, WikiResults } from '../src/tree/wiki-client.ts';
-import type { PlainError } from './deriver-messages.ts';
+import type { WikiRequest, WikiResults } from '../src/tree/wiki-client.ts';
+import type { PlainError, ToldChange } from './deriver-messages.ts';
 
 export type ToKeeper =
-  | { readonly op: 'change'; readonly wiki: string; readonly change: WikiChange }
+  | { readonly op: 'changes'; readonly changes: readonly ToldChange[] }
   /** Not answered by then, it is not to be carried out either. */
   | { readonly op: 'request'; readonly id: number; readonly request: WikiRequest; readonly untilMs: number }
   /** A session's events were appended to: so many lines, up to this offset. */
@@ -28,4 +28,6 @@ export interface KeeperData {
   readonly mountpoint: string;
   /** Nothing was ever known of this store's wikis: they are taken as they are. */
   readonly baseline: boolean;
+  /** Every message but changes wakes it. */
+  readonly nap: SharedArrayBuffer;
 }

@@ -29,6 +29,7 @@ interface Calls {
 export class RequestReader {
   readonly #calls: Calls = load();
   readonly #fd: number;
+  readonly #beforeSleep: () => number;
   /** struct pollfd: fd (i32), events (i16), revents (i16). */
   readonly #fds: Buffer = Buffer.alloc(8);
   #inBurst = false;
@@ -36,8 +37,10 @@ export class RequestReader {
   #restMs: number = REST_MS[0];
   #calm = 0;
 
-  constructor(fd: number) {
+  /** `beforeSleep`: for how many milliseconds it may be slept before it is called again; -1: for ever. */
+  constructor(fd: number, beforeSleep: () => number) {
     this.#fd = fd;
+    this.#beforeSleep = beforeSleep;
     this.#fds.writeInt32LE(fd, 0);
     this.#fds.writeInt16LE(POLLIN, 4);
     const flags = this.#calls.fcntl(fd, F_GETFL, 0);
@@ -60,9 +63,16 @@ export class RequestReader {
   /** Returns when a request may be there. */
   #wait(): void {
     const since = performance.now();
-    if (!(this.#inBurst && since >= this.#restUntil && this.#polled(since))) this.#calls.poll(this.#fds, 1, -1);
+    if (!(this.#inBurst && since >= this.#restUntil && this.#polled(since))) this.#sleep();
     // A pause this short is likely to be followed by another.
     this.#inBurst = performance.now() - since < PAUSE_MS;
+  }
+
+  #sleep(): void {
+    for (;;) {
+      const forMs = this.#beforeSleep();
+      if (this.#calls.poll(this.#fds, 1, forMs) !== 0 || forMs < 0) return;
+    }
   }
 
   #polled(since: number): boolean {

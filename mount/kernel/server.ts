@@ -35,6 +35,8 @@ export interface ServerOptions {
   readonly requestTimeoutSeconds: number;
   /** Runs before each request: drains the deriver's messages. */
   readonly beforeRequest: () => void;
+  /** Runs before each sleep: see {@link RequestReader}. */
+  readonly beforeSleep: () => number;
   readonly log: (line: string) => void;
 }
 
@@ -61,7 +63,7 @@ export class KernelServer {
 
   /** Serves until the mount is gone. */
   run(): void {
-    const reader = new RequestReader(this.#options.fd);
+    const reader = new RequestReader(this.#options.fd, this.#options.beforeSleep);
     for (;;) {
       try {
         this.#length = reader.next(this.#in);
