@@ -189,6 +189,7 @@ export class DeriverHost {
     if (known !== undefined || directory === undefined || this.#failures.has(session)) return known;
     try {
       const open = { directory, deriver: this.#options.openDeriver(directory), watcher: undefined };
+      open.deriver.onMemory = () => this.#options.send({ op: 'changed', session, path: 'memory' });
       this.#sessions.set(session, open);
       return open;
     } catch (error) {

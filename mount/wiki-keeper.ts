@@ -80,7 +80,7 @@ export class WikiKeeper {
     this.#options = options;
     this.root = fs.realpathSync(`${options.store}/${options.name}`);
     this.known = KnownPages.open(knownFile(options.store, options.name));
-    this.#queue = new QueueFile(this.root);
+    this.#queue = new QueueFile(this.root, knownFile(options.store, options.name).replace(/\.jsonl$/, '.queue-'));
     this.#log = new SeenLog(this.known.logSeen());
     this.recorder = new ChangeRecorder({
       known: this.known,

@@ -18,13 +18,25 @@ import type { SessionHistory } from './session-history.ts';
 /** Longest that a pack waits unless told otherwise; what is chosen later is there for the next message. */
 const WAIT_MS = 10_000;
 const LATE = 'it is still being read; a later read has it';
-const FAILED = 'it could not be read; the next question asks again (ctx explain says why)';
+const FAILED = 'it could not be read; a read after a while, or the next question, asks again (ctx explain says why)';
+/** As it was written once. */
+const FAILED_BEFORE = 'it could not be read; the next question asks again (ctx explain says why)';
+/** A reader that failed is asked again by the first read after so long. */
+const REST_MS = 30_000;
 const LEAST_WORDS = 12;
 const MOST_ASKED = 3;
 const MOST_CHARS = 4000;
 const MOST_TODO_BYTES = 8192;
 /** Records behind the newest user message that are looked through for a choice. */
 const MOST_LOOKED = 4096;
+
+export interface ChooserOptions {
+  readonly log: (line: string) => void;
+  readonly waitMs?: number | undefined;
+  readonly restMs?: number | undefined;
+  /** A pack that was read before would be another one now: something was recorded behind it, or is to be asked again. */
+  readonly changed: () => void;
+}
 
 export interface ChooserState {
   readonly history: SessionHistory;
@@ -41,12 +53,15 @@ export class MemoryChooser {
   readonly #directory: string;
   readonly #log: (line: string) => void;
   readonly #waitMs: number;
+  readonly #restMs: number;
+  readonly #changed: () => void;
+  #resting: NodeJS.Timeout | undefined;
   #mounts: { readonly policy: string | undefined; readonly mounts: readonly SessionMemory[] } | undefined;
   /** What was chosen for last: the newest user message, and the policy. */
   #chosen: string | undefined;
   #error: string | undefined;
 
-  constructor(directory: string, reader: MemoryReader, log: (line: string) => void, waitMs: number = WAIT_MS) {
+  constructor(directory: string, reader: MemoryReader, { log, waitMs = WAIT_MS, restMs = REST_MS, changed }: ChooserOptions) {
     const parts = resolve(directory).split('/');
     this.#owner = parseSessionRelativePath(parts.slice(-6).join('/'))?.owner;
     this.#store = parts.slice(0, -6).join('/');
@@ -54,11 +69,22 @@ export class MemoryChooser {
     this.#reader = reader;
     this.#log = log;
     this.#waitMs = waitMs;
+    this.#restMs = restMs;
+    this.#changed = changed;
   }
 
   /** Why the last choice failed. */
   get error(): string | undefined {
     return this.#error;
+  }
+
+  /** The rest after a failure is over, and nobody has asked since. */
+  get isDue(): boolean {
+    return this.#chosen === undefined && this.#error !== undefined && this.#resting === undefined;
+  }
+
+  close(): void {
+    clearTimeout(this.#resting);
   }
 
   /** Costs a look at the newest user message where there is nothing to choose. Never fails. */
@@ -82,23 +108,37 @@ export class MemoryChooser {
         todo: state.todo(MOST_TODO_BYTES),
       };
       const missing = (why: string): void => this.#missing(state, asked, mounts, why);
+      let isLate = false;
       const done = await within(
         this.#waitMs,
-        this.#reader.choose(request).then((reply) => this.#record(state, asked, reply)),
+        this.#reader.choose(request).then((reply) => {
+          this.#record(state, asked, reply);
+          if (isLate) this.#changed();
+        }),
         (error) => {
-          this.#failed(error);
+          this.#failed(error, key);
           missing(FAILED);
+          if (isLate) this.#changed();
         },
       );
+      isLate = !done;
       if (!done) missing(LATE);
     } catch (error) {
-      this.#failed(error);
+      this.#failed(error, key);
     }
   }
 
-  #failed(error: unknown): void {
+  /** MEM-7: nothing is asked again at once; the first read after a while does, and so does the next question. */
+  #failed(error: unknown, key: string): void {
     this.#error = error instanceof Error ? error.message : String(error);
     this.#log(`memory of ${this.#directory}: ${this.#error}`);
+    clearTimeout(this.#resting);
+    this.#resting = setTimeout(() => {
+      this.#resting = undefined;
+      if (this.#chosen !== key) return;
+      this.#chosen = undefined;
+      this.#changed();
+    }, this.#restMs).unref();
   }
 
   /** MEM-7: a wiki that nothing is known of is named with the reason; what was chosen before stays. */
@@ -158,7 +198,9 @@ function chosenBefore(history: SessionHistory, asked: number): boolean {
 
 /** Said in place of pages that nobody has read: it is no choice. */
 function isMissing(choice: MemoryChoice | undefined): boolean {
-  return choice?.wikis.some(({ left }) => left.some(({ reason }) => reason === LATE || reason === FAILED)) === true;
+  return (
+    choice?.wikis.some(({ left }) => left.some(({ reason }) => reason === LATE || reason === FAILED || reason === FAILED_BEFORE)) === true
+  );
 }
 
 /** The newest user message; where it says little, with those before it. */

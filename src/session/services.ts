@@ -32,6 +32,8 @@ export interface DeriverServices {
   readonly memory?: MemoryReader;
   /** Longest that a pack waits for it. */
   readonly memoryWaitMs?: number;
+  /** After a failure it is not asked again for so long. */
+  readonly memoryRestMs?: number;
   close(): Promise<void>;
 }
 

@@ -156,6 +156,7 @@ class Deriver implements InspectableDeriver {
   #tidying = false;
   readonly #place: string;
   readonly #memory: MemoryChooser | undefined;
+  onMemory: () => void = () => {};
 
   constructor(directory: string, services: DeriverServices) {
     this.#directory = directory;
@@ -164,7 +165,14 @@ class Deriver implements InspectableDeriver {
     this.#usedMs = 0;
     this.#place = identityOf(directory);
     this.#memory =
-      services.memory === undefined ? undefined : new MemoryChooser(directory, services.memory, services.log, services.memoryWaitMs);
+      services.memory === undefined
+        ? undefined
+        : new MemoryChooser(directory, services.memory, {
+            log: services.log,
+            waitMs: services.memoryWaitMs,
+            restMs: services.memoryRestMs,
+            changed: () => this.onMemory(),
+          });
     this.#parts = this.#open();
   }
 
@@ -319,6 +327,7 @@ class Deriver implements InspectableDeriver {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#memory?.close();
     clearTimeout(this.#saveTimer);
     await this.#queue.catch(() => undefined);
     this.#save();
@@ -464,7 +473,7 @@ class Deriver implements InspectableDeriver {
     const inputs = (): readonly InputVersion[] => [
       { name: 'pack', version: this.#packVersion, changed: (was) => packChange(was, this.#packVersion, pack.epoch?.reason ?? '') },
     ];
-    if (this.#packRevision === history.log.revision()) {
+    if (this.#packRevision === history.log.revision() && this.#memory?.isDue !== true) {
       const fresh = engine.fresh(name, inputs());
       if (fresh !== undefined) {
         if (pack.epoch === undefined) this.#warmSoon();

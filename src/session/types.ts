@@ -22,6 +22,8 @@ export interface SessionDeriver {
   inputChanged(path: string): void;
   /** Whether its policy has packs counted by the engine's tokenizer: another model makes them stale (TOK-9). */
   readonly countedByEngine: boolean;
+  /** Set by whoever keeps what was read: its pack may be another one now, though nobody wrote (MEM-7). */
+  onMemory: () => void;
   /** Everything up to the revision is in the order log, which it gives. */
   settle(revision: Revision): Promise<Pick<OrderLog, 'sync' | 'seal'>>;
   /**

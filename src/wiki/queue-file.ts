@@ -6,14 +6,18 @@ import {
   fchownSync,
   fstatSync,
   fsyncSync,
+  linkSync,
   lstatSync,
   openSync,
+  readdirSync,
+  readlinkSync,
   readSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 import { CtxError } from '../abi/errors.ts';
 import { compactQueue, QUEUE_PATH, readQueueLines, type QueuedChange } from './queue.ts';
@@ -23,8 +27,16 @@ const MAX_READ_BYTES = 16 << 20;
 /** A shorter one is not worth a rewrite. */
 const COMPACT_BYTES = 256 << 10;
 const TYPICAL_LINE_BYTES = 300;
-/** Nobody keeps a queue open for longer. */
+/** Nobody keeps a queue open for longer, but who has it open through this process. */
 const OLD_MS = 60_000;
+
+/** A queue that was compacted, under a name that says how much of it was taken over: a stop loses nothing of it. */
+interface OldQueue {
+  readonly file: number;
+  name: string;
+  bytes: number;
+  untilMs: number;
+}
 
 export class QueueFile {
   readonly #root: string;
@@ -32,11 +44,15 @@ export class QueueFile {
   /** Of the lines that were read: taken out again. */
   readonly #done = new Set<string>();
   #seen = { inode: 0, bytes: 0 };
-  /** The file that was here before it was compacted, and how much of it was taken over: whoever has it open may append still. */
-  #old: { readonly file: number; bytes: number; readonly untilMs: number } | undefined;
+  /** The file that was here before it was compacted: whoever has it open may append still. */
+  #old: OldQueue | undefined;
+  readonly #kept: string | undefined;
 
-  constructor(root: string) {
+  /** `kept`: what the names of old queues begin with, on the wiki's filesystem; without it nothing is compacted. */
+  constructor(root: string, kept?: string) {
     this.#root = root;
+    this.#kept = kept;
+    if (kept !== undefined) this.#resume(kept);
   }
 
   /** Changes that wait, by id. Costs what was appended since the last time. */
@@ -54,11 +70,11 @@ export class QueueFile {
 
   /**
    * Leaves out what is dealt with, when that is most of a long file: for the one that appends changes. True when it did.
-   * A stop before the rename changes nothing; what others append to the old file afterwards comes over with the next look.
+   * What others append to the old file afterwards comes over with the next look, also of another process after a stop.
    */
   compact(leastBytes: number = COMPACT_BYTES): boolean {
     const waiting = this.waiting();
-    if (this.#old !== undefined || this.#seen.bytes < leastBytes) return false;
+    if (this.#kept === undefined || this.#old !== undefined || this.#seen.bytes < leastBytes) return false;
     if (waiting.size * TYPICAL_LINE_BYTES > this.#seen.bytes / 2 || this.#seen.bytes > MAX_READ_BYTES) return false;
     const file = this.#open(constants.O_RDONLY);
     const next = join(this.#root, `${QUEUE_PATH}.new`);
@@ -80,9 +96,15 @@ export class QueueFile {
       } finally {
         closeSync(made);
       }
-      renameSync(next, join(this.#root, QUEUE_PATH));
-      this.#old = { file, bytes: end, untilMs: Date.now() + OLD_MS };
+      const name = `${this.#kept}${end}`;
+      if (!isLinked(join(this.#root, QUEUE_PATH), name)) {
+        rmSync(next);
+        return false;
+      }
+      this.#old = { file, name, bytes: end, untilMs: Date.now() + OLD_MS };
       kept = true;
+      // A stop here leaves two names of one file: it is the queue still.
+      renameSync(next, join(this.#root, QUEUE_PATH));
     } finally {
       if (!kept) closeSync(file);
     }
@@ -93,8 +115,25 @@ export class QueueFile {
   close(): void {
     if (this.#old === undefined) return;
     this.#carryOver();
+    // Its name stays: who has it open may outlive this process.
     if (this.#old !== undefined) closeSync(this.#old.file);
     this.#old = undefined;
+  }
+
+  /** What was old when another process stopped; the newest, where one of them could not take it over. */
+  #resume(kept: string): void {
+    for (const name of namesFrom(kept)) {
+      const bytes = Number(name.slice(kept.length));
+      try {
+        const file = openSync(name, constants.O_RDONLY | constants.O_NOFOLLOW);
+        const isQueue = statSync(join(this.#root, QUEUE_PATH), { throwIfNoEntry: false })?.ino === fstatSync(file).ino;
+        if (isQueue) rmSync(name);
+        if (isQueue || this.#old !== undefined) closeSync(file);
+        else this.#old = { file, name, bytes, untilMs: Date.now() + OLD_MS };
+      } catch {
+        // It went, or is none: the queue is as it is.
+      }
+    }
   }
 
   /** Whole lines that came into the old file since. */
@@ -106,10 +145,21 @@ export class QueueFile {
       const bytes = Buffer.alloc(size - old.bytes);
       const count = readSync(old.file, bytes, 0, bytes.length, old.bytes);
       const end = bytes.lastIndexOf(0x0a, count - 1) + 1;
-      if (end > 0) this.append(bytes.toString('utf8', 0, end));
-      old.bytes += end;
+      if (end > 0) {
+        this.append(bytes.toString('utf8', 0, end));
+        old.bytes += end;
+        // A stop before this brings the same lines again, and each counts once by its id.
+        const name = `${this.#kept}${old.bytes}`;
+        renameSync(old.name, name);
+        old.name = name;
+      }
     }
     if (Date.now() < old.untilMs) return;
+    if (isOpenElsewhere(old.file)) {
+      old.untilMs = Date.now() + OLD_MS;
+      return;
+    }
+    rmSync(old.name, { force: true });
     closeSync(old.file);
     this.#old = undefined;
   }
@@ -170,6 +220,39 @@ export class QueueFile {
     closeSync(file);
     throw new CtxError('wiki.queue', 'EINVAL', 'is no regular file', { where: QUEUE_PATH, next: 'remove it' });
   }
+}
+
+/** False where no second name can be given: then it is not compacted. */
+function isLinked(path: string, name: string): boolean {
+  try {
+    linkSync(path, name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function namesFrom(prefix: string): readonly string[] {
+  try {
+    const names = readdirSync(dirname(prefix)).filter((name) => /^\d+$/.test(name.slice(basename(prefix).length)));
+    return names.filter((name) => name.startsWith(basename(prefix))).map((name) => join(dirname(prefix), name));
+  } catch {
+    return [];
+  }
+}
+
+/** Whoever opened it through the mount has it open here. */
+function isOpenElsewhere(file: number): boolean {
+  const { ino, dev } = fstatSync(file);
+  return readdirSync('/proc/self/fd').some((name) => {
+    try {
+      if (Number(name) === file || !readlinkSync(`/proc/self/fd/${name}`).includes(QUEUE_PATH)) return false;
+      const stat = fstatSync(Number(name));
+      return stat.ino === ino && stat.dev === dev;
+    } catch {
+      return false;
+    }
+  });
 }
 
 function endsLine(file: number, sizeBytes: number): boolean {

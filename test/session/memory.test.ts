@@ -204,7 +204,7 @@ describe('when it changes', () => {
     const reopened = async (choose: typeof reader.choose): Promise<TestSession> => {
       const s = session();
       await s.deriver.close();
-      s.deriver = s.open({ memory: { choose, close }, memoryWaitMs: 20 });
+      s.deriver = s.open({ memory: { choose, close }, memoryWaitMs: 20, memoryRestMs: 50 });
       ask(s, 'Which port does the gateway listen on?');
       return s;
     };
@@ -220,6 +220,20 @@ describe('when it changes', () => {
 
     const broken = await reopened(() => Promise.reject(new Error('no')));
     expect(await missing(broken)).toEqual([expect.stringMatching(/^home\/0\/wiki .*could not be read/)]);
+    // The first read after a while asks again, though nobody said anything; whoever read before is told.
+    let asks = 0;
+    const failing = await reopened((request) => ((asks += 1), asks < 3 ? Promise.reject(new Error('no')) : reader.choose(request)));
+    const told = vi.fn();
+    failing.deriver.onMemory = told;
+    expect(await missing(failing)).toEqual([expect.stringMatching(/^home\/0\/wiki .*could not be read/)]);
+    for (const times of [2, 3]) {
+      await vi.waitUntil(() => told.mock.calls.length === times - 1, { timeout: 60_000 });
+      expect(asks).toBe(times - 1);
+      await packOf(failing);
+      expect(asks).toBe(times);
+    }
+    expect(memoryOf(await packOf(failing))).toContain('home/0/wiki/gateway.md');
+    expect(await missing(failing)).toEqual([]);
     await broken.reopen();
     ask(broken, 'Which port, then, does the gateway have?');
     expect(memoryOf(await packOf(broken))).toContain('home/0/wiki/gateway.md');

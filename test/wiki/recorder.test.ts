@@ -1,9 +1,23 @@
 // Which changes go into the queue, told as the mount tells them: each once, with who made it.
-import { closeSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { digestOf } from '../../src/abi/digest.ts';
 import { ChangeRecorder, type Writer } from '../../src/wiki/change-recorder.ts';
@@ -231,22 +245,53 @@ describe('the recorder of changes', () => {
   });
 
   it('WIK-54 a queue of what is done is cut to what waits, and nobody who appends meanwhile is lost', () => {
-    const queue = new QueueFile(root);
+    const kept = join(root, '.wiki/queue-');
+    mkdirSync(join(root, '.wiki'));
+    let queue = new QueueFile(root, kept);
+    const olds = (): readonly string[] => readdirSync(join(root, '.wiki'));
     const change = (id: string): string => formatChange({ id, time: '2026-04-20T10:00:00Z', path: 'a.md', op: 'write' });
     for (let i = 0; i < 200; i += 1) queue.append(`${change(`n${i}`)}${i === 7 ? '' : formatDone(`n${i}`, '2026-04-20T10:00:01Z')}`);
     const before = statSync(join(root, '.update-queue')).size;
     const held = openSync(join(root, '.update-queue'), 'a');
     expect(queue.compact()).toBe(false);
+    expect(new QueueFile(root).compact(1000)).toBe(false);
     expect(queue.compact(1000)).toBe(true);
+    expect(olds()).toEqual([`queue-${before}`]);
     expect(statSync(join(root, '.update-queue')).size).toBeLessThan(before / 50);
     expect([...queue.waiting().keys()]).toEqual(['n7']);
+    // A killed daemon takes nothing over; the next one does.
     writeSync(held, change('late'));
-    closeSync(held);
+    for (const fd of openOf(join(root, '.update-queue'))) if (fd !== held) closeSync(fd);
+    queue = new QueueFile(root, kept);
     expect([...queue.waiting().keys()]).toEqual(['n7', 'late']);
     queue.append(change('last'));
     const text = readFileSync(join(root, '.update-queue'), 'utf8');
     expect(parseQueue(text).changes.map(({ id }) => id)).toEqual(['n7', 'late', 'last']);
     expect(text.split('\n')).toHaveLength(4);
+    writeSync(held, change('later'));
+    queue.close();
+    expect([...new QueueFile(root).waiting().keys()]).toEqual(['n7', 'late', 'last', 'later']);
+    // Held through this process, it is old for as long as that; then it goes.
+    vi.useFakeTimers({ now: Date.now() });
+    queue = new QueueFile(root, kept);
+    for (let minutes = 0; minutes < 5; minutes += 1) {
+      vi.setSystemTime(Date.now() + 61_000);
+      queue.waiting();
+    }
+    expect(olds()).toHaveLength(1);
+    writeSync(held, change('latest'));
+    closeSync(held);
+    vi.setSystemTime(Date.now() + 61_000);
+    expect([...queue.waiting().keys()].at(-1)).toBe('latest');
+    vi.setSystemTime(Date.now() + 61_000);
+    queue.waiting();
+    expect(olds()).toEqual([]);
+    vi.useRealTimers();
+    // Between its two names and its new one it is the queue still.
+    linkSync(join(root, '.update-queue'), `${kept}3`);
+    const text2 = readFileSync(join(root, '.update-queue'), 'utf8');
+    expect([...new QueueFile(root, kept).waiting().keys()]).toHaveLength(5);
+    expect([olds(), readFileSync(join(root, '.update-queue'), 'utf8')]).toEqual([[], text2]);
     queue.close();
     // What waits is no reason to write it again and again.
     expect(queue.compact(1)).toBe(false);
@@ -292,6 +337,18 @@ describe('the recorder of changes', () => {
     );
   });
 });
+
+/** Descriptors of this process. */
+function openOf(path: string): readonly number[] {
+  const isOf = (fd: string): boolean => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(path);
+    } catch {
+      return false;
+    }
+  };
+  return readdirSync('/proc/self/fd').filter(isOf).map(Number);
+}
 
 function readOr(path: string): string {
   try {

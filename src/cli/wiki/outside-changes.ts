@@ -1,6 +1,6 @@
 // WIK-55: the tripwire of a wiki that is not on the mount: what changed since the last hook looked goes into its queue.
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
@@ -18,8 +18,9 @@ const LOCK_PATH = '.wiki/known.lock';
 const IGNORE_PATH = '.wiki/.gitignore';
 const LOCK_WAIT_MS = 10_000;
 const LOCK_POLL_MS = 20;
+const IGNORED_BEFORE = '.gitignore\nknown.jsonl\nknown.lock\n';
 /** Of no use to a clone. */
-const IGNORED = '.gitignore\nknown.jsonl\nknown.lock\n';
+const IGNORED = '.gitignore\nknown.jsonl\nknown.lock\nqueue-*\n';
 
 /** Changes since the last look, by `writer` as far as anybody knows. The first look takes the pages as they are. */
 export async function recordOutside(place: WikiDirectory, writer: Writer | undefined, day: string): Promise<void> {
@@ -33,9 +34,10 @@ export async function recordOutside(place: WikiDirectory, writer: Writer | undef
   // Somebody has looked at the same pages for long: they are recorded there.
   if (lock === undefined) return;
   place.refresh();
-  const queue = new QueueFile(root);
+  const queue = new QueueFile(root, join(root, '.wiki/queue-'));
   try {
     if (!existsSync(ignore)) writeFileSync(ignore, IGNORED);
+    else if (readFileSync(ignore, 'utf8') === IGNORED_BEFORE) writeFileSync(ignore, IGNORED);
     const pages = KnownPages.open(known);
     const log = new SeenLog(pages.logSeen());
     const curated = new Map(place.index.curated().map(({ path, facts }) => [path, facts.digest]));
