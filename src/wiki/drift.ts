@@ -1,75 +1,51 @@
 // Copies of knowledge against the wiki, fact by fact. A copy is stale from the moment it is made: the wiki wins.
-import { terms } from '../search/terms.ts';
+import { driftOfWiki, type KnownWiki } from './drift-known.ts';
+import { withoutExtension } from './paths.ts';
+import { MIN_ABOUT, namesOf, statementsOf, type Statement } from './statements.ts';
 
-/** A statement: what it is about (stems), and the values it gives (numbers, paths, versions, names in code). */
-export interface Statement {
-  readonly line: number;
-  readonly text: string;
-  readonly about: ReadonlySet<string>;
-  readonly values: ReadonlySet<string>;
-}
+/**
+ * `differs`: the wiki says otherwise. `stale`: a page, path or project that is no more, or a count that is another one.
+ * `copied`: the wiki says the same. `only`: the wiki does not say it.
+ */
+export type DriftKind = 'differs' | 'stale' | 'copied' | 'only';
 
 export interface Drift {
-  readonly kind: 'differs' | 'copied';
+  readonly kind: DriftKind;
   readonly line: number;
   readonly said: string;
-  readonly page: string;
-  readonly pageLine: number;
-  readonly says: string;
+  /** Where the wiki says what it says; absent where no page does. */
+  readonly page?: string;
+  readonly pageLine?: number;
+  readonly says?: string;
 }
 
-const VALUE = /`[^`\n]+`|https?:\/\/[^\s)>\]]+|~?\/?(?:[\w.-]+\/)+[\w.-]*|\bv?\d+(?:[.:,-]\d+)*(?:[a-z%]{1,3}\b)?/gi;
-/** Words that turn a statement round. */
-const NEGATIONS = /\b(?:not|never|no longer|no|without|stopped|don't|doesn't|cannot)\b/i;
-const MIN_ABOUT = 2;
-/** Share of words in common from which two statements are about the same thing. */
+/** Share of words in common from which two statements are about the same thing; and where only names tell them apart. */
 const SAME = 0.6;
+const SAME_BUT_NAMES = 0.8;
 /** A word that more statements share tells none of them from another. */
 const MAX_SHARED = 400;
+const NOWHERE: KnownWiki = { pages: new Map(), count: undefined, past: new Map(), names: [] };
 
-/** Items, sentences and table rows that give a value; headings lend their words to what stands below. */
-export function statementsOf(text: string): readonly Statement[] {
-  const found: Statement[] = [];
-  let fenced = false;
-  let front = text.startsWith('---\n');
-  text.split('\n').forEach((row, index) => {
-    if (front) {
-      if (index > 0 && row === '---') front = false;
-      return;
-    }
-    if (/^\s*(?:```|~~~)/.test(row)) fenced = !fenced;
-    if (fenced || row.trim() === '' || /^\s*[#|]*[-| :]*$/.test(row) || row.startsWith('#')) return;
-    for (const sentence of row.replace(/^\s*(?:[-*+>]|\d+[.)])\s+/, '').split(/(?<=[.!?])\s+(?=[\p{Lu}`])/u)) {
-      const values = new Set<string>();
-      const bare = sentence.replace(VALUE, (value) => {
-        values.add(
-          value
-            .replace(/^`|`$/g, '')
-            .replace(/[.,:]$/, '')
-            .toLowerCase(),
-        );
-        return ' ';
-      });
-      const about = new Set(terms(bare));
-      if (NEGATIONS.test(bare)) values.add('not');
-      if (about.size >= MIN_ABOUT) found.push({ line: index + 1, text: sentence.trim(), about, values });
-    }
-  });
-  return found;
-}
-
-export interface CanonicalStatement extends Statement {
+interface CanonicalStatement extends Statement {
   readonly page: string;
 }
 
-/** Statements of a wiki by their words, for many copies to be compared with. */
+/** Statements of a wiki by their words, for many copies to be compared with: those whose words were told, so that names are names in both. */
 export class CanonicalFacts {
+  readonly wiki: KnownWiki;
+  readonly names: ReadonlySet<string>;
   readonly #statements: readonly CanonicalStatement[];
   readonly #byWord = new Map<string, number[]>();
+  readonly #values = new Set<string>();
 
-  constructor(pages: readonly { readonly path: string; readonly text: string }[]) {
-    this.#statements = pages.flatMap(({ path, text }) => statementsOf(text).map((statement) => ({ ...statement, page: path })));
-    this.#statements.forEach(({ about }, index) => {
+  constructor(pages: readonly { readonly path: string; readonly text: string }[], copies: readonly string[], wiki: KnownWiki = NOWHERE) {
+    this.wiki = wiki;
+    this.names = namesOf([...pages.map(({ text }) => text), ...copies]);
+    this.#statements = pages.flatMap(({ path, text }) =>
+      statementsOf(text, this.names, withoutExtension(path)).map((statement) => ({ ...statement, page: path })),
+    );
+    this.#statements.forEach(({ about, values }, index) => {
+      for (const value of values) this.#values.add(plain(value));
       for (const word of about) {
         const list = this.#byWord.get(word);
         if (list === undefined) this.#byWord.set(word, [index]);
@@ -78,57 +54,96 @@ export class CanonicalFacts {
     });
   }
 
-  /** The statement about the same thing; undefined when none is near enough. */
-  nearest(statement: Statement): CanonicalStatement | undefined {
+  knows(value: string): boolean {
+    return this.#values.has(plain(value));
+  }
+
+  /** Statements about the same thing, the nearest first. */
+  near(statement: Statement): readonly { readonly other: CanonicalStatement; readonly share: number }[] {
     const shared = new Map<number, number>();
     for (const word of statement.about) {
       const list = this.#byWord.get(word) ?? [];
       if (list.length <= MAX_SHARED) for (const index of list) shared.set(index, (shared.get(index) ?? 0) + 1);
     }
-    let best: CanonicalStatement | undefined;
-    let bestShare = 0;
+    if (statement.about.size < MIN_ABOUT) return [];
+    const near: { other: CanonicalStatement; share: number }[] = [];
     for (const [index, both] of shared) {
       const other = this.#statements[index] as CanonicalStatement;
       const share = both / (statement.about.size + other.about.size - both);
-      const agrees = sameValues(statement, other);
-      // Among equals the one that agrees: a fact that the wiki tells twice is no drift when one of them fits.
-      if (share > bestShare || (share === bestShare && agrees && best !== undefined && !sameValues(statement, best)))
-        [best, bestShare] = [other, share];
+      if (share >= SAME && other.about.size >= MIN_ABOUT) near.push({ other, share });
     }
-    return bestShare >= SAME ? best : undefined;
+    return near.sort((a, b) => b.share - a.share);
   }
 }
 
+/** WIK-24: each statement of the copy once: against the wiki's own state, against what its pages say, else whether they say it at all. */
 export function driftOf(copy: string, canonical: CanonicalFacts): readonly Drift[] {
-  return statementsOf(copy).flatMap((statement) => {
-    const other = canonical.nearest(statement);
-    if (other === undefined || (statement.values.size === 0 && other.values.size === 0)) return [];
-    const kind = sameValues(statement, other) ? ('copied' as const) : ('differs' as const);
-    return [{ kind, line: statement.line, said: statement.text, page: other.page, pageLine: other.line, says: other.text }];
+  return statementsOf(copy, canonical.names).flatMap((statement): readonly Drift[] => {
+    const { line, text: said } = statement;
+    if (statement.isOpen) return [];
+    const known = driftOfWiki(statement, canonical.wiki);
+    if (known !== undefined && known !== 'right') return [{ kind: 'stale' as const, line, said, ...known }];
+    const near = canonical.near(statement);
+    const told = near.map(({ other, share }) => ({ other, how: compared(statement, other, share) }));
+    // A fact that the wiki tells more than once is no drift when one of them fits.
+    const same = told.find(({ how }) => how === 'copied');
+    const others = told.filter(({ how }) => how === 'differs');
+    const [found] = same === undefined ? others : [same];
+    // Several answers to one question: another one contradicts none of them.
+    const isList = same === undefined && new Set(others.map(({ other }) => [...other.values].sort().join())).size > 1;
+    if (found !== undefined && found.how !== undefined && !isList)
+      return [{ kind: found.how, line, said, page: found.other.page, pageLine: found.other.line, says: found.other.text }];
+    const hard = [...statement.values].filter((value) => !value.startsWith('name:') && !value.includes('*'));
+    const isNew = known !== 'right' && statement.isFact && hard.some((value) => !canonical.knows(value));
+    return isNew ? [{ kind: 'only' as const, line, said }] : [];
   });
+}
+
+/** Undefined: they do not speak of the same value. */
+function compared(copy: Statement, wiki: Statement, share: number): 'copied' | 'differs' | undefined {
+  const mine = without(copy.values, wiki.values);
+  const theirs = without(wiki.values, copy.values);
+  if (copy.values.size === 0 && wiki.values.size === 0) return undefined;
+  if (copy.negated !== wiki.negated) return theirs.length + mine.length === 0 ? 'differs' : undefined;
+  // It says less, and nothing else.
+  if (mine.length === 0) return copy.values.size > 0 ? 'copied' : undefined;
+  const kinds = new Set(theirs.map(kindOf));
+  const against = mine.filter((value) => kinds.has(kindOf(value)));
+  if (against.length === 0) return undefined;
+  return against.some((value) => !value.startsWith('name:')) || share >= SAME_BUT_NAMES ? 'differs' : undefined;
+}
+
+function without(values: ReadonlySet<string>, others: ReadonlySet<string>): readonly string[] {
+  const known = new Set([...others].map(plain));
+  return [...values].filter((value) => !known.has(plain(value)));
+}
+
+/** Whatever it counts: "8443 ports" and "port 8443" are the same number. */
+function plain(value: string): string {
+  return value.startsWith('number:') ? value.replace(/ .*$/, '') : value;
+}
+
+/** Of numbers with what they count: 3 days contradict no 2 pages. */
+function kindOf(value: string): string {
+  const [kind = ''] = value.split(':', 1);
+  return kind === 'number' ? `number ${value.slice(value.indexOf(' ') + 1)}` : kind;
 }
 
 /** The copy with links where it repeats the wiki, or says something else: a copy drifts, a link cannot. `link` is Markdown. */
 export function withLinks(
   copy: string,
   drifts: readonly Drift[],
-  link: (drift: Drift) => string,
+  link: (page: string, line: number) => string,
 ): { readonly text: string; readonly replaced: number } {
   const lines = copy.split('\n');
   let replaced = 0;
-  for (const drift of drifts) {
-    const row = lines[drift.line - 1] ?? '';
-    const at = row.indexOf(drift.said);
+  for (const { line, said, page, pageLine } of drifts) {
+    const row = lines[line - 1] ?? '';
+    const at = row.indexOf(said);
     // Said twice in a line: which one is meant cannot be seen.
-    if (at < 0 || row.indexOf(drift.said, at + 1) >= 0) continue;
-    lines[drift.line - 1] = `${row.slice(0, at)}${link(drift)}${row.slice(at + drift.said.length)}`;
+    if (page === undefined || at < 0 || row.indexOf(said, at + 1) >= 0) continue;
+    lines[line - 1] = `${row.slice(0, at)}${link(page, pageLine ?? 1)}${row.slice(at + said.length)}`;
     replaced += 1;
   }
   return { text: lines.join('\n'), replaced };
-}
-
-function sameValues(a: Statement, b: Statement): boolean {
-  if (a.values.size !== b.values.size) return false;
-  for (const value of a.values) if (!b.values.has(value)) return false;
-  return true;
 }

@@ -41,6 +41,7 @@ export type Rule =
   | 'runtime-audit'
   | 'expected-output'
   | 'memory-drift'
+  | 'memory-only'
   | 'bucket'
   | 'domain-leak'
   | 'large-page'
@@ -81,6 +82,7 @@ export const RULES: Readonly<Record<Rule, RuleAbout>> = {
   'runtime-audit': { level: 'warning', about: 'runtime among knowledge' },
   'expected-output': { level: 'error', about: 'a scheduled job that did not produce its file' },
   'memory-drift': { level: 'warning', about: 'a copy that says something else than the wiki' },
+  'memory-only': { level: 'advice', about: 'a copy with facts that the wiki has not' },
   bucket: { level: 'warning', about: 'a file or directory outside its bucket' },
   'domain-leak': { level: 'warning', about: 'a link from one domain into another' },
   'large-page': { level: 'warning', about: 'a page too long to be read in full' },

@@ -1,12 +1,15 @@
 // What lies outside the wiki and is declared in it: copies of knowledge, files of scheduled jobs, buckets. Reads only what is declared.
 import { lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 
 import type { Buckets, DeclaredCopy, ExpectedOutput } from './config.ts';
 import { CanonicalFacts, driftOf, type Drift } from './drift.ts';
+import type { KnownWiki } from './drift-known.ts';
 import type { Finding } from './finding.ts';
 import { daysBetween } from './lint-time.ts';
 import { MAX_PAGE_BYTES } from './page.ts';
+import { PAST } from './page-search.ts';
+import { nameOf, withoutExtension } from './paths.ts';
 import type { WikiDirectory } from './wiki-directory.ts';
 
 export interface Surroundings {
@@ -37,31 +40,61 @@ export function outsideFindings(wiki: WikiDirectory, surroundings: Surroundings)
 /** Every declared copy that exists, compared with the curated pages. */
 export function compareCopies(wiki: WikiDirectory, copies: readonly DeclaredCopy[], home: string): readonly CopyReport[] {
   if (copies.length === 0) return [];
-  const pages = wiki.index.curated().map(({ path }) => ({ path, text: wiki.text(path)?.slice(0, MAX_PAGE_BYTES) ?? '' }));
-  const canonical = new CanonicalFacts(pages);
-  return copies.flatMap((copy) =>
+  const found = copies.flatMap((copy) =>
     expand(absolute(copy.path, wiki.root, home))
       .flatMap(markdownFiles)
       .slice(0, MAX_COPIES)
-      .map((path) => ({ copy, path, drifts: driftOf(textOf(path) ?? '', canonical) })),
+      .map((path) => ({ copy, path, text: textOf(path) ?? '' })),
   );
+  const pages = wiki.index.curated().map(({ path }) => ({ path, text: wiki.text(path)?.slice(0, MAX_PAGE_BYTES) ?? '' }));
+  const texts = found.map(({ text }) => text);
+  const canonical = new CanonicalFacts(pages, texts, knownOf(wiki, home));
+  return found.map(({ copy, path, text }) => ({ copy, path, drifts: driftOf(text, canonical) }));
+}
+
+/** What can be said of the wiki without reading a page. */
+export function knownOf({ index, root, config }: WikiDirectory, home: string): KnownWiki {
+  const curated = index.curated();
+  const past = new Map<string, { readonly page: string; readonly status: string }>();
+  for (const { path, facts } of curated) {
+    const status = facts.status?.toLowerCase() ?? '';
+    const isProject = config.projectTypes.includes(facts.type ?? '') || path.startsWith('projects/');
+    if (!isProject || !PAST.has(status)) continue;
+    for (const name of [facts.title ?? '', ...facts.aliases, withoutExtension(nameOf(path))])
+      past.set(name.toLowerCase(), { page: path, status });
+  }
+  const inHome = root.startsWith(`${home}/`) ? [`~/${root.slice(home.length + 1)}`] : [];
+  const [entry] = index.special('index');
+  return {
+    pages: new Map([...index.pages().map(({ path }) => path), ...index.files()].map((path) => [path.toLowerCase(), path])),
+    count: curated.length,
+    past,
+    names: [root, ...inHome, basename(root)].map((name) => name.toLowerCase()),
+    ...(entry === undefined ? {} : { index: entry.path }),
+  };
 }
 
 function copyFindings(wiki: WikiDirectory, { home, today }: Surroundings): readonly Finding[] {
   const found: Finding[] = [];
   for (const { copy, path, drifts } of compareCopies(wiki, wiki.config.copies, home)) {
     const claim = copy.kind === 'forwarded' ? 'claims' : 'says';
-    for (const { kind, line, said, page, pageLine, says } of drifts) {
-      if (kind === 'differs')
-        found.push({
-          rule: 'memory-drift',
-          file: path,
-          line,
-          target: `${page}:${pageLine}`,
-          message: `${claim} "${brief(said)}", but ${page}:${pageLine} says "${brief(says)}"; the wiki wins`,
-          about: `${said}\0${says}`,
-        });
+    for (const { kind, line, said, page, pageLine, says = '' } of drifts) {
+      if (kind !== 'differs' && kind !== 'stale') continue;
+      const where = page === undefined ? '' : `${page}:${pageLine}`;
+      const but = kind === 'stale' ? says : `${where} says "${brief(says)}"`;
+      const message = `${claim} "${brief(said)}", but ${but}; the wiki wins`;
+      found.push({ rule: 'memory-drift', file: path, line, target: where, message, about: `${said}\0${says}` });
     }
+    const only = drifts.filter(({ kind }) => kind === 'only');
+    if (only[0] !== undefined)
+      found.push({
+        rule: 'memory-only',
+        file: path,
+        line: only[0].line,
+        target: copy.path,
+        message: `${claim} ${only.length === 1 ? 'a fact' : `${only.length} facts`} that the wiki has not ("${brief(only[0].said)}"): ingest, or remove (ctx wiki drift)`,
+        about: only.map(({ said }) => said).join('\0'),
+      });
   }
   for (const copy of wiki.config.copies) {
     const age = copy.confirmed === undefined ? undefined : daysBetween(copy.confirmed, today);

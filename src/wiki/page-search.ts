@@ -34,7 +34,8 @@ const HEADING_WEIGHT = 3;
 /** Share of a page's score that the pages it links to are given. */
 const LINK_SHARE = 0.12;
 /** What is kept for the record counts for less. */
-const PAST = new Set(['deprecated', 'archived', 'superseded', 'obsolete', 'done']);
+/** States of pages that are over. */
+export const PAST: ReadonlySet<string> = new Set(['deprecated', 'archived', 'superseded', 'obsolete', 'done']);
 
 interface Counted {
   readonly page: SearchPage;

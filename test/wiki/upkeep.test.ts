@@ -35,16 +35,19 @@ describe('the log', () => {
 });
 
 describe('drift', () => {
-  it('WIK-24 a copy that gives another value differs, one that gives the same is a copy, other facts are left alone', () => {
-    const canonical = new CanonicalFacts([
-      { path: 'gateway.md', text: '# G\n\nThe gateway listens on port 8443.\nDeploys go out every Tuesday at 14:00.\n' },
-      { path: 'x.md', text: 'The archive is kept for 7 years.\n```\nThe archive is kept for 9 years.\n```\n' },
-    ]);
+  it('WIK-24 a copy that gives another value differs, one that gives the same is a copy, another fact is only there', () => {
     const copy =
       '- The gateway listens on port 443.\n- The archive is kept for 7 years.\n- Ada likes tea at 16:00.\n- Deploys never go out every Tuesday at 14:00.\n';
-    expect(driftOf(copy, canonical).map(({ kind, line, page: path, pageLine }) => [kind, line, path, pageLine])).toEqual([
+    const pages = [
+      { path: 'gateway.md', text: '# G\n\nThe gateway listens on port 8443.\nDeploys go out every Tuesday at 14:00.\n' },
+      { path: 'x.md', text: 'The archive is kept for 7 years.\n```\nThe archive is kept for 9 years.\n```\n' },
+    ];
+    expect(
+      driftOf(copy, new CanonicalFacts(pages, [copy])).map(({ kind, line, page: path, pageLine }) => [kind, line, path, pageLine]),
+    ).toEqual([
       ['differs', 1, 'gateway.md', 3],
       ['copied', 2, 'x.md', 1],
+      ['only', 3, undefined, undefined],
       ['differs', 4, 'gateway.md', 4],
     ]);
   });

@@ -4,7 +4,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 
 import type { DeclaredCopy } from '../../wiki/config.ts';
-import { withLinks } from '../../wiki/drift.ts';
+import { withLinks, type Drift, type DriftKind } from '../../wiki/drift.ts';
 import { compareCopies, type CopyReport } from '../../wiki/lint-outside.ts';
 import type { WikiDirectory } from '../../wiki/wiki-directory.ts';
 import { replaceFile } from '../../wiki/write.ts';
@@ -57,31 +57,40 @@ export function registerDrift(wiki: Command, shell: Shell): void {
           kind: copy.kind,
           line: drift.line,
           says: drift.said,
-          page: drift.page,
-          page_line: drift.pageLine,
-          page_says: drift.says,
+          page: drift.page ?? null,
+          page_line: drift.pageLine ?? null,
+          page_says: drift.says ?? null,
           verdict: drift.kind,
-          wins: drift.kind === 'differs' ? 'wiki' : null,
-          advice: `replace by a link to ${drift.page}`,
+          wins: drift.kind === 'differs' || drift.kind === 'stale' ? 'wiki' : null,
+          advice: adviceOf(drift, path),
         })),
       );
       if (options.json === true) terminal.json(facts);
       else {
         for (const fact of facts) {
           const label = fact.kind === 'forwarded' ? 'claims' : 'says';
-          if (fact.verdict === 'differs')
-            terminal.line(
-              `${terminal.style('red', 'differs')} ${plain(fact.copy)}:${fact.line} ${label} "${plain(fact.says)}"\n  wiki wins: ${plain(fact.page)}:${fact.page_line} "${plain(fact.page_says)}"; ${plain(fact.advice)}`,
-            );
-          else terminal.line(`${terminal.style('yellow', 'copied')} ${plain(fact.copy)}:${fact.line}: ${plain(fact.advice)}`);
+          const where = `${plain(fact.copy)}:${fact.line}`;
+          if (fact.wins !== null) {
+            const place = fact.page === null ? '' : `${plain(fact.page)}:${fact.page_line} `;
+            const said = `${terminal.style('red', fact.verdict)} ${where} ${label} "${plain(fact.says)}"`;
+            terminal.line(`${said}\n  wiki wins: ${place}"${plain(fact.page_says ?? '')}"; ${plain(fact.advice)}`);
+          } else if (fact.verdict === 'only')
+            terminal.line(`${terminal.style('yellow', 'only')} ${where} ${label} "${plain(fact.says)}"\n  ${plain(fact.advice)}`);
+          else terminal.line(`${terminal.style('yellow', fact.verdict)} ${where}: ${plain(fact.advice)}`);
         }
+        const many = (kind: DriftKind): number => facts.filter(({ verdict }) => verdict === kind).length;
         terminal.note(
-          `${reports.length} copies, ${facts.filter(({ verdict }) => verdict === 'differs').length} facts differ, ${facts.filter(({ verdict }) => verdict === 'copied').length} are copied`,
+          `${reports.length} copies, ${many('differs')} facts differ, ${many('stale')} are stale, ${many('copied')} are copied, ${many('only')} are only there`,
         );
       }
-      if (facts.some(({ verdict }) => verdict === 'differs')) shell.exit(EXIT.findings);
+      if (facts.some(({ wins }) => wins !== null)) shell.exit(EXIT.findings);
       return undefined;
     });
+}
+
+function adviceOf({ kind, page }: Drift, path: string): string {
+  if (kind === 'only') return `the wiki does not say it: ctx wiki ingest ${path}, or remove it`;
+  return page === undefined ? 'remove it' : `replace by a link to ${page}`;
 }
 
 /** The wiki wins, so what a copy said is not kept. Claims of others are not ours to change. */
@@ -93,7 +102,7 @@ function fix({ terminal }: Shell, place: WikiDirectory, reports: readonly CopyRe
       continue;
     }
     const before = readFileSync(path, 'utf8');
-    const { text, replaced } = withLinks(before, drifts, ({ page, pageLine }) => {
+    const { text, replaced } = withLinks(before, drifts, (page, pageLine) => {
       const target = relative(dirname(path), join(place.root, page));
       return `[${page.replace(/([[\]])/g, '\\$1')}, line ${pageLine}](${/[\s()<>]/.test(target) ? `<${target}>` : target})`;
     });
