@@ -15,6 +15,8 @@ export interface DeclaredCopy {
   readonly kind: 'copy' | 'forwarded';
   /** Day on which a person last confirmed it. */
   readonly confirmed: string | undefined;
+  /** Which schema it was confirmed against ({@link schemaMark}); undefined: of that day. */
+  readonly schema?: string | undefined;
 }
 
 /** What a scheduled job promises: a file, this often. `{date}` in the path is the day. */
@@ -123,6 +125,7 @@ export function parseConfig(yaml: string): WikiConfig {
       name: textOf(entry['name']) ?? required(entry, 'path', 'copies'),
       kind: entry['kind'] === 'forwarded' ? 'forwarded' : 'copy',
       confirmed: dayOf(entry['confirmed']),
+      schema: textOf(entry['schema']),
     })),
     outputs: records(values.get('expected_outputs')).map((entry) => output(entry)),
     buckets: buckets(values.get('buckets')),

@@ -3,6 +3,7 @@ import { lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 
 import type { Buckets, DeclaredCopy, ExpectedOutput } from './config.ts';
+import { schemaMark, schemaSince } from './confirm.ts';
 import { CanonicalFacts, driftOf, type Drift } from './drift.ts';
 import type { KnownWiki } from './drift-known.ts';
 import type { Finding } from './finding.ts';
@@ -98,15 +99,19 @@ function copyFindings(wiki: WikiDirectory, { home, today }: Surroundings): reado
   }
   for (const copy of wiki.config.copies) {
     const age = copy.confirmed === undefined ? undefined : daysBetween(copy.confirmed, today);
-    if (age === undefined || age > CONFIRM_DAYS)
-      found.push({
-        rule: 'memory-drift',
-        file: '.wiki/config.yaml',
-        line: 1,
-        target: copy.path,
-        message: `${copy.name} holds a copy that ${age === undefined ? 'nobody has confirmed' : `was last confirmed ${copy.confirmed}`}`,
-        about: `${copy.path} ${copy.confirmed ?? ''}`,
-      });
+    const since = schemaSince(wiki, copy);
+    if (age !== undefined && age <= CONFIRM_DAYS && since === undefined) continue;
+    const why =
+      age === undefined ? 'nobody has confirmed' : `was last confirmed ${copy.confirmed}${since === undefined ? '' : `; ${since}`}`;
+    found.push({
+      rule: 'memory-drift',
+      file: '.wiki/config.yaml',
+      line: 1,
+      target: copy.path,
+      message: `${copy.name} holds a copy that ${why} (ctx wiki drift --confirm '${copy.name}')`,
+      // An answer holds for this schema, too.
+      about: `${copy.path} ${copy.confirmed ?? ''}${since === undefined ? '' : ` ${schemaMark(wiki)}`}`,
+    });
   }
   return found;
 }

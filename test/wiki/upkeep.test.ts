@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { hookAnswer, withHooks } from '../../src/wiki/agent-hooks.ts';
 import { unifiedDiff } from '../../src/wiki/diff.ts';
 import { CanonicalFacts, driftOf } from '../../src/wiki/drift.ts';
+import { schemaMark, withConfirmed } from '../../src/wiki/confirm.ts';
 import { evaluateGate, gateText, type GateState } from '../../src/wiki/gate.ts';
 import { propose, sourceName, withSource } from '../../src/wiki/ingest.ts';
 import { logEntry, parseLog } from '../../src/wiki/log.ts';
@@ -62,8 +63,32 @@ describe('drift', () => {
     const findings = outsideFindings(WikiDirectory.open(root), { home: join(root, 'home'), nowMs: Date.now(), today: TODAY });
     expect(findings.map(({ rule, message }) => `${rule} ${message}`)).toEqual([
       expect.stringContaining('the wiki wins'),
-      'memory-drift agent holds a copy that nobody has confirmed',
+      "memory-drift agent holds a copy that nobody has confirmed (ctx wiki drift --confirm 'agent')",
     ]);
+  });
+
+  it('WIK-68 a copy that was confirmed is asked about again when the schema changed, and not when only its lines did', () => {
+    const files = (schema: string, confirmed: string): Record<string, string> => ({
+      'INDEX.md': '# i\n',
+      'AGENTS.md': schema,
+      'log.md': '# Log\n\n## 2026-04-10 rules\n\n- AGENTS.md\n- Judgment: x\n',
+      '.wiki/config.yaml': `# Mine\ncopies:\n  - path: /nowhere\n    name: agent # the one\n${confirmed}`,
+    });
+    const asked = (schema: string, confirmed: string): readonly string[] => {
+      const wiki = WikiDirectory.open(scratch(files(schema, confirmed)));
+      return outsideFindings(wiki, { home: '/nobody', nowMs: Date.now(), today: TODAY }).map(({ message }) => message);
+    };
+    const { '.wiki/config.yaml': config = '' } = files('', '');
+    const wiki = WikiDirectory.open(scratch(files('Read INDEX.md first.\n', '')));
+    const confirmed = withConfirmed(config, ['agent'], TODAY, schemaMark(wiki)).slice(config.length);
+    expect(withConfirmed(config, ['agent'], TODAY, 'abc')).toBe(`${config}    confirmed: ${TODAY}\n    schema: abc\n`);
+    expect(asked('Read INDEX.md\nfirst.\n', confirmed)).toEqual([]);
+    expect(asked('Read INDEX.md last.\n', confirmed)).toEqual([expect.stringContaining('the schema is another one now')]);
+    // Confirmed by hand, on a day: the log knows.
+    expect(asked('x', '    confirmed: 2026-04-10\n')).toEqual([]);
+    expect(asked('x', '    confirmed: 2026-04-09\n')).toEqual([expect.stringContaining('the schema changed on 2026-04-10')]);
+    expect(asked('x', '    confirmed: 2026-04-09\n    kind: forwarded\n')).toEqual([]);
+    expect(() => withConfirmed(config, ['none'], TODAY, 'abc')).toThrow('declares no copy none');
   });
 });
 

@@ -3,7 +3,8 @@ import { readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 
-import type { DeclaredCopy } from '../../wiki/config.ts';
+import { CONFIG_PATH, type DeclaredCopy } from '../../wiki/config.ts';
+import { schemaMark, withConfirmed } from '../../wiki/confirm.ts';
 import { withLinks, type Drift, type DriftKind } from '../../wiki/drift.ts';
 import { compareCopies, type CopyReport } from '../../wiki/lint-outside.ts';
 import type { WikiDirectory } from '../../wiki/wiki-directory.ts';
@@ -12,7 +13,15 @@ import { digestOf } from '../../abi/digest.ts';
 import { CtxError } from '../../abi/errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { examples, type Shell } from '../shell.ts';
-import { home, plain, requireWiki } from './place.ts';
+import { home, plain, requireWiki, today } from './place.ts';
+
+interface Options {
+  readonly dir?: string;
+  readonly forwarded?: boolean;
+  readonly fix?: boolean;
+  readonly confirm?: readonly string[];
+  readonly json?: boolean;
+}
 
 export function registerDrift(wiki: Command, shell: Shell): void {
   wiki
@@ -22,6 +31,7 @@ export function registerDrift(wiki: Command, shell: Shell): void {
     .option('-d, --dir <dir>', 'the wiki (default: the one here)')
     .option('--forwarded', 'what is named is forwarded instructions: claims')
     .option('--fix', 'replace each fact of a copy that the wiki has by a link to its page (forwarded instructions stay as they are)')
+    .option('--confirm <name...>', 'a declared copy says what the wiki and its schema say now: a person has looked')
     .option('--json', 'print an array')
     .addHelpText(
       'after',
@@ -29,11 +39,13 @@ export function registerDrift(wiki: Command, shell: Shell): void {
         ['ctx wiki drift', 'declared copies; exit 5 when one says something else'],
         ['ctx wiki drift ../app/CLAUDE.md', 'one file'],
         ['ctx wiki drift --fix ../app/CLAUDE.md', 'its facts become links'],
+        ["ctx wiki drift --confirm 'memory of the agent'", 'lint asks again when the schema changes, or after 90 days'],
       ),
     )
-    .action((given: readonly string[], options: { dir?: string; forwarded?: boolean; fix?: boolean; json?: boolean }) => {
+    .action((given: readonly string[], options: Options) => {
       const { terminal } = shell;
       const place = requireWiki(options.dir);
+      if (options.confirm !== undefined) return confirm(shell, place, options.confirm);
       const kind = options.forwarded === true ? 'forwarded' : 'copy';
       const named = given.map((path): DeclaredCopy => {
         if (statSync(path, { throwIfNoEntry: false }) === undefined)
@@ -86,6 +98,14 @@ export function registerDrift(wiki: Command, shell: Shell): void {
       if (facts.some(({ wins }) => wins !== null)) shell.exit(EXIT.findings);
       return undefined;
     });
+}
+
+function confirm(shell: Shell, place: WikiDirectory, names: readonly string[]): void {
+  const before = place.text(CONFIG_PATH) ?? '';
+  const after = withConfirmed(before, names, today(shell), schemaMark(place));
+  if (!replaceFile(place.root, CONFIG_PATH, after, digestOf(before)))
+    throw new CtxError('wiki.changed', 'ESTALE', 'changed meanwhile', { where: CONFIG_PATH, next: 'confirm again' });
+  shell.terminal.line(`confirmed: ${names.map(plain).join(', ')}`);
 }
 
 function adviceOf({ kind, page }: Drift, path: string): string {
