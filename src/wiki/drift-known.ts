@@ -28,7 +28,7 @@ const ENDED = /\b(?:archived|deprecated|superseded|obsolete|done|closed|ended|re
 
 /** What is so instead; `right` where it speaks of the wiki and nothing is wrong; undefined where it does not. */
 export function driftOfWiki(
-  { text, values, isFact }: Statement,
+  { text, values, leading, isFact }: Statement,
   wiki: KnownWiki,
 ): { readonly page?: string; readonly pageLine?: number; readonly says: string } | 'right' | undefined {
   const place = (page: string | undefined): { page?: string; pageLine?: number } => (page === undefined ? {} : { page, pageLine: 1 });
@@ -39,7 +39,7 @@ export function driftOfWiki(
     if (isCount) return { ...place(wiki.index), says: `there are ${wiki.count} pages` };
     isRight = true;
   }
-  for (const value of values) {
+  for (const value of [...values, ...leading]) {
     const inside = value.startsWith('path:') ? insideOf(value.slice('path:'.length), wiki) : undefined;
     if (inside === undefined) continue;
     isRight = true;

@@ -19,7 +19,7 @@ export interface Drift {
   readonly says?: string;
 }
 
-/** Share of words in common from which two statements are about the same thing; and where only names tell them apart. */
+/** Share of words in common from which two statements are about the same thing; and where only names, of people or in code, tell them apart. */
 const SAME = 0.6;
 const SAME_BUT_NAMES = 0.8;
 /** A word that more statements share tells none of them from another. */
@@ -44,8 +44,8 @@ export class CanonicalFacts {
     this.#statements = pages.flatMap(({ path, text }) =>
       statementsOf(text, this.names, withoutExtension(path)).map((statement) => ({ ...statement, page: path })),
     );
-    this.#statements.forEach(({ about, values }, index) => {
-      for (const value of values) this.#values.add(plain(value));
+    this.#statements.forEach(({ about, values, leading }, index) => {
+      for (const value of [...values, ...leading]) this.#values.add(plain(value));
       for (const word of about) {
         const list = this.#byWord.get(word);
         if (list === undefined) this.#byWord.set(word, [index]);
@@ -110,7 +110,7 @@ function compared(copy: Statement, wiki: Statement, share: number): 'copied' | '
   const kinds = new Set(theirs.map(kindOf));
   const against = mine.filter((value) => kinds.has(kindOf(value)));
   if (against.length === 0) return undefined;
-  return against.some((value) => !value.startsWith('name:')) || share >= SAME_BUT_NAMES ? 'differs' : undefined;
+  return against.some((value) => !/^(?:name|code):/.test(value)) || share >= SAME_BUT_NAMES ? 'differs' : undefined;
 }
 
 function without(values: ReadonlySet<string>, others: ReadonlySet<string>): readonly string[] {

@@ -9,6 +9,8 @@ export interface Statement {
   readonly text: string;
   readonly about: ReadonlySet<string>;
   readonly values: ReadonlySet<string>;
+  /** Values that it begins with: they are in `about`. */
+  readonly leading: ReadonlySet<string>;
   /** Turned round by not, never, no longer. */
   readonly negated: boolean;
   /** A question, guess, condition or plan. */
@@ -44,6 +46,9 @@ const SAYS =
   /\b(?:is|are|was|were|has|have|had|lives?|lies|listens|runs|ran|uses|owns|owned|costs|takes|took|needs|holds|keeps|contains|includes|starts|started|ends|ended|begins|moved|became|goes|go out|sits|stands|serves|supports|requires|expires|reports|works|leads|maintains|handles|manages|belongs|points|depends|stores|writes|reads|sends|deploys|ships|shipped|launched|released|renamed|migrated|replaced|decided|chose|pays|weighs|measures|lasts|opens|closes|meets|likes|speaks)\b/i;
 const OWNER =
   /^(\p{Lu}[\p{L}\p{N}]+)(?: \p{Lu}[\p{L}\p{N}]+)? (?:owns|leads|maintains|manages|heads|is the (?:owner|lead|head|contact|maintainer|manager))\b/u;
+const LEADS: ReadonlySet<ValueKind> = new Set(['code', 'path', 'address']);
+/** Marks may stand before it. */
+const LEAD = 2;
 const KEYED = /^(?:\*\*|__)?([\p{L}][\p{L}\p{N} _/-]{0,40}?)(?:\*\*|__)?\s*[:=|]\s*(?:\*\*|__)?\s*(\S.*)$/u;
 const ORDER =
   /^(?:please |always |never |do |don't |do not |only |when |before |after |use |run |keep |read |write |prefer |avoid |make |ask |check |add |see |put |call |say |update |append |start |stop |follow |remember |note )/i;
@@ -73,6 +78,7 @@ export function statementsOf(text: string, names: ReadonlySet<string> = new Set(
 
 function statementOf(text: string, line: number, names: ReadonlySet<string>, heading: string): Statement | undefined {
   const values = new Set<string>();
+  const leading = new Set<string>();
   const keyed = KEYED.exec(text);
   const spelt = text.replace(
     new RegExp(`\\b(?:${COUNTED.slice(2).join('|')})\\b(?= [a-z])`, 'gi'),
@@ -82,7 +88,10 @@ function statementOf(text: string, line: number, names: ReadonlySet<string>, hea
   for (const [kind, pattern] of KINDS) {
     bare = bare.replace(pattern, (value: string, ...rest: unknown[]) => {
       const at = rest.find((part): part is number => typeof part === 'number') ?? 0;
-      values.add(valueOf(kind, value, bare, at));
+      const found = valueOf(kind, value, bare, at);
+      // What a sentence begins with is what it is about.
+      if (at <= LEAD && LEADS.has(kind)) leading.add(found);
+      else values.add(found);
       return ' '.repeat(value.length);
     });
   }
@@ -94,12 +103,12 @@ function statementOf(text: string, line: number, names: ReadonlySet<string>, hea
     values.add(`name:${name}`);
     return ' ';
   });
-  const about = new Set(terms(bare));
+  const about = new Set([...terms(bare), ...leading]);
   if (about.size < MIN_ABOUT || keyed !== null) for (const term of terms(heading)) about.add(term);
-  if (about.size === 0 && values.size === 0) return undefined;
+  if (about.size + values.size === 0) return undefined;
   const isOpen = OPEN.test(text);
   const isFact = !isOpen && !ORDER.test(text) && (keyed !== null || SAYS.test(text));
-  return { line, text, about, values, negated: NEGATIONS.test(bare), isOpen, isFact };
+  return { line, text, about, values, leading, negated: NEGATIONS.test(bare), isOpen, isFact };
 }
 
 function valueOf(kind: ValueKind, value: string, text: string, at: number): string {
