@@ -1,8 +1,7 @@
 // Copies that a person has confirmed: on which day, and against which schema. A schema that changes has to reach each of them anew.
-import { parseDocument } from 'yaml';
-
 import { digestOf } from '../abi/digest.ts';
 import { CtxError } from '../abi/errors.ts';
+import { loadYaml } from '../abi/packages.ts';
 import { CONFIG_PATH, type DeclaredCopy } from './config.ts';
 import { namesIn, namesOf } from './log.ts';
 import type { WikiDirectory } from './wiki-directory.ts';
@@ -29,7 +28,7 @@ export function schemaSince(wiki: WikiDirectory, { kind, confirmed, schema }: De
 
 /** The configuration with these copies (by name or path) confirmed; its comments stay. Fails with `wiki.copy` for a name that is none. */
 export function withConfirmed(yaml: string, names: readonly string[], day: string, mark: string): string {
-  const document = parseDocument(yaml);
+  const document = loadYaml().parseDocument(yaml);
   const { copies } = (document.toJS() ?? {}) as { copies?: readonly { path?: unknown; name?: unknown }[] };
   for (const name of names) {
     const places = (copies ?? []).flatMap((copy, index) => (copy.name === name || copy.path === name ? [index] : []));
