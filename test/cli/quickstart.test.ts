@@ -21,9 +21,9 @@ async function homeWithTranscript(): Promise<string> {
   return home;
 }
 
-function quickstart(args: readonly string[], home: string): Promise<Outcome> {
+function quickstart(args: readonly string[], home: string, engine = engineDirectory()): Promise<Outcome> {
   return runProgram(`${ROOT}scripts/quickstart`, args, {
-    env: { ...mounted.env, CTX_ENGINE_DIR: engineDirectory(), HOME: home },
+    env: { ...mounted.env, CTX_ENGINE_DIR: engine, HOME: home },
     timeoutMs: LIMIT_MS,
   });
 }
@@ -52,30 +52,33 @@ describe('scripts/quickstart', () => {
     expect(again.stdout).toMatch(/already mounted[\s\S]*nothing new/);
   });
 
-  it("imports a person's own transcripts with --yes, and never without an answer", { timeout: 3 * LIMIT_MS }, async () => {
-    mounted = await prepareStore('quickstart-own');
-    const home = await homeWithTranscript();
-    const unasked = await quickstart([], home);
-    expect(unasked.code).toBe(0);
-    expect((await mounted.ctx(['ls', '--names'])).stdout.trim().split('\n').sort()).toEqual(['demo/compiled', 'demo/dockd']);
-    const asked = await quickstart(['--yes'], home);
-    expect(asked.code).toBe(0);
-    expect((await mounted.ctx(['ls', '--names'])).stdout).toMatch(/^claude-code\//m);
-  });
-
-  it('asks on a terminal, and imports after yes', { timeout: 3 * LIMIT_MS }, async () => {
-    mounted = await prepareStore('quickstart-asks');
-    const home = await homeWithTranscript();
-    // `script` gives it a terminal; what is typed ahead waits for the question.
-    const line = `script -qec '${ROOT}scripts/quickstart' /dev/null`;
-    const { code, stdout } = await mounted.sh(line, {
-      env: { CTX_ENGINE_DIR: engineDirectory(), HOME: home },
-      timeoutMs: LIMIT_MS,
-      cwd: '/',
-      input: 'y\n',
-    });
-    expect(stdout).toContain('Import them?');
-    expect(code).toBe(0);
-    expect((await mounted.ctx(['ls', '--names'])).stdout).toMatch(/^claude-code\//m);
-  });
+  it(
+    "imports a person's own transcripts after yes on a terminal or with --yes, and never without an answer",
+    {
+      timeout: 4 * LIMIT_MS,
+    },
+    async () => {
+      mounted = await prepareStore('quickstart-own');
+      const home = await homeWithTranscript();
+      const sessions = async (): Promise<readonly string[]> => (await mounted.ctx(['ls', '--names'])).stdout.trim().split('\n').sort();
+      // A place that nobody can make: all but compiling is shown.
+      const unasked = await quickstart([], home, '/dev/null/engine');
+      expect([unasked.code, await sessions()]).toEqual([0, ['demo/dockd']]);
+      expect(unasked.stdout).not.toContain('make-tiny-model');
+      // `script` gives it a terminal; what is typed ahead waits for the question.
+      const onTerminal = await mounted.sh(`script -qec '${ROOT}scripts/quickstart' /dev/null`, {
+        env: { CTX_ENGINE_DIR: '/dev/null/engine', HOME: home },
+        timeoutMs: LIMIT_MS,
+        cwd: '/',
+        input: 'y\n',
+      });
+      expect(onTerminal.stdout).toContain('Import them?');
+      const [own, ...others] = await sessions();
+      expect([onTerminal.code, own, others]).toEqual([0, expect.stringMatching(/^claude-code\//) as string, ['demo/dockd']]);
+      expect((await mounted.ctx(['rm', '--force', '--yes', own ?? ''])).code).toBe(0);
+      expect(await sessions()).toEqual(['demo/dockd']);
+      const asked = await quickstart(['--yes'], home, '/dev/null/engine');
+      expect([asked.code, await sessions()]).toEqual([0, [own, 'demo/dockd']]);
+    },
+  );
 });
