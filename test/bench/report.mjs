@@ -58,7 +58,7 @@ if (pack.length > 0) {
   parts.push(
     '## The pack on a mount',
     '',
-    `Synthetic agent sessions, ${pack[0].cpus} CPUs, budget 32,000 tokens. Times in ms. Every other question comes 100 ms after the answer before it, as from a person; the rest at once, as from a program.`,
+    `Synthetic agent sessions, ${pack[0].cpus} CPUs, budget 32,000 tokens. Times in ms.${pack[0].reread_after_append_ms.user_at_once === undefined ? '' : ' Every other question comes 100 ms after the answer before it, as from a person; the rest at once, as from a program.'}`,
     '',
   );
   parts.push(
