@@ -74,15 +74,43 @@ function asObject(value: unknown): Json | undefined {
 function asString(value: unknown): string {
   if (typeof value === 'string') return value;
   if (value === undefined || value === null) return '';
-  return JSON.stringify(value);
+  return jsonText(value);
+}
+
+/** Levels of nesting that are understood. A line may have millions; what recurses over them must end before any stack does. */
+const MOST_LEVELS = 128;
+
+/** JSON of a parsed value; what lies deeper than is understood is `"[part]"`. */
+export function jsonText(value: unknown): string {
+  return JSON.stringify(understood(value));
+}
+
+/** The value itself, or, where it is deeper than is understood, as much of it as is. */
+export function understood(value: unknown): unknown {
+  return isDeeper(value, MOST_LEVELS) ? shallow(value, MOST_LEVELS) : value;
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (levels === 0) return true;
+  const below = Array.isArray(value) ? (value as readonly unknown[]) : Object.values(value);
+  return below.some((each) => isDeeper(each, levels - 1));
+}
+
+function shallow(value: unknown, levels: number): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (levels === 0) return '[part]';
+  if (Array.isArray(value)) return value.map((each) => shallow(each, levels - 1));
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, shallow(each, levels - 1)]));
 }
 
 /** Text of a content value: a string, a block, or an array of blocks. */
-export function contentText(content: unknown): string {
+export function contentText(content: unknown, levels: number = MOST_LEVELS): string {
   if (typeof content === 'string') return content;
+  if (Array.isArray(content) && levels === 0) return '[part]';
   if (Array.isArray(content))
     return content
-      .map(contentText)
+      .map((block) => contentText(block, levels - 1))
       .filter((text) => text !== '')
       .join('\n');
   const block = asObject(content);
@@ -109,7 +137,7 @@ export function contentText(content: unknown): string {
 
 function blockCall(block: Json): ToolCall | undefined {
   if (block['type'] !== 'tool_use') return undefined;
-  return { id: asString(block['id']), name: asString(block['name']), arguments: JSON.stringify(block['input'] ?? {}) };
+  return { id: asString(block['id']), name: asString(block['name']), arguments: jsonText(block['input'] ?? {}) };
 }
 
 function openAiCall(value: unknown): ToolCall | undefined {

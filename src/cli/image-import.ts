@@ -1,5 +1,5 @@
 // ctx import of images: an archive that ctx export (or any OCI tool) wrote, plain, with gzip, or encrypted with age.
-import { open, readFile } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
 import { createReadStream } from 'node:fs';
 
 import { decrypted, identitiesOf, isAge } from '../image/encrypt.ts';
@@ -24,6 +24,8 @@ const HEAD_BYTES = 512;
 
 /** A tar, or something that can hold one: no transcript begins so. */
 export async function isArchive(path: string): Promise<boolean> {
+  // A directory holds transcripts; what a pipe has told is gone.
+  if ((await stat(path).catch(() => undefined))?.isFile() !== true) return false;
   const file = await open(path, 'r').catch(() => undefined);
   if (file === undefined) return false;
   try {

@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { CtxError } from '../abi/errors.ts';
 import { parseSource } from '../abi/ranges.ts';
+import { understood } from '../abi/records.ts';
 import type { CONTRIBUTION_LINES, CONTRIBUTION_WHOLE } from '../abi/session-files.ts';
 import { isRefKind, REF_KINDS } from './refs.ts';
 import { ITEM_ID, MOST_STATED_UNITS } from './rows.ts';
@@ -88,6 +89,7 @@ function readRow(line: Buffer | string, where: string): Record<string, unknown> 
     throw fault(where, 'is not one JSON object a line', cause);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw fault(where, 'is not a JSON object');
+  if (understood(value) !== value) throw fault(where, 'is nested too deep');
   return value as Record<string, unknown>;
 }
 

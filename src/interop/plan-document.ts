@@ -63,6 +63,8 @@ export class DocumentImporter implements SourceImporter {
         next: 'wait until it is written, or import it as plain text with --from text',
       });
     }
+    if (this.#episode !== undefined && !elements.some(({ episode }) => episode === this.#episode))
+      throw noEpisode(about.path, this.#episode, elements.at(-1)?.episode ?? 0);
     const seen = new Map<string, number>();
     const lines: ImportLine[] = [];
     let done = 0;
@@ -112,6 +114,13 @@ export class DocumentImporter implements SourceImporter {
   #elements(text: string): readonly Element[] | undefined {
     return documentElements(text, this.#parts.about.format);
   }
+}
+
+export function noEpisode(path: string, episode: number, last: number): CtxError {
+  return new CtxError('interop.no_episode', 'EINVAL', `holds no conversation ${episode}`, {
+    where: path,
+    next: last === 0 ? 'it holds one; leave --episode out' : `they are numbered from 0 to ${last}`,
+  });
 }
 
 /** How many conversations a document holds. */

@@ -8,7 +8,7 @@ import { DEFAULT_MAX_LINE_BYTES } from '../abi/session-files.ts';
 import { detectFormat, documentFields, HEAD_BYTES, headRecords } from './detect.ts';
 import type { Detected, Layout } from './detect.ts';
 import { CONVERTERS } from './formats/index.ts';
-import { DocumentImporter } from './plan-document.ts';
+import { DocumentImporter, noEpisode } from './plan-document.ts';
 import { LinesImporter } from './plan-lines.ts';
 import { TextImporter } from './plan-text.ts';
 import { RecordWriter } from './record-writer.ts';
@@ -113,6 +113,7 @@ export function createImporter(
   options: ImportOptions,
   start?: ResumePoint,
 ): SourceImporter {
+  if (about.layout !== 'document' && (options.episode ?? 0) > 0) throw noEpisode(path, options.episode ?? 0, 0);
   const converter = about.format === 'text' ? undefined : CONVERTERS[about.format];
   const writer = new RecordWriter(
     {

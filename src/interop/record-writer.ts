@@ -1,5 +1,6 @@
 // Turns one record at a time into journal lines: ids, what is known already, the original's carrier, size limits.
 import { isUtf8 } from 'node:buffer';
+import { understood } from '../abi/records.ts';
 import { recordEvent } from './formats/common.ts';
 import { closeLine, composeBody, shortId } from './origin.ts';
 import type { OriginFields, RawText } from './origin.ts';
@@ -200,7 +201,8 @@ export class RecordWriter {
 
 function parseObject(text: string): Json | undefined {
   try {
-    const value: unknown = JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
+    // Deeper than is understood: the original is kept whole in `origin`, as ever.
+    const value = understood(JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text));
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
   } catch {
     return undefined;

@@ -1,5 +1,6 @@
 // Contributions in stream order. events.jsonl is looked through once for them; what was found is kept in the cache.
 import { join } from 'node:path';
+import { understood } from '../abi/records.ts';
 import { isContributionType } from '../context/contributions.ts';
 import type { Contribution } from '../context/types.ts';
 import type { HistoryMarks } from '../journal/index.ts';
@@ -109,7 +110,12 @@ export class ContributionLog {
     }
     const type = typeof event === 'object' && event !== null ? (event as { type?: unknown }).type : undefined;
     if (!isContributionType(type)) return;
-    this.#found.push({ eventLine, afterLine: this.#afterLine(offset), type, event: event as Readonly<Record<string, unknown>> });
+    this.#found.push({
+      eventLine,
+      afterLine: this.#afterLine(offset),
+      type,
+      event: understood(event) as Readonly<Record<string, unknown>>,
+    });
   }
 
   /** Messages recorded before the event at this offset. */

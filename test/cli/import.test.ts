@@ -31,6 +31,9 @@ it('import stores a transcript, again adds nothing, and the original comes back'
 it('each episode of a results file goes to a session of its own', async () => {
   await mounted.must(`ctx import '${join(FIXTURES, 'tau-bench.json')}' --split --session tau/air`);
   expect((await mounted.must('ctx cat tau/air-0 | wc -l; ctx cat tau/air-1 | wc -l')).trim().split(/\s+/)).toEqual(['10', '2']);
+  const none = await mounted.ctx(['import', join(FIXTURES, 'tau-bench.json'), '--episode', '9', '--session', 'tau/none']);
+  expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('interop.no_episode')]);
+  expect(none.stderr).toContain('numbered from 0 to 1');
 });
 
 it('a wrong format, nothing to import and a torn document are refused with what to do', async () => {
@@ -55,6 +58,14 @@ it('binary and empty files, an unknown format to follow, and a directory without
   expect(await said('follow', '--from', 'word', directory)).toEqual([2, 'cli.usage']);
   expect((await mounted.ctx(['ls', '--names'])).stdout).not.toContain('coder/wrong');
   expect(await said('import', '--from', 'text', join(directory, 'archive.zip'))).toEqual([0, undefined]);
+
+  copyFileSync(join(FIXTURES, 'claude-code.jsonl'), join(directory, 'whole.jsonl'));
+  expect(await said('import', '--episode', '3', join(directory, 'whole.jsonl'))).toEqual([1, 'interop.no_episode']);
+  // A directory goes without --session too: each transcript to the session that its content names.
+  expect((await mounted.must(`ctx import '${directory}'`)).trim().split('\t').slice(1, 3)).toEqual([
+    '11 messages, 15 events',
+    'claude-code',
+  ]);
 });
 
 it('inside a session, a missing AGENT/SESSION that reads like a file says how to name the file', async () => {

@@ -266,3 +266,25 @@ test('INT-5 a directory of renamed sources is read once, not once for each name 
   expect(former?.start.bytes).toBe(bytes.length);
   expect(read).toBe(bytes.length);
 });
+
+const LEVELS = 50_000;
+const DEEP = `${'['.repeat(LEVELS)}${']'.repeat(LEVELS)}`;
+const CODEX = '{"timestamp":"x","type":"response_item","payload":';
+
+test.each([
+  ['claude-code', `{"parentUuid":null,"sessionId":"s","type":"user","uuid":"u","message":{"role":"user","content":${DEEP}}}\n`],
+  ['codex', `${CODEX}{"type":"custom_tool_call","name":"p","call_id":"z","input":${DEEP}}}\n`],
+  [
+    'gemini',
+    `{"sessionId":"g","startTime":"x","messages":[{"id":"1","type":"gemini","content":"x","toolCalls":[{"id":"t","args":${DEEP}}]}]}`,
+  ],
+  ['openai', `[{"role":"user","content":${DEEP}}]`],
+  ['swe-agent', `{"history":[{"role":"user","content":${DEEP}}],"trajectory":[]}`],
+])('a %s record of any depth is imported, and comes back byte for byte', async (format, text) => {
+  const session = new SessionLines();
+  const bytes = Buffer.from(text);
+  await session.import('/deep/file', bytes);
+  expect(describeSource(bytes, '/deep/file', { complete: true }).format).toBe(format);
+  expect(session.messages.length).toBeGreaterThan(0);
+  expect((await session.original()).equals(bytes)).toBe(true);
+});

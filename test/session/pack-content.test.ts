@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { viewMessage } from '../../src/abi/records.ts';
+import { contributionEvent } from '../../src/context/contributions.ts';
 import { expandWith } from '../../src/context/near-repeat.ts';
 import { differenceBody } from '../../src/context/pack-repeats.ts';
 import { parseBlocks } from '../../src/context/render.ts';
@@ -427,4 +428,27 @@ describe('between the messages', () => {
       before = pack;
     }
   });
+});
+
+test('PCK-21 a message or contribution of a hundred thousand levels is packed, its depth said as [part]', async () => {
+  const levels = 100_000;
+  const deep = (open: string, close: string): string => `${open.repeat(levels)}1${close.repeat(levels)}`;
+  const s = session('32000');
+  const raw = (file: 'messages' | 'events', line: string): void => {
+    s.journals[file].write(`${file}:deep`, Buffer.from(`${line}\n`));
+  };
+  raw('messages', `{"role":"user","content":${deep('[', ']')}}`);
+  raw('messages', `{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"ls","input":${deep('{"a":', '}')}}]}`);
+  raw('messages', `{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":${deep('[', ']')}}]}`);
+  raw('messages', `{"role":"assistant","tool_calls":[{"id":"b","function":{"name":"ls","arguments":${deep('[', ']')}}}]}`);
+  raw('messages', `{"role":"tool","tool_call_id":"b","content":"done","extra":${deep('[', ']')}}`);
+  raw('events', `{"type":"context.fact","text":"it is deep","why":${deep('[', ']')}}`);
+  raw('messages', '{"role":"user","content":"and now?"}');
+  const prompt = await s.read('prompt.json');
+  expect(prompt).toContain('[part]');
+  expect((JSON.parse(prompt) as { content: string }[]).at(-1)?.content).toBe('and now?');
+  for (const name of ['pack.json', 'pack.md', 'summary.md', 'facts.jsonl', 'decisions.jsonl', 'todo.md', 'refs.jsonl', 'swap/index.jsonl'])
+    expect([name, typeof (await s.read(name))]).toEqual([name, 'string']);
+  expect(await s.read('facts.jsonl')).toContain('it is deep');
+  expect(() => contributionEvent('facts.jsonl', Buffer.from(`{"text":"x","why":${deep('[', ']')}}`))).toThrow('nested too deep');
 });

@@ -1,6 +1,6 @@
 // Codex: rollout-*.jsonl. New form {timestamp, type, payload}; the old flat form has the payloads as lines.
 import type { Converter, Draft, Json, SourceFacts } from '../types.ts';
-import { asObject, asText, chatCall, recordEvent, toolMessage } from './common.ts';
+import { asObject, asText, chatCall, jsonText, recordEvent, toolMessage } from './common.ts';
 
 export const codex: Converter = {
   format: 'codex',
@@ -44,7 +44,7 @@ function item(payload: Json, prefix: string): Draft | undefined {
     case 'function_call':
       return call(payload, payload['name'], payload['arguments']);
     case 'custom_tool_call':
-      return call(payload, payload['name'], JSON.stringify({ input: payload['input'] ?? '' }));
+      return call(payload, payload['name'], jsonText({ input: payload['input'] ?? '' }));
     case 'local_shell_call':
       return call(payload, 'local_shell', payload['action']);
     case 'function_call_output':

@@ -1,4 +1,5 @@
 // Small readings that several formats share.
+import { jsonText as jsonOf } from '../../abi/records.ts';
 import type { Draft, Json } from '../types.ts';
 
 export function asObject(value: unknown): Json | undefined {
@@ -22,7 +23,7 @@ export function objects(value: unknown): readonly Json[] {
 /** A string as it is, anything else as JSON text, nothing as an empty string. */
 export function jsonText(value: unknown): string {
   if (value === undefined || value === null) return '';
-  return typeof value === 'string' ? value : JSON.stringify(value);
+  return typeof value === 'string' ? value : jsonOf(value);
 }
 
 /** INT-4: a record that is no message becomes an event that holds it whole. */
