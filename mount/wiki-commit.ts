@@ -16,12 +16,15 @@ const QUIET = ['core.hooksPath=/dev/null', 'core.fsmonitor=false', 'gc.auto=0', 
 export async function commitWiki(keeper: WikiKeeper, place: string): Promise<void> {
   if (keeper.config().commit !== 'auto') return;
   keeper.flush();
+  const startedMs = Date.now();
   const owner = fs.lstatSync(keeper.root);
   if (!isOwn(`${keeper.root}/.git`, owner) || !isOwn(`${keeper.root}/.git/config`, owner)) return;
   const git = (...args: readonly string[]): Promise<string> => run(place, owner, args);
   await git('add', '--all', '--', '.', ':(exclude).update-queue');
   const changed = (await git('diff', '--cached', '--name-only', '-z')).split('\0').filter((path) => path !== '');
   if (changed.length === 0) return;
+  // Who made a change that came meanwhile may not be known yet; that change has its own commit coming, with this in it.
+  if (keeper.changedMs >= startedMs) return;
   const waiting = [...new QueueFile(keeper.root).waiting().values()].filter(({ path }) => changed.includes(path));
   await git('commit', '--quiet', '--message', messageOf(changed, waiting));
 }
