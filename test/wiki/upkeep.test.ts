@@ -117,7 +117,7 @@ describe('outputs and buckets', () => {
     expect(findings.map(({ target }) => target)).toEqual(['old.txt', 'empty.txt', 'none.txt', 'late/{date}.md']);
   });
 
-  it('buckets: loose files, unknown directories, runtime and archives within what is searched', () => {
+  it('WIK-69 loose files, unknown directories, runtime and archives within what is searched', () => {
     const root = scratch({
       'AI/wiki/INDEX.md': '# i\n',
       'AI/wiki/.wiki/config.yaml':
