@@ -6,6 +6,7 @@ import { joinFiles, sizeOf, stretchesOf } from '../image/layers.ts';
 import { FOREIGN, type ImageStore } from '../image/layout-store.ts';
 import { MEDIA, type Descriptor, type OciDigest } from '../image/oci.ts';
 import { countWords, sizeWords } from './figures.ts';
+import { movedMemory } from './image-memory.ts';
 import type { NamedImage } from './image-named.ts';
 import { runtimeHere } from './runtime-here.ts';
 import type { Shell } from './shell.ts';
@@ -24,6 +25,8 @@ export interface ImageInspection {
   readonly manifest: ImageConfig;
   readonly lineage: ImageHistory['lineage'];
   readonly referrers: readonly ShownReferrer[];
+  /** A sentence for each wiki that is no longer what was mounted, or cannot be read. */
+  readonly moved: readonly string[];
   readonly compatibility: ImageCompatibility & { readonly reason?: string };
 }
 
@@ -36,6 +39,7 @@ export async function inspectImage(shell: Shell, named: NamedImage, json: boolea
     manifest: image.config,
     lineage: (await historyOf(store, image, key)).lineage,
     referrers: await referrersOf(store, image.descriptor.digest),
+    moved: await movedMemory(mounted, image.config),
     compatibility: { ...judgeImage(image.config, here), ...(reason === undefined ? {} : { reason }) },
   };
   if (json) shell.terminal.json(inspection);
@@ -66,7 +70,7 @@ function kindOf({ artifactType }: Descriptor): string {
 }
 
 /** For people. Pure. */
-export function imageInspection({ image, digest, manifest, lineage, referrers, compatibility }: ImageInspection): readonly string[] {
+export function imageInspection({ image, digest, manifest, lineage, referrers, moved, compatibility }: ImageInspection): readonly string[] {
   const { source, model, runtime, mounts, policy, rebuild, layers, continuation, branch } = manifest;
   const parts = layers.flatMap((layer) => layer.parts);
   const facts: readonly (readonly [string, string | undefined])[] = [
@@ -98,6 +102,7 @@ export function imageInspection({ image, digest, manifest, lineage, referrers, c
   ];
   return [
     ...facts.filter(([, value]) => value !== undefined).map(([name, value]) => `${name}: ${value}`),
+    ...moved,
     `source: ${source.source_hash}`,
     ...files,
     'lineage:',

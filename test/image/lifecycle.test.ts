@@ -242,6 +242,8 @@ test('IMG-36 an image records the wiki that was mounted, says when it has moved 
   await mounted.must(`echo 'More is known.' >> ${wiki}/INDEX.md`);
   const moved = await mounted.ctx(['rebuild', 'quilt/knows', '--check']);
   expect([moved.code, moved.stdout]).toEqual([5, expect.stringContaining('memory notes: has moved on: 1 pages changed')]);
+  const inspected = await mounted.ctx(['inspect', 'quilt/knows']);
+  expect([inspected.code, inspected.stdout]).toEqual([0, expect.stringContaining('\nmemory notes: has moved on: 1 pages changed')]);
   const branch = await json<{ readonly instance: string }>('fork', 'quilt/knows', 'quilt/reader', '--memory-writes', 'read-only');
   expect(await mounted.must(`cat ${session(branch.instance)}/context/policy.yaml`)).toContain('mode: read-only');
 });
