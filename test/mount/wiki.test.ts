@@ -426,7 +426,7 @@ done`;
       ),
     );
     await linting;
-// What a shell of this machine says beside is none of ours.
+    // What a shell of this machine says beside is none of ours.
     expect(outcomes.filter(({ code }) => code !== 0)).toEqual([]);
     await must('cat .ctx/status');
     const common = (await must('cat common.md')).trim().split('\n').toSorted();
