@@ -40,8 +40,9 @@ export function registerCat(program: Command, shell: Shell): void {
       for (const { path, sizeBytes } of pieces) {
         const range = sizeBytes === undefined ? {} : { end: sizeBytes - 1 };
         if (sizeBytes === 0) continue;
-        for await (const bytes of createReadStream(path, { highWaterMark: 1024 * 1024, ...range }) as AsyncIterable<Buffer>)
-          await shell.terminal.write(bytes);
+        const stream = createReadStream(path, { highWaterMark: 1024 * 1024, ...range });
+        stream.once('error', (error) => Object.assign(error, { path }));
+        for await (const bytes of stream as AsyncIterable<Buffer>) await shell.terminal.write(bytes);
       }
     });
 }

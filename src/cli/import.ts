@@ -1,4 +1,5 @@
 // ctx import: other agents' transcripts into sessions, whole and without repeating what is there.
+import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -177,7 +178,12 @@ interface Run {
 
 async function importOne(run: Run): Promise<readonly Outcome[]> {
   const { describeSource, fileSource, readHead } = await import('../interop/index.ts');
-  const source = run.path === '-' ? await stdinSource() : fileSource(run.path);
+  const source =
+    run.path === '-'
+      ? await pipeSource(process.stdin)
+      : (await isPipe(run.path))
+        ? await pipeSource(createReadStream(run.path))
+        : fileSource(run.path);
   const head = await readHead(source);
   if (head.bytes.length === 0) throw new CtxError('import.empty', 'EINVAL', 'is empty; nothing was imported', { where: source.path });
   const from = run.options.from === undefined ? {} : { from: run.options.from as Format };
@@ -257,9 +263,14 @@ async function episodes(source: TranscriptSource, about: SourceDescription): Pro
 }
 
 /** Read whole: what cannot be read twice cannot be checked against what was imported before. */
-async function stdinSource(): Promise<TranscriptSource> {
+/** A FIFO, as a shell's `<(command)` is: read once, from its start. */
+async function isPipe(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFIFO() === true;
+}
+
+async function pipeSource(pipe: AsyncIterable<unknown>): Promise<TranscriptSource> {
   const { bytesSource } = await import('../interop/index.ts');
   const parts: Buffer[] = [];
-  for await (const part of process.stdin as AsyncIterable<Buffer>) parts.push(part);
+  for await (const part of pipe as AsyncIterable<Buffer>) parts.push(part);
   return bytesSource('stdin', Buffer.concat(parts));
 }

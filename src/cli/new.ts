@@ -1,5 +1,5 @@
 // ctx new: a session with its whole skeleton (one mkdir on the mount makes it).
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 
@@ -44,29 +44,36 @@ export function registerNew(program: Command, shell: Shell): void {
       const directory = join(mounted.root, path);
       if (rest !== '')
         throw new CtxError('cli.reference', 'EINVAL', 'names a file inside a session', { where: reference, next: 'name a session' });
+      const files = await wanted(options, mounted.cwd);
       await mkdir(dirname(directory), { recursive: true });
       await mkdir(directory).catch((error: unknown) => {
         throw asCtxError(error, reference);
       });
-      await fill(directory, options, mounted.cwd);
+      for (const [file, bytes] of files)
+        await writeFile(join(directory, file), bytes).catch((error: unknown) => {
+          throw asCtxError(error, join(directory, file));
+        });
       if (options.json === true) shell.terminal.json({ session: path, directory });
       else shell.terminal.line(directory);
     });
 }
 
-// Control files are validated by the write itself: a refused value leaves the default in place and is reported.
-async function fill(directory: string, options: Options, here: string): Promise<void> {
-  const put = async (file: string, text: string): Promise<void> => {
-    const path = join(directory, file);
-    await writeFile(path, text).catch((error: unknown) => {
-      throw asCtxError(error, path);
+/** What goes into the new session, all of it read and judged before there is one: a refusal leaves nothing behind. */
+async function wanted(options: Options, here: string): Promise<readonly (readonly [string, Buffer])[]> {
+  const { validateControl } = await import('../session/controls.ts');
+  const read = async (file: string): Promise<Buffer> =>
+    readFile(resolve(here, file)).catch((error: unknown) => {
+      throw asCtxError(error, file);
     });
-  };
+  const { cwd, budget, meta, policy, tools } = options;
+  const controls: (readonly [string, Buffer])[] = [];
   // Without --cwd the mount takes the working directory of whoever made the session: ours.
-  if (options.cwd !== undefined) await put('cwd', `${resolve(here, options.cwd)}\n`);
-  if (options.budget !== undefined) await put('context/budget', `${options.budget}\n`);
-  if (options.meta !== undefined) await put('meta.json', `${options.meta}\n`);
-  if (options.policy !== undefined) await copyFile(resolve(here, options.policy), join(directory, 'context/policy.yaml'));
-  if (options.tools !== undefined) await copyFile(resolve(here, options.tools), join(directory, 'context/tools.json'));
-  for (const file of options.pin ?? []) await copyFile(resolve(here, file), join(directory, 'context/pinned', basename(file)));
+  if (cwd !== undefined) controls.push(['cwd', Buffer.from(`${resolve(here, cwd)}\n`)]);
+  if (budget !== undefined) controls.push(['context/budget', Buffer.from(`${budget}\n`)]);
+  if (meta !== undefined) controls.push(['meta.json', Buffer.from(`${meta}\n`)]);
+  if (policy !== undefined) controls.push(['context/policy.yaml', await read(policy)]);
+  if (tools !== undefined) controls.push(['context/tools.json', await read(tools)]);
+  for (const [file, bytes] of controls) validateControl(file, bytes);
+  const pins = (options.pin ?? []).map(async (file) => [join('context/pinned', basename(file)), await read(file)] as const);
+  return [...controls, ...(await Promise.all(pins))];
 }

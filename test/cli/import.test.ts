@@ -42,6 +42,9 @@ it('a wrong format, nothing to import and a torn document are refused with what 
   const torn = await mounted.sh(`head -c 300 '${join(FIXTURES, 'openai-array.json')}' | ctx import - --session coder/torn`);
   expect(torn.code).toBe(1);
   expect(torn.stderr).toContain('interop.bad_document');
+  // A shell's <(command) is read once.
+  const piped = await mounted.must(`ctx import <(cat '${join(FIXTURES, 'claude-code.jsonl')}') --session coder/piped`);
+  expect(piped).toContain('11 messages, 15 events');
 });
 
 it('binary and empty files, an unknown format to follow, and a directory without transcripts are refused with what to do', async () => {

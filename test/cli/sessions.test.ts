@@ -1,5 +1,5 @@
 // Verbs on the sessions of a real mount.
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -48,10 +48,13 @@ describe('ctx new, append, cat, ls', () => {
     expect([again.code, again.stderr]).toEqual([1, 'ctx: cli.eexist: coder/options exists already\n']);
   });
 
-  it('a control value that is not valid is refused, with the file named', async () => {
+  it('a control value that is not valid, or a file that is not there, is refused by its name, and leaves no session', async () => {
     const { code, stderr } = await mounted.ctx(['new', 'coder/badbudget', '--budget', 'lots']);
     expect(code).toBe(1);
-    expect(stderr).toMatch(/context\/budget was refused as invalid/);
+    expect(stderr).toContain('context/budget is not an unsigned integer');
+    const missing = await mounted.ctx(['new', 'coder/badbudget', '--pin', 'nothing.md']);
+    expect([missing.code, missing.stderr]).toEqual([4, 'ctx: cli.enoent: nothing.md does not exist\n']);
+    await expect(stat(join(mounted.agents, 'coder/session/badbudget'))).rejects.toThrow('ENOENT');
   });
 
   it('append stores one message, from its arguments or from stdin', async () => {
