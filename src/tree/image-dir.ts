@@ -87,15 +87,29 @@ export class ImagesDirectory extends TreeNode implements PathParent {
   override readdir(): readonly DirectoryEntry[] {
     return this.entries('');
   }
+  override create: () => never = readOnly;
+  override mknod: () => never = readOnly;
+  override mkdir: () => never = readOnly;
+  override symlink: () => never = readOnly;
+  override link: () => never = readOnly;
+  override unlink: () => never = readOnly;
+  override rmdir: () => never = readOnly;
+  override rename: () => never = readOnly;
+  override setattr: () => never = readOnly;
+  override setxattr: () => never = readOnly;
+  override removexattr: () => never = readOnly;
 }
 
-/** Read-only; each version of it is its own node. */
+/**
+ * Read-only; each version of it is its own node. Its mode lets the owner write, as on a file system that is mounted read-only:
+ * else the kernel would say EACCES to some, and we EROFS to others (IMG-116).
+ */
 abstract class ReadOnlyDirectory extends TreeNode {
   override readonly entryTtlMs = 0;
   readonly #attr: Attr;
   constructor(owner: Owner, atMs: number) {
     super();
-    this.#attr = syntheticAttr(syntheticIno(), S_IFDIR | 0o555, 0, owner, atMs);
+    this.#attr = syntheticAttr(syntheticIno(), S_IFDIR | 0o755, 0, owner, atMs);
   }
   attr(): Attr {
     return this.#attr;
@@ -112,6 +126,23 @@ abstract class ReadOnlyDirectory extends TreeNode {
   override rmdir = readOnly;
   override rename = readOnly;
   override setattr = readOnly;
+  override setxattr = readOnly;
+  override removexattr = readOnly;
+}
+
+/** What an image says of itself. */
+class TextNode extends BytesNode {
+  override setattr = readOnly;
+  override setxattr = readOnly;
+  override removexattr = readOnly;
+  override open(flags: number): Handle {
+    if (isForWriting(flags)) readOnly();
+    return super.open(flags);
+  }
+}
+
+function isForWriting(flags: number): boolean {
+  return (flags & 3) !== constants.O_RDONLY || (flags & constants.O_TRUNC) !== 0;
 }
 
 function readOnly(): never {
@@ -149,7 +180,7 @@ class NameDirectory extends ReadOnlyDirectory {
     if (known !== undefined) return known;
     const texts = view.texts();
     if (!Object.hasOwn(texts, name)) return undefined;
-    const node = new BytesNode(Buffer.from(texts[name as keyof typeof texts]()), this.#owner, view.createdMs);
+    const node = new TextNode(Buffer.from(texts[name as keyof typeof texts]()), this.#owner, view.createdMs, 0o644);
     this.#texts.set(name, node);
     return node;
   }
@@ -216,7 +247,7 @@ class RangesNode extends TreeNode {
     this.#ranges = ranges;
     this.#attr = syntheticAttr(
       syntheticIno(),
-      S_IFREG | 0o444,
+      S_IFREG | 0o644,
       ranges.reduce((sum, { size }) => sum + size, 0),
       owner,
       atMs,
@@ -226,8 +257,10 @@ class RangesNode extends TreeNode {
     return this.#attr;
   }
   override setattr = readOnly;
+  override setxattr = readOnly;
+  override removexattr = readOnly;
   override open(flags: number): Handle {
-    if ((flags & 3) !== constants.O_RDONLY) readOnly();
+    if (isForWriting(flags)) readOnly();
     return new RangesHandle(this.#ranges);
   }
 }

@@ -1,4 +1,5 @@
 // Memory that a session binds, in the session's own directory: read-only, read-write and ephemeral, as the mount enforces them.
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mountStore, type MountedStore } from '../cli/mounted-store.ts';
 import type { Outcome } from '../cli/program.ts';
@@ -11,61 +12,7 @@ const PYTHON = '/usr/bin/python3';
 const MINE = `home/${EVE}/agent/a/session/s`;
 const WIKI = `home/${EVE}/wiki`;
 
-/** Each way to change something, and its errno; `done` when it was done. */
-const CHANGES = `
-import ctypes, errno, json, os, sys
-at, volume = sys.argv[1], sys.argv[2]
-libc = ctypes.CDLL(None, use_errno=True)
-def opened(flags):
-    fd = os.open(at + '/page.md', flags)
-    os.close(fd)
-reading = os.open(at + '/page.md', os.O_RDONLY)
-folder = os.open(at, os.O_RDONLY)
-def fallocate():
-    if libc.fallocate(reading, 0, ctypes.c_long(0), ctypes.c_long(10)) != 0: raise OSError(ctypes.get_errno(), '')
-def exchange():
-    if libc.renameat2(-100, (at + '/page.md').encode(), -100, (at + '/other.md').encode(), 2) != 0: raise OSError(ctypes.get_errno(), '')
-calls = {
-  'open for writing': lambda: opened(os.O_WRONLY),
-  'open for both': lambda: opened(os.O_RDWR),
-  'open to append': lambda: opened(os.O_WRONLY | os.O_APPEND),
-  'open and truncate': lambda: opened(os.O_RDONLY | os.O_TRUNC),
-  'open to write by its descriptor': lambda: os.open('/proc/self/fd/%d' % reading, os.O_WRONLY),
-  'create': lambda: os.open(at + '/new.md', os.O_CREAT | os.O_WRONLY, 0o644),
-  'create below a descriptor': lambda: os.open('new.md', os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=folder),
-  'mkdir': lambda: os.mkdir(at + '/new'),
-  'mkfifo': lambda: os.mkfifo(at + '/fifo'),
-  'symlink': lambda: os.symlink('/etc/passwd', at + '/link'),
-  'link': lambda: os.link(at + '/page.md', at + '/hard.md'),
-  'link in': lambda: os.link(volume + '/page.md', at + '/hard.md'),
-  'link out': lambda: os.link(at + '/page.md', volume + '/hard.md'),
-  'unlink': lambda: os.unlink(at + '/page.md'),
-  'rmdir': lambda: os.rmdir(at + '/empty'),
-  'rename': lambda: os.rename(at + '/page.md', at + '/moved.md'),
-  'rename in': lambda: os.rename(volume + '/page.md', at + '/moved.md'),
-  'rename out': lambda: os.rename(at + '/page.md', volume + '/moved.md'),
-  'rename a directory': lambda: os.rename(at + '/topic', at + '/moved'),
-  'exchange': exchange,
-  'truncate': lambda: os.truncate(at + '/page.md', 0),
-  'chmod': lambda: os.chmod(at + '/page.md', 0o600),
-  'fchmod': lambda: os.fchmod(reading, 0o600),
-  'chmod of the directory': lambda: os.fchmod(folder, 0o700),
-  'utimes': lambda: os.utime(at + '/page.md', (1, 1)),
-  'futimes': lambda: os.utime(reading, (1, 1)),
-  'chown': lambda: os.chown(at + '/page.md', -1, os.getgid()),
-  'setxattr': lambda: os.setxattr(at + '/page.md', 'user.a', b'b'),
-  'removexattr': lambda: os.removexattr(at + '/page.md', 'user.kept'),
-  'fallocate': fallocate,
-}
-outcome = {}
-for name, call in calls.items():
-    try:
-        call()
-        outcome[name] = 'done'
-    except OSError as error:
-        outcome[name] = errno.errorcode[error.errno]
-print(json.dumps(outcome))
-`;
+const CHANGES = readFileSync(new URL('clients/changes.py', import.meta.url), 'utf8');
 
 /** Programs that go on in an ephemeral mount while others look at the volume. */
 const COPY = `
@@ -157,7 +104,7 @@ describe.skipIf(!canMount)('memory in a session', () => {
     expect(await must(EVE, `ls ${MINE} | grep memory; ls ${MINE}/memory`)).toBe('memory\neph\nro\nrw\n');
     const before = await volume();
     for (const uid of [EVE, 0]) {
-      const { stdout, stderr } = await python(uid, CHANGES, `${MINE}/memory/ro`, WIKI);
+      const { stdout, stderr } = await python(uid, CHANGES, `${MINE}/memory/ro`, WIKI, 'page.md', 'other.md', 'empty', 'topic');
       const outcome = JSON.parse(stdout === '' ? stderr : stdout) as Record<string, string>;
       // Across mounts the kernel or either side may be the first to refuse; fallocate needs a descriptor that writes.
       for (const [name, errno] of Object.entries(outcome))

@@ -139,8 +139,25 @@ describe.skipIf(!canMount)('images on a mount', () => {
     await mounted.must(`chmod -R u+w ${place}; rm -r ${place}; ls -lR ${images} > /dev/null; du -s ${images} > /dev/null`);
     expect(await mounted.must(`grep -rl 'release a month' ${images}`)).toContain('context/pinned/01-quilt-engineering-releases.md');
     expect(await mounted.must(`find ${image}/source -name limits.md`)).toContain('documents/limits.md');
-    expect(await outcome(`echo x > ${image}/source/transcript.jsonl`)).toMatch(/Read-only file system|Permission denied/);
-    expect(await outcome(`touch ${image}/new; mkdir ${images}/new`)).toMatch(/not permitted|not implemented|Read-only/i);
+    // IMG-116: one errno for every way; across directories either side may be the first to refuse.
+    await mounted.must(`echo theirs > ${home}/wiki/page.md`);
+    for (const [place, ...names] of [
+      [image, 'manifest.yaml', 'lineage', 'source', 'source'],
+      [`${image}/source`, 'memory.yaml', 'tools.yaml', 'context', 'documents'],
+    ]) {
+      const changes = JSON.parse(
+        await mounted.must(`python3 ${ROOT}test/mount/clients/changes.py ${place} ${home}/wiki ${names.join(' ')}`),
+      ) as Record<string, string>;
+      for (const [name, errno] of Object.entries(changes))
+        expect([name, errno]).toEqual([
+          name,
+          expect.stringMatching(/ (?:in|out)$/.test(name) ? /^(?:EXDEV|EROFS)$/ : name === 'fallocate' ? /^EBADF$/ : /^EROFS$/),
+        ]);
+      expect(Object.keys(changes)).toHaveLength(30);
+    }
+    for (const line of [`mkdir ${images}/new`, `touch ${images}/new`, `rmdir ${images}/quilt`, `mv ${images}/quilt ${images}/q`])
+      expect(await outcome(line)).toContain('Read-only file system');
+    await mounted.must(`rm ${home}/wiki/page.md`);
     // A tag moves at once, and a name may be a part of another name.
     await ctx('tag', 'quilt/base-engineering:2026.05', 'quilt');
     expect(await mounted.must(`ls ${images}/quilt; head -c 0 ${images}/quilt/latest/manifest.json`)).toBe(
