@@ -5,6 +5,7 @@ import { createReadStream } from 'node:fs';
 import { decrypted, identitiesOf, isAge } from '../image/encrypt.ts';
 import { importArchive, type ImportedImage } from '../image/import.ts';
 import { parseImageReference, tagKey } from '../image/reference.ts';
+import { compressionOf } from '../image/unpack.ts';
 import { loadTrust, requireTrust } from '../image/trust.ts';
 import { configDirectory } from '../image/trust-keys.ts';
 import { asCtxError, usageError } from './errors.ts';
@@ -22,7 +23,7 @@ export interface ImageImportOptions {
 
 const HEAD_BYTES = 512;
 
-/** A tar, or something that can hold one: no transcript begins so. */
+/** A tar, or something that can hold one, also one that is not read here: no transcript begins so. */
 export async function isArchive(path: string): Promise<boolean> {
   // A directory holds transcripts; what a pipe has told is gone.
   if ((await stat(path).catch(() => undefined))?.isFile() !== true) return false;
@@ -31,7 +32,7 @@ export async function isArchive(path: string): Promise<boolean> {
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
     const head = buffer.subarray(0, bytesRead);
-    return head.subarray(257, 262).toString('latin1') === 'ustar' || isAge(head) || (head[0] === 0x1f && head[1] === 0x8b);
+    return head.subarray(257, 262).toString('latin1') === 'ustar' || isAge(head) || compressionOf(head) !== undefined;
   } finally {
     await file.close();
   }

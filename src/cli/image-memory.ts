@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseDocument } from 'yaml';
 
 import type { SessionOwner } from '../abi/names.ts';
+import { parsePolicy } from '../context/policy.ts';
 import type { ImageConfig, MemoryBinding } from '../image/config.ts';
 import type { OciDigest } from '../image/oci.ts';
 import { memoryVersions } from '../session/memory-versions.ts';
@@ -59,8 +60,11 @@ function since(then: string | null | undefined, now: string | null): string {
 export function policyWith(policy: Buffer | undefined, bindings: readonly MemoryBinding[]): Buffer | undefined {
   const mounts = bindings.filter(({ path }) => path !== undefined && PLACE.test(path));
   if (mounts.length === 0) return policy;
-  const document = parseDocument(policy?.toString('utf8') ?? '');
-  const given = (document.toJS() as { readonly memory?: readonly { readonly name?: string }[] } | null)?.memory ?? [];
+  const text = policy?.toString('utf8') ?? '';
+  // What no session would take is not looked into: nobody vouches for it.
+  parsePolicy(text);
+  const document = parseDocument(text, { uniqueKeys: false });
+  const given = (document.toJS({ maxAliasCount: 0 }) as { readonly memory?: readonly { readonly name?: string }[] } | null)?.memory ?? [];
   const memory = mounts.map(({ name, path, mode, scope, share }) => ({
     ...given.find((entry) => entry.name === name),
     name,

@@ -98,7 +98,8 @@ export function parsePolicy(text: string): Policy {
 
 /** YAML that lacks nothing but its end: a flow collection or a quoted text that is still open. */
 export function isUnfinishedPolicy(text: string): boolean {
-  const { errors } = loadYaml().parseDocument(text, { schema: 'core', prettyErrors: false });
+  if (text.length > MAX_TEXT) return false;
+  const { errors } = loadYaml().parseDocument(text, { schema: 'core', uniqueKeys: false, prettyErrors: false });
   return errors.length > 0 && errors.every(({ code, pos }) => UNFINISHED.has(code) && pos[0] >= text.trimEnd().length);
 }
 
@@ -110,10 +111,23 @@ function refuse(what: string): never {
   throw new CtxError('context.policy', 'EINVAL', what, { where: 'context/policy.yaml', next: 'see abi-spec/controls.md for the keys' });
 }
 
+/** Whoever may write a policy has the daemon read it: what is longer would hold up everybody. */
+const MAX_TEXT = 64 * 1024;
+
 function readYaml(text: string): YamlMap {
-  const document = loadYaml().parseDocument(text, { uniqueKeys: true, schema: 'core', prettyErrors: false });
+  if (text.length > MAX_TEXT) refuse(`longer than ${MAX_TEXT} characters`);
+  const { parseDocument, isScalar, visit } = loadYaml();
+  // The parser's own look for repeated keys takes time in the square of their number.
+  const document = parseDocument(text, { uniqueKeys: false, schema: 'core', prettyErrors: false });
   const fault = document.errors[0];
   if (fault !== undefined) refuse(`not YAML: ${fault.message}`);
+  visit(document, {
+    Map: (_key, { items }) => {
+      const seen = new Set<unknown>();
+      const twice = items.find(({ key }) => seen.size === seen.add(isScalar(key) ? key.value : key).size);
+      if (twice !== undefined) refuse(`not YAML: Map keys must be unique: ${String(twice.key)}`);
+    },
+  });
   let value: unknown;
   try {
     value = document.toJS({ maxAliasCount: 0 });

@@ -6,7 +6,7 @@ import { parseYaml } from './yaml.ts';
 export async function redactYaml(scanner: Scanner, where: string, text: string, count: (rule: string) => void): Promise<string> {
   // Bounds, and no aliases.
   parseYaml(Buffer.from(text), where);
-  const document = parseDocument(text, { schema: 'core' });
+  const document = parseDocument(text, { schema: 'core', uniqueKeys: false });
   const edits = leavesOf(document);
   await scanner.scan(
     edits.map(({ leaf }) => leaf),

@@ -155,6 +155,11 @@ const MAGIC: readonly (readonly [string, readonly number[]])[] = [
   ['zip', [0x50, 0x4b, 0x03, 0x04]],
 ];
 
+/** The format that a file begins as; undefined when it begins as none of them. */
+export function compressionOf(head: Uint8Array): string | undefined {
+  return MAGIC.find(([, magic]) => magic.every((byte, at) => head[at] === byte))?.[0];
+}
+
 async function decompressed(pieces: AsyncIterable<Uint8Array>, where: string): Promise<AsyncIterable<Uint8Array>> {
   const iterator = pieces[Symbol.asyncIterator]();
   let head = Buffer.alloc(0);
@@ -164,7 +169,7 @@ async function decompressed(pieces: AsyncIterable<Uint8Array>, where: string): P
     head = Buffer.concat([head, next.value]);
   }
   const whole = rejoin(head, iterator);
-  const format = MAGIC.find(([, magic]) => magic.every((byte, at) => head[at] === byte))?.[0];
+  const format = compressionOf(head);
   if (format === undefined) return whole;
   if (format === 'gzip') return gunzip(whole, where);
   await iterator.return?.();

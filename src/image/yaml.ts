@@ -11,12 +11,17 @@ export function parseYaml(bytes: Uint8Array, where: string, asWritten: readonly 
   const text = decode(bytes, where);
   if (depthOf(text) > MAX_DEPTH * 8) throw refuse(where, 'is nested too deep');
   const { isScalar, parseDocument, visit } = loadYaml();
-  const document = parseDocument(text, { uniqueKeys: true, schema: 'core', prettyErrors: false, strict: true });
+  // The parser's own look for repeated keys takes time in the square of their number.
+  const document = parseDocument(text, { uniqueKeys: false, schema: 'core', prettyErrors: false, strict: true });
   const [fault] = document.errors;
   if (fault !== undefined) throw refuse(where, `is not YAML: ${fault.message}`);
   visit(document, {
     Alias: () => {
       throw refuse(where, 'has an alias; write the value out');
+    },
+    Map: (_key, { items }) => {
+      const twice = repeated(items.map(({ key }) => (isScalar(key) ? key.value : key)));
+      if (twice !== undefined) throw refuse(where, `is not YAML: ${JSON.stringify(twice)} is there twice in one map`);
     },
     Pair: (_key, { key, value }, path) => {
       const written = isScalar(key) && path.length <= 2 && asWritten.includes(String(key.value));
@@ -41,6 +46,11 @@ function depthOf(text: string): number {
     most = Math.max(most, Math.ceil(indent / 2));
   }
   return most;
+}
+
+function repeated(keys: readonly unknown[]): unknown {
+  const seen = new Set<unknown>();
+  return keys.find((key) => seen.size === seen.add(key).size);
 }
 
 function decode(bytes: Uint8Array, where: string): string {
