@@ -140,7 +140,7 @@ describe('tokenizer: engine', () => {
     } finally {
       server.closeAllConnections();
       server.close();
-      await mounted.must('ctx model use local/tiny');
+      await mounted.must('ctx model rm 127.0.0.1/hung');
     }
   });
 
