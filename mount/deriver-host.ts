@@ -21,6 +21,7 @@ import type { ToDeriver } from './deriver-messages.ts';
 import { settle } from './replies.ts';
 import type { Replies } from './replies.ts';
 import { DigestQueue } from './digest-queue.ts';
+import { openFilesLimit, sessionsWithin } from '../src/tree/open-files.ts';
 import { SyncQueue } from './sync-queue.ts';
 
 export interface HostOptions extends Replies {
@@ -28,6 +29,8 @@ export interface HostOptions extends Replies {
   readonly ring: CommitRing;
   readonly rebuildWaitMs: number;
   readonly log: (line: string) => void;
+  /** Sessions that nobody looks at any more and that are not closed yet; what a quarter of the descriptors allows where left out. */
+  readonly mostIdle?: number;
   /** Lines that go into a session's order log now. */
   readonly onCommitted?: (directory: string, notes: readonly CommitNote[]) => void;
 }
@@ -73,12 +76,14 @@ export class DeriverHost {
   readonly #failures: Map<number, unknown> = new Map();
   readonly #syncs: SyncQueue = new SyncQueue();
   readonly #digests: DigestQueue;
+  readonly #mostIdle: number;
   #drainTimer: NodeJS.Timeout | undefined;
   #progressTimer: NodeJS.Timeout | undefined;
 
   constructor(options: HostOptions) {
     this.#options = options;
     this.#digests = new DigestQueue(options.log);
+    this.#mostIdle = options.mostIdle ?? sessionsWithin(openFilesLimit());
   }
 
   handle(message: ToDeriver): void {
@@ -129,23 +134,39 @@ export class DeriverHost {
     }
     let due = Math.min(Math.ceil(this.#idle.size / IDLE_FOR_EACH_CLOSE), MAX_CLOSING - this.#closing);
     let closed = 0;
-    for (const close of this.#idle.values()) {
+    for (const close of this.#closable()) {
       if (due <= 0) break;
-      // It would build on beside the deriver that the next reader opens on the same files.
-      if (this.#sessions.get(close.session)?.deriver.status().building === true) continue;
       due -= 1;
       closed += 1;
-      this.#idle.delete(close.session);
-      this.#commit(close.session);
-      this.#closing += 1;
-      void this.#answer(close).finally(() => {
-        this.#closing -= 1;
-        if (this.#idle.size > 0) this.#drainSoon(0);
-      });
+      void this.#close(close);
     }
     // Requests come in between.
     if (this.#notes.size > 0 || (closed > 0 && this.#idle.size > 0 && this.#closing < MAX_CLOSING)) this.#drainSoon(0);
     else if (this.#idle.size > 0) this.#drainSoon(BUSY_MS);
+  }
+
+  *#closable(): Iterable<SessionRequest> {
+    for (const close of this.#idle.values()) {
+      // It would build on beside the deriver that the next reader opens on the same files.
+      if (this.#sessions.get(close.session)?.deriver.status().building !== true) yield close;
+    }
+  }
+
+  async #close(close: SessionRequest): Promise<void> {
+    this.#idle.delete(close.session);
+    this.#commit(close.session);
+    this.#closing += 1;
+    await this.#answer(close);
+    this.#closing -= 1;
+    if (this.#idle.size > 0) this.#drainSoon(0);
+  }
+
+  /** Before another session is opened: who looks at thousands waits for those that it has left, for their descriptors. */
+  async #room(): Promise<void> {
+    for (const close of this.#closable()) {
+      if (this.#idle.size <= this.#mostIdle) return;
+      await this.#close(close);
+    }
   }
 
   #drainSoon(delayMs: number): void {
@@ -203,6 +224,7 @@ export class DeriverHost {
     // A control transaction carries its failure in the reply text; its write has succeeded.
     const refusable = ticket?.carriesAttributes === true || request.kind === 'list';
     try {
+      if (request.kind === 'fetch' && !this.#sessions.has(session)) await this.#room();
       if (isApart(request)) return this.#settle(id, ticket, undefined, await this.#performApart(session, request), refusable);
       const open = request.kind === 'close' ? this.#sessions.get(session) : this.#opened(session);
       if (request.kind === 'close') {

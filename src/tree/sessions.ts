@@ -4,6 +4,7 @@ import type { Revision } from '../session/types.ts';
 import { settling } from './deriver-client.ts';
 import type { DeriverClient, DeriverRequest, DeriverResults } from './deriver-client.ts';
 import type { EngineClient, EngineSession } from './engine-client.ts';
+import { openFilesLimit, sessionsWithin } from './open-files.ts';
 import { fail, Slow } from './types.ts';
 import type { TreeNode } from './types.ts';
 
@@ -17,6 +18,7 @@ export interface SessionsOptions {
   readonly rebuildWaitMs: number;
 }
 
+/** Where descriptors allow it. */
 const MAX_ACTIVE_SESSIONS = 256;
 const MAX_REASON_CHARACTERS = 512;
 
@@ -25,6 +27,7 @@ export class Sessions {
   readonly options: SessionsOptions;
   readonly #open: Map<string, Session> = new Map();
   readonly #active: Set<Session> = new Set();
+  readonly #mostActive: number = Math.min(MAX_ACTIVE_SESSIONS, sessionsWithin(openFilesLimit()));
   #nextId = 1;
 
   constructor(options: SessionsOptions) {
@@ -57,9 +60,9 @@ export class Sessions {
   opened(session: Session): void {
     this.#active.delete(session);
     this.#active.add(session);
-    if (this.#active.size <= MAX_ACTIVE_SESSIONS) return;
+    if (this.#active.size <= this.#mostActive) return;
     for (const idle of this.#active) {
-      if (this.#active.size <= MAX_ACTIVE_SESSIONS / 2) return;
+      if (this.#active.size <= this.#mostActive / 2) return;
       if (idle.handles === 0 && idle !== session) this.rest(idle);
     }
   }

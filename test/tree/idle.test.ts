@@ -34,10 +34,12 @@ function sessions(count: number): readonly string[] {
 function openHost(
   ring: CommitRing,
   openDeriver = (path: string): SessionDeriver => openSessionDeriver(path, services),
+  mostIdle?: number,
 ): { readonly host: DeriverHost; readonly settled: readonly number[] } {
   const settled: number[] = [];
   const host = new DeriverHost({
     openDeriver,
+    ...(mostIdle === undefined ? {} : { mostIdle }),
     ring,
     send: (message) => {
       if (message.op === 'failed') throw new Error(message.error.message);
@@ -144,5 +146,33 @@ test('an idle session is closed after its rebuild, and one that is read again me
   building = false;
   await until(101);
   expect(opened).toEqual(directories);
+  await host.close();
+});
+
+test('TRE-21 who looks at many sessions waits for those that were let go of: few are open at any time', async () => {
+  const count = 24;
+  const mostIdle = 3;
+  const directories = sessions(count);
+  let open = 0;
+  let most = 0;
+  const { host, settled } = openHost(
+    new CommitRing(),
+    (directory) => {
+      most = Math.max(most, (open += 1));
+      const deriver = openSessionDeriver(directory, services);
+      const close = deriver.close.bind(deriver);
+      return Object.assign(deriver, { close: () => close().then(() => void (open -= 1)) });
+    },
+    mostIdle,
+  );
+  for (const [n, directory] of directories.entries()) {
+    host.handle({ op: 'open', session: n, directory });
+    host.handle({ op: 'request', session: n, id: n, request: { kind: 'fetch', name: 'pack.json', revision } });
+    while (!settled.includes(n)) await nextTurn();
+    host.handle({ op: 'request', session: n, id: 100 + n, request: { kind: 'close' } });
+  }
+  expect(most).toBeLessThanOrEqual(mostIdle + 2);
+  while (settled.length < 2 * count) await nextTurn();
+  expect(open).toBe(0);
   await host.close();
 });
