@@ -2,10 +2,10 @@
 // directory (TMPDIR), and fails the run when a mount or a daemon of theirs is left there. What is left is taken away, also when
 // the run is ended from outside.
 import { execFile, spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmdirSync, statSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { parseMountTable } from '../mount/mount-table.ts';
@@ -17,8 +17,15 @@ export async function setup(): Promise<() => Promise<void>> {
   const directory = realpathSync(mkdtempSync(join(tmpdir(), 'ctxfs-test-')));
   chmodSync(directory, 0o755);
   process.env['TMPDIR'] = directory;
-  process.once('SIGTERM', () => process.stderr.write(`taken away: ${takeAway(directory).join(', ')}\n`));
-  return () => teardown(directory);
+  const unbind = bindCheckout();
+  process.once('SIGTERM', () => {
+    unbind();
+    process.stderr.write(`taken away: ${takeAway(directory).join(', ')}\n`);
+  });
+  return async () => {
+    unbind();
+    await teardown(directory);
+  };
 }
 
 // Type errors are a step of their own in npm run check; tests of one room still run while another room is being edited.
@@ -32,6 +39,26 @@ async function build(): Promise<void> {
     const { stdout, message } = error as Error & { stdout?: string };
     process.stderr.write(`test setup: the build reports errors:\n${stdout ?? message}\n`);
   }
+}
+
+/** Tests of other users run this checkout, also where they cannot reach it (a clone in /root): it is bound, read-only, beside TMPDIR. */
+function bindCheckout(): () => void {
+  const root = new URL('..', import.meta.url).pathname;
+  if (process.geteuid?.() !== 0 || isOpenToOthers(root)) return () => undefined;
+  const place = mkdtempSync('/tmp/ctxfs-checkout-');
+  chmodSync(place, 0o755);
+  const { status } = spawnSync('mount', ['-o', 'bind,ro', root, place], { timeout: 30_000, stdio: 'inherit' });
+  if (status === 0) process.env['CTX_TEST_CHECKOUT'] = `${place}/`;
+  return () => {
+    if (status === 0) spawnSync('umount', ['-l', place], { timeout: 30_000, stdio: 'inherit' });
+    rmdirSync(place);
+  };
+}
+
+function isOpenToOthers(directory: string): boolean {
+  if ((statSync(directory).mode & 0o001) === 0) return false;
+  const above = dirname(directory);
+  return above === directory || isOpenToOthers(above);
 }
 
 async function teardown(directory: string): Promise<void> {

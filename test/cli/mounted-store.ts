@@ -28,7 +28,13 @@ export async function prepareStore(name: string): Promise<MountedStore> {
   // Tests of other users come through here.
   await chmod(directory, 0o755);
   // What is waited for may take long on a machine under load.
-  const env = { CTX_ROOT: root, CTX_STORE: store, CTX_REBUILD_WAIT_MS: String(LIMIT_MS), PATH: `${ROOT}bin:${process.env['PATH'] ?? ''}` };
+  const checkout = process.env['CTX_TEST_CHECKOUT'] ?? ROOT;
+  const env = {
+    CTX_ROOT: root,
+    CTX_STORE: store,
+    CTX_REBUILD_WAIT_MS: String(LIMIT_MS),
+    PATH: `${checkout}bin:${process.env['PATH'] ?? ''}`,
+  };
   // bash changes the directory, not spawn: spawn waits for it, and this process must never wait for a mount.
   const sh: MountedStore['sh'] = (line, { cwd = root, ...options } = {}) =>
     runProgram('bash', ['-c', `set -o pipefail\ncd '${cwd}' || exit\n${line}`], { ...options, env: { ...env, ...options.env } });
