@@ -53,7 +53,7 @@ const VERBS: Readonly<Record<string, LoadVerb>> = {
   completion: async () => (await import('./completion.ts')).registerCompletion,
 };
 
-/** With the verbs that the command line `args` is about: the one it names, or, for help and what is misspelt, all. */
+/** With the verbs that the command line `args` is about: the one it names, none for the version, all for help and what is misspelt. */
 export async function createProgram(shell: Shell, version: string, args: readonly string[]): Promise<Command> {
   const program = new Command('ctx')
     .description('A filesystem in which a conversation is source and its context is a build product.')
@@ -77,7 +77,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not mounted, 4 not found, 5 probl
 `,
     );
   const [verb = ''] = args;
-  const named = Object.hasOwn(VERBS, verb) && verb !== 'completion' ? [VERBS[verb] as LoadVerb] : Object.values(VERBS);
+  const all = verb === '-V' || verb === '--version' ? [] : Object.values(VERBS);
+  const named = Object.hasOwn(VERBS, verb) && verb !== 'completion' ? [VERBS[verb] as LoadVerb] : all;
   for (const register of await Promise.all(named.map(async (load) => load()))) register(program, shell);
   return program;
 }

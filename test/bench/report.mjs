@@ -101,7 +101,7 @@ if (images.length > 0) {
   parts.push(
     '## Images',
     '',
-    `An image of such a session, ${images[0].cpus} CPUs: milliseconds as the command reports them (its start, ${number(images[0].start_ms)} ms, apart) / new KiB on the disk. \`tar | sha256sum\` of the same files in the same run.`,
+    `An image of such a session, ${images[0].cpus} CPUs: milliseconds as the command reports them / new KiB on the disk. \`tar | sha256sum\` of the same files in the same run.`,
     '',
     table(
       [
@@ -114,7 +114,7 @@ if (images.length > 0) {
         'their KiB',
         'image forks: p50 ms / p95 ms / KiB each',
         'disk with them',
-        '`ctx images` ms',
+        '`ctx images` ms, its start included',
       ],
       images.map((row) => [
         number(row.messages),
@@ -126,7 +126,7 @@ if (images.length > 0) {
         number(row.commit_100.bytes_of_100 / 1024),
         `${number(row.forks.count)}: ${number(row.forks.p50_ms)} / ${number(row.forks.p95_ms)} / ${number(row.forks.new_bytes_each / 1024)}`,
         `${number(row.forks.disk_ratio)}x`,
-        `${number(row.images.without_start_ms)} of ${number(row.images.count)}`,
+        `${number(row.images.ms)} of ${number(row.images.count)}`,
       ]),
     ),
     '',
