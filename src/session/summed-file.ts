@@ -1,13 +1,13 @@
 // A JSON value in the cache under its own sum: what reads back is what was written, or nothing (DRV-11).
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readFileSync, readSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 
 /** Appears whole or not at all. What is there already is not written again: a session that was only looked at costs no rename. */
 export function writeSummed(path: string, value: unknown): void {
   const text = JSON.stringify(value);
-  const head = `${sumOf(text)}\n`;
-  if (begins(path, head, Buffer.byteLength(text))) return;
-  writeFileSync(`${path}.new`, head + text, { mode: 0o600 });
+  const bytes = Buffer.from(`${sumOf(text)}\n${text}`);
+  if (holds(path, bytes)) return;
+  writeFileSync(`${path}.new`, bytes, { mode: 0o600 });
   renameSync(`${path}.new`, path);
 }
 
@@ -23,23 +23,12 @@ export function readSummed(path: string): unknown {
   }
 }
 
-/** Whether a file has this head, and so many bytes behind it. */
-function begins(path: string, head: string, restBytes: number): boolean {
-  let fd: number;
+/** All of it: a file that is damaged behind its sum is not what was written. */
+function holds(path: string, bytes: Buffer): boolean {
   try {
-    fd = openSync(path, 'r');
+    return statSync(path).size === bytes.length && readFileSync(path).equals(bytes);
   } catch {
     return false;
-  }
-  try {
-    const found = Buffer.alloc(head.length);
-    return (
-      fstatSync(fd).size === head.length + restBytes &&
-      readSync(fd, found, 0, found.length, 0) === found.length &&
-      found.equals(Buffer.from(head))
-    );
-  } finally {
-    closeSync(fd);
   }
 }
 

@@ -24,6 +24,11 @@ test('what is there already is not written again, what is new or was cut short i
   expect(readSummed(path)).toBe(undefined);
   writeSummed(path, { of: 'été', n: 2 });
   expect(readSummed(path)).toEqual({ of: 'été', n: 2 });
+  // A changed bit behind the sum, of the same length: it would be found damaged at each start.
+  writeFileSync(path, readFileSync(path, 'utf8').replace('"n":2', '"n":3'));
+  expect(readSummed(path)).toBe(undefined);
+  writeSummed(path, { of: 'été', n: 2 });
+  expect(readSummed(path)).toEqual({ of: 'été', n: 2 });
   writeFileSync(path, readFileSync(path, 'utf8').replace(/^./, 'x'));
   writeSummed(path, { of: 'été', n: 2 });
   expect(readSummed(path)).toEqual({ of: 'été', n: 2 });
