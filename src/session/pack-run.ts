@@ -2,29 +2,27 @@
 // After one append the work is that of the append; after a long pause at most one cell is folded, whatever the history.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Steps } from '../abi/steps.ts';
-import { CtxError } from '../abi/errors.ts';
 import { PackFold } from '../context/pack-fold.ts';
 import { startEpoch } from '../context/pack-epoch.ts';
-import type { Epoch, LeftOut } from '../context/pack-epoch.ts';
-import { cellBytes, readPackPolicy } from '../context/pack-policy.ts';
-import { ENGINE } from '../context/policy.ts';
+import type { Epoch } from '../context/pack-epoch.ts';
+import { cellBytes } from '../context/pack-policy.ts';
 import type { PackPolicy } from '../context/pack-policy.ts';
 import { MEMORY_CHOICE } from '../context/memory-choice.ts';
-import type { ChildResult, PackSource, PinnedFile, StreamPosition } from '../context/pack-source.ts';
-import { recallFrom, RecallMemory } from '../context/pack-search.ts';
+import type { PackSource, StreamPosition } from '../context/pack-source.ts';
+import { RecallMemory } from '../context/pack-search.ts';
 import { packTrailer, packHead } from '../context/pack-json.ts';
 import type { Content } from '../derive/types.ts';
 import { BLOCK_LINES } from '../context/types.ts';
 import type { MessageLine } from '../context/types.ts';
 import { readThesaurus } from '../search/thesaurus.ts';
 import { CountPending } from '../tokens/pending.ts';
-import type { TokenCounter } from '../tokens/types.ts';
+import { EpochFiles } from './epoch-files.ts';
 import { cellAt, cellNumber, GRID_REASON, ResetScan } from './grid.ts';
 import type { Cell } from './grid.ts';
-import { affectsPrefix, ENGINE_TOKENIZER, UNPACKED } from './input-watch.ts';
-import { EpochNames, GrowingFile } from './output-files.ts';
+import { affectsPrefix } from './input-watch.ts';
+import { EpochNames } from './output-files.ts';
 import type { BlobFiles } from './output-files.ts';
-import { recordedMemory } from './recorded-memory.ts';
+import { PackInputs } from './pack-inputs.ts';
 import type { SectionFolds } from './section-folds.ts';
 import { SLICE_MS } from './session-history.ts';
 import type { SessionHistory } from './session-history.ts';
@@ -41,17 +39,6 @@ export interface EpochMark {
   readonly cell: number;
   readonly position: StreamPosition;
   readonly reason: string;
-}
-
-interface EpochFiles {
-  readonly json: GrowingFile;
-  readonly md: GrowingFile;
-  readonly prompt: GrowingFile;
-  readonly prefix: string;
-  items: number;
-  messages: number;
-  /** Somebody may still read them. */
-  served: boolean;
 }
 
 export interface PackIdentity {
@@ -72,15 +59,11 @@ export class PackRun {
   readonly #history: SessionHistory;
   readonly #folds: SectionFolds;
   readonly #services: DeriverServices;
+  readonly #inputs: PackInputs;
   readonly #identity: PackIdentity;
   readonly #names: EpochNames;
   readonly #blobs: BlobFiles;
   readonly resets: ResetScan = new ResetScan();
-  /** With its answers, folding an epoch again asks the index nothing. */
-  readonly recalled: RecallMemory = new RecallMemory();
-  readonly #lost: Map<string, LeftOut> = new Map();
-  /** INP-5. */
-  #unpacked: readonly LeftOut[] = [];
   #cell: Cell | undefined;
   #cellBytes = Infinity;
   #resetBytes = 0;
@@ -105,9 +88,14 @@ export class PackRun {
     this.#history = history;
     this.#folds = folds;
     this.#services = services;
+    this.#inputs = new PackInputs(history, folds, services);
     this.#identity = identity;
     this.#names = new EpochNames(directory);
     this.#blobs = blobs;
+  }
+
+  get recalled(): RecallMemory {
+    return this.#inputs.recalled;
   }
 
   /** Where the current epoch began: enough, with the section states, to fold it again. */
@@ -142,8 +130,7 @@ export class PackRun {
 
   /** False when someone deleted the epoch's files. */
   get intact(): boolean {
-    const files = this.#files;
-    return files === undefined || (files.json.intact && files.md.intact && files.prompt.intact);
+    return this.#files?.intact !== false;
   }
 
   /** Forgets the fold (its files are gone, say); the next advance folds the cell again. */
@@ -159,7 +146,8 @@ export class PackRun {
     const { log, messages } = this.#history;
     const lines = Math.min(lastLine, length === 0 ? 0 : log.at(length - 1).messageLines);
     const resetIndex = this.resets.last(log, length);
-    const source = this.#fold !== undefined && this.#cell?.resetIndex === resetIndex ? this.#fold.source : this.#sourceAt(resetIndex);
+    const source =
+      this.#fold !== undefined && this.#cell?.resetIndex === resetIndex ? this.#fold.source : this.#inputs.sourceAt(resetIndex);
     await source.counter.ready?.();
     const cell = cellAt(log, messages, resetIndex, lines, cellBytes(source.policy));
     if (yields) await this.#approach(cell, cellBytes(source.policy));
@@ -170,7 +158,8 @@ export class PackRun {
       await this.#forward(length, yields, lastLine);
     } catch (error) {
       // The fold may have stopped half way through a message.
-      this.#giveUpFiles();
+      this.#files?.giveUp();
+      this.#files = undefined;
       this.reset();
       throw error;
     }
@@ -178,13 +167,8 @@ export class PackRun {
 
   content(name: 'pack.json' | 'pack.md' | 'prompt.json'): Content {
     const fold = this.#fold as PackFold;
-    const files = this.#files as EpochFiles;
     this.#drain();
-    files.served = true;
-    const modified = this.#modifiedMs;
-    if (name === 'pack.md') return files.md.content('', this.#blobs, modified);
-    if (name === 'prompt.json') return files.prompt.content(files.messages === 0 ? '[]\n' : '\n]\n', this.#blobs, modified);
-    return files.json.content(packTrailer(fold, [...this.#unpacked, ...this.#lost.values()]), this.#blobs, modified);
+    return (this.#files as EpochFiles).content(name, () => packTrailer(fold, this.#inputs.leftOut), this.#modifiedMs);
   }
 
   /**
@@ -206,7 +190,7 @@ export class PackRun {
       first = user;
     }
     // What is learnt here is thrown away: the index may be closed in between.
-    const recall = this.#recallWith(source.counter, new RecallMemory());
+    const recall = this.#inputs.recallWith(source.counter, new RecallMemory());
     const { section, children } = source;
     const span = position.line + 1 - cut;
     const practice: PackSource = {
@@ -272,7 +256,7 @@ export class PackRun {
     const { log, messages } = this.#history;
     try {
       const resetIndex = this.resets.last(log, log.length);
-      const sizeBytes = cellBytes(this.#sourceAt(resetIndex).policy);
+      const sizeBytes = cellBytes(this.#inputs.sourceAt(resetIndex).policy);
       await this.#approach(cellAt(log, messages, resetIndex, messages.lines, sizeBytes), sizeBytes);
     } catch (error) {
       // It only saves time: whoever asks for the pack hears of it.
@@ -304,41 +288,26 @@ export class PackRun {
     this.#due = this.#services.now() + SLICE_MS;
     try {
       this.#fold = await this.#inSlices(
-        PackFold.begin(source, start, usable ? resume.reason : cell.reason, (epoch) => this.#onEpoch(epoch)),
+        PackFold.begin(source, start, usable ? resume.reason : cell.reason, (epoch) => this.#onEpoch(epoch, source.policy)),
         yields,
       );
     } catch (error) {
-      this.#giveUpFiles();
+      this.#files?.giveUp();
+      this.#files = undefined;
       this.#resume = resume;
       throw error;
     }
   }
 
-  #onEpoch(epoch: Epoch): void {
+  #onEpoch(epoch: Epoch, policy: PackPolicy): void {
     // Only this epoch is ever folded again: answers of those before are asked for no more.
     if (epoch.start !== this.#resumedAt) this.recalled.keep(ANSWERS_OF_A_START);
     this.#closeFiles();
-    const prefix = this.#names.take();
-    this.#files = {
-      json: new GrowingFile(`${prefix}.json`),
-      md: new GrowingFile(`${prefix}.md`),
-      prompt: new GrowingFile(`${prefix}.prompt`),
-      prefix,
-      items: 0,
-      messages: 0,
-      served: false,
-    };
-    this.#files.json.append(packHead(this.#identity.session, this.#identity.agent, this.#budget()));
+    const head = packHead(this.#identity.session, this.#identity.agent, policy.budgetTokens === Infinity ? 0 : policy.budgetTokens);
+    this.#files = new EpochFiles(this.#names, this.#blobs, head);
     this.#mark = { resetIndex: this.#cell?.resetIndex ?? -1, cell: this.#cell?.number ?? 0, position: epoch.start, reason: epoch.reason };
-    this.#take(epoch);
+    this.#files.take(epoch);
   }
-
-  #budget(): number {
-    const budget = this.#policyNow.budgetTokens;
-    return budget === Infinity ? 0 : budget;
-  }
-
-  #policyNow: PackPolicy = readPackPolicy(undefined, undefined);
 
   /** Others have their turn every few milliseconds, also in the middle of a message: an epoch's start takes several slices. */
   async #inSlices<T>(steps: Steps<T>, yields: boolean): Promise<T> {
@@ -385,7 +354,7 @@ export class PackRun {
         const position = { line: fold.position.line, eventLine: record.eventLines, order: index + 1 };
         await this.#inSlices(fold.memory(position), yields);
       } else if (record.kind === 'input' && !affectsPrefix(record.path)) {
-        const child = record.digest === undefined ? undefined : this.#child(record.path, record.digest);
+        const child = record.digest === undefined ? undefined : this.#inputs.child(record.path, record.digest);
         const position = { line: record.messageLines, eventLine: record.eventLines, order: index + 1 };
         if (child !== undefined) await this.#inSlices(fold.child(position, child), yields);
       }
@@ -396,118 +365,11 @@ export class PackRun {
 
   #drain(): void {
     const epoch = this.#fold?.epoch;
-    if (epoch !== undefined) this.#take(epoch);
-  }
-
-  #take(epoch: Epoch): void {
-    const files = this.#files as EpochFiles;
-    const fragment = epoch.text.take();
-    for (const item of fragment.items) files.json.append(files.items++ === 0 ? `\n${item}` : `,\n${item}`);
-    for (const md of fragment.md) files.md.append(md);
-    for (const message of fragment.prompt) files.prompt.append(files.messages++ === 0 ? `[\n${message}` : `,\n${message}`);
-  }
-
-  /** A fold that is begun again for every count that it waits for would push out the files that are read. */
-  #giveUpFiles(): void {
-    const files = this.#files;
-    this.#closeFiles();
-    if (files?.served === false) this.#names.giveBack(files.prefix);
+    if (epoch !== undefined) this.#files?.take(epoch);
   }
 
   #closeFiles(): void {
-    if (this.#files === undefined) return;
-    this.#files.json.close();
-    this.#files.md.close();
-    this.#files.prompt.close();
+    this.#files?.close();
     this.#files = undefined;
   }
-
-  #child(path: string, digest: string): ChildResult | undefined {
-    const kind = path.endsWith('/result.md') ? 'child_result' : path.endsWith('/refs.jsonl') ? 'child_refs' : undefined;
-    if (kind === undefined || !path.startsWith('context/child/')) return undefined;
-    const text = this.#input(path, digest);
-    return text === undefined ? undefined : { path, kind, digest, text };
-  }
-
-  /** INP-3: what is lost is left out by name, and fails no read. */
-  #input(path: string, digest: string): string | undefined {
-    const text = this.#history.input(path, digest)?.toString('utf8');
-    if (text === undefined) this.#lost.set(path, { source: path, reason: 'its recorded bytes are damaged, and the file has others now' });
-    else this.#lost.delete(path);
-    return text;
-  }
-
-  #sourceAt(resetIndex: number): PackSource {
-    const history = this.#history;
-    const { log } = history;
-    const inputs = log.inputsAsOf(resetIndex + 1);
-    const text = (path: string): string | undefined => {
-      const digest = inputs.get(path);
-      return digest === undefined ? undefined : this.#input(path, digest);
-    };
-    this.#unpacked = unpackedFiles(text(UNPACKED));
-    const policy = readPackPolicy(text('context/budget'), text('context/policy.yaml'));
-    this.#policyNow = policy;
-    const counter =
-      policy.tokenizer === ENGINE
-        ? this.#engineCounter(text(ENGINE_TOKENIZER), policy.remoteAllowed)
-        : this.#services.counter(policy.tokenizer);
-    const pinned: PinnedFile[] = [...inputs.keys()]
-      .filter((path) => path.startsWith('context/pinned/') && path !== UNPACKED)
-      .sort((a, b) => (a < b ? -1 : 1))
-      .map((path) => ({ path, digest: inputs.get(path) as string, text: text(path) }))
-      .filter((file): file is PinnedFile => file.text !== undefined);
-    return {
-      counter,
-      policy,
-      pinned,
-      toolsJson: text('context/tools.json'),
-      message: (line) => history.lines.at(line),
-      lastUserLine: (line) => history.lastUserLine(line),
-      section: (kind, cut, position, limitBytes) => this.#folds.text(kind, cut, position, limitBytes),
-      eventDigest: (eventLine) => history.eventDigest(eventLine),
-      children: (position) => {
-        const asOf = log.inputsAsOf(position.order);
-        return [...asOf.keys()]
-          .sort((a, b) => (a < b ? -1 : 1))
-          .map((path) => this.#child(path, asOf.get(path) as string))
-          .filter((child) => child !== undefined);
-      },
-      memory: (position) => recordedMemory(history, position.order),
-      recall: this.#recallWith(counter, this.recalled),
-    };
-  }
-
-  /** Throws where it cannot count: never another tokenizer instead. */
-  #engineCounter(recorded: string | undefined, remoteAllowed: boolean): TokenCounter {
-    const { engine } = this.#services;
-    if (engine === undefined)
-      throw new CtxError('tokens.engine', 'ENODEV', 'there is no engine here', {
-        where: 'tokenizer: engine',
-        next: 'read the pack through a mount with a model, or name another tokenizer in context/policy.yaml',
-      });
-    // Nothing is recorded while the engine cannot be asked: it says why.
-    return engine.counter(recorded === undefined ? engine.digest(remoteAllowed) : recorded.trim(), remoteAllowed);
-  }
-
-  #recallWith(counter: TokenCounter, memory: RecallMemory): PackSource['recall'] {
-    const { lines } = this.#history;
-    return (query, cut, limitTokens, except) =>
-      recallFrom(
-        { index: this.#history.indexThrough(cut - 1), message: (line) => lines.near(line), memory },
-        counter,
-        query,
-        cut,
-        limitTokens,
-        except,
-      );
-  }
-}
-
-function unpackedFiles(text: string | undefined): readonly LeftOut[] {
-  const lines = (text ?? '').split('\n').filter((line) => line !== '');
-  return lines.map((line) => {
-    const [source, reason] = JSON.parse(line) as [string, string];
-    return { source, reason };
-  });
 }
