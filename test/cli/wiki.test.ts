@@ -35,9 +35,11 @@ describe('ctx wiki', { timeout: 240_000 }, () => {
     expect(await wiki(home, 'init', 'notes')).toMatchObject({ code: 1, stderr: expect.stringContaining('wiki.exists') });
 
     const page = join(root, 'conventions.md');
-    writeFileSync(page, `${readFileSync(page, 'utf8')}\nThe gateway listens on port 8443.\n`);
+    writeFileSync(page, `${readFileSync(page, 'utf8')}\nThe gateway of [our people](People.md) listens on port 8443.\n`);
     expect((await wiki(root, 'status')).stdout).toContain('LOG GAP: conventions.md');
-    expect((await wiki(root, 'lint')).code).toBe(5);
+    // WIK-16: what a fix changes there closes no gap of somebody else.
+    expect(rulesOf(await wiki(root, 'lint', '--fix', '--json'))).toContain('log-gap conventions.md');
+    expect(readFileSync(page, 'utf8')).toContain('(people.md)');
     const log = join(root, 'log.md');
     writeFileSync(
       log,

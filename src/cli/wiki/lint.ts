@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 
 import { digestOf } from '../../abi/digest.ts';
 import { fixes } from '../../wiki/fix.ts';
+import { logGaps } from '../../wiki/lint-report.ts';
 import { logEntry } from '../../wiki/log.ts';
 import { RULES, type Level } from '../../wiki/finding.ts';
 import { ANSWERS, FIRINGS_PATH, parseFirings, recordFirings, TRIAGE_PATH, type Answer, type TriagedFinding } from '../../wiki/triage.ts';
@@ -98,13 +99,16 @@ function fix(shell: Shell, wiki: WikiDirectory, linted: Linted): void {
   // What somebody chose to leave alone is left alone.
   const wanted = linted.open;
   const pages: string[] = [];
-  for (const each of fixes(wanted, { ...wiki.lintInput({ today: today(shell), outside: true }), text, now: now(shell) })) {
+  const input = wiki.lintInput({ today: today(shell), outside: true });
+  // A name in our entry would tell of what somebody else changed, too: the entry that they owe is one for both.
+  const owed = new Set(logGaps(input, wanted).map(({ path }) => path));
+  for (const each of fixes(wanted, { ...input, text, now: now(shell) })) {
     if (each.append === true) appendToFile(wiki.root, each.path, each.text);
     else if (!replaceFile(wiki.root, each.path, each.text, each.base)) {
       shell.terminal.note(`${plain(each.path)} changed meanwhile and was left as it is`);
       continue;
     }
-    if (wiki.index.get(each.path)?.place === 'page') pages.push(each.path);
+    if (wiki.index.get(each.path)?.place === 'page' && !owed.has(each.path)) pages.push(each.path);
     for (const what of each.what) shell.terminal.note(`fixed ${plain(each.path)}: ${plain(what)}`);
   }
   const log = wiki.logPath();
