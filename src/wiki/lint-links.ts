@@ -1,10 +1,12 @@
 // Findings about the links of one page.
 import { domainOf } from './config.ts';
 import { RULES, type Finding, type Rule } from './finding.ts';
-import type { LinkKind } from './markdown.ts';
-import { isPagePath, nameOf } from './paths.ts';
+import type { LintInput } from './lint-input.ts';
+import type { Link, LinkKind } from './markdown.ts';
+import { baseKey, isPagePath, nameOf } from './paths.ts';
 import { hasAnchor } from './resolve.ts';
-import type { IndexedPage, ResolvedLink, WikiIndex } from './wiki-index.ts';
+import { isPassedOverName } from './walk.ts';
+import type { IndexedPage, ResolvedLink } from './wiki-index.ts';
 
 const KIND_WORDS: Readonly<Record<LinkKind, string>> = {
   link: 'link',
@@ -15,10 +17,10 @@ const KIND_WORDS: Readonly<Record<LinkKind, string>> = {
   html: 'HTML link',
 };
 
-export function linkFindings(page: IndexedPage, index: WikiIndex, exists: ((path: string) => boolean) | undefined): readonly Finding[] {
+export function linkFindings(page: IndexedPage, input: LintInput): readonly Finding[] {
   const found: Finding[] = [];
   for (const resolved of page.links) {
-    const finding = linkFinding(page, resolved, index, exists);
+    const finding = linkFinding(page, resolved, input);
     if (finding !== undefined) found.push(finding);
   }
   for (const { label, line } of page.facts.markdown.undefinedReferences)
@@ -32,12 +34,8 @@ export function linkFindings(page: IndexedPage, index: WikiIndex, exists: ((path
   return found;
 }
 
-function linkFinding(
-  page: IndexedPage,
-  { link, to }: ResolvedLink,
-  index: WikiIndex,
-  exists: ((path: string) => boolean) | undefined,
-): Finding | undefined {
+function linkFinding(page: IndexedPage, { link, to }: ResolvedLink, input: LintInput): Finding | undefined {
+  const { index, exists } = input;
   const say = (rule: Rule, message: string): Finding => ({ rule, file: page.path, line: link.line, target: link.target, message });
   const what = KIND_WORDS[link.kind];
   switch (to.kind) {
@@ -47,6 +45,7 @@ function linkFinding(
     case 'empty':
       return say('empty-link', `${what} without a target`);
     case 'missing': {
+      if (isPassedOver(link, to.path, input)) return undefined;
       const [candidate, ...more] = index.names.named(to.path);
       const hint = candidate !== undefined && more.length === 0 ? `; there is ${candidate}` : '';
       return say('broken-link', `${what} to ${to.path}, which is not there${hint}`);
@@ -61,7 +60,7 @@ function linkFinding(
     case 'file': {
       const target = index.get(to.path);
       if (to.anchor !== undefined && target !== undefined && isPagePath(to.path) && target.facts.problem === undefined) {
-        if (!hasAnchor(to.anchor, target.facts.markdown.anchors))
+        if (!hasAnchor(to.anchor, target.facts.markdown.anchors, isWikiLink(link)))
           return say('broken-link', `${what} to #${to.anchor}, which ${to.path === page.path ? 'this page' : to.path} does not have`);
       }
       const [own, other] = [domainOf(page.path, index.config), domainOf(to.path, index.config)];
@@ -73,6 +72,20 @@ function linkFinding(
       to satisfies never;
       return undefined;
   }
+}
+
+/** What lint does not read (hidden names, and what is behind a symbolic link) may be there all the same. */
+function isPassedOver(link: Link, path: string, { walk, exists }: LintInput): boolean {
+  const linked = walk.some(({ rule, file }) => {
+    if (rule !== 'symlink') return false;
+    return path === file || path.startsWith(`${file}/`) || (isWikiLink(link) && baseKey(path) === baseKey(file));
+  });
+  if (linked) return isWikiLink(link) || exists === undefined || exists(path);
+  return !isWikiLink(link) && path.split('/').some(isPassedOverName) && (exists === undefined || exists(path));
+}
+
+function isWikiLink({ kind }: Link): boolean {
+  return kind === 'wikilink' || kind === 'embed';
 }
 
 /** From the root of the wiki, with the `..` that lead above it. */

@@ -22,7 +22,7 @@ export class LintMemo {
 
   of(page: IndexedPage, wiki: boolean, make: () => readonly Finding[]): readonly Finding[] {
     const known = this.#pages.get(page);
-    // Links that leave the wiki are looked up each time: their targets change without notice.
+    // Links to what no page is are looked up each time: it changes without notice.
     if (known !== undefined && known.wiki === wiki && !page.leaves) return known.findings;
     const findings = make();
     this.#pages.set(page, { wiki, findings });
@@ -70,9 +70,9 @@ function wikiFindings(input: LintInput): readonly (readonly Finding[])[] {
   ];
 }
 
-function ofPage(page: IndexedPage, wiki: boolean, { index, exists }: LintInput): readonly Finding[] {
+function ofPage(page: IndexedPage, wiki: boolean, input: LintInput): readonly Finding[] {
   const name = nameFinding(page.path);
   // Raw material is as it came; what is ignored is nobody's page.
-  const links = wiki && (page.place === 'source' || page.place === 'ignored') ? [] : linkFindings(page, index, exists);
-  return [...(name === undefined ? [] : [name]), ...pageFindings(page, wiki, index.config.frontmatterKeys), ...links];
+  const links = wiki && (page.place === 'source' || page.place === 'ignored') ? [] : linkFindings(page, input);
+  return [...(name === undefined ? [] : [name]), ...pageFindings(page, wiki, input.index.config.frontmatterKeys), ...links];
 }

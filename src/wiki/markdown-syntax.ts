@@ -1,4 +1,4 @@
-// What pages may hold beyond CommonMark: wikilinks, embeds, footnotes. Rules for markdown-it, linear in the text.
+// What pages may hold beyond CommonMark: wikilinks, embeds, footnotes, comments, formulas. Rules for markdown-it, linear in the text.
 import MarkdownIt from 'markdown-it';
 import type { MarkdownIt as Parser, StateBlock, StateInline, Token } from 'markdown-it';
 
@@ -25,9 +25,13 @@ export function openParser(): Parser {
   parser.inline.State = PlacedState;
   parser.inline.ruler.before('link', 'wikilink', wikilink);
   parser.inline.ruler.before('link', 'footnote', footnoteReference);
+  parser.inline.ruler.before('link', 'comment', (state, silent) => between(state, silent, '%%'));
+  parser.inline.ruler.before('link', 'formulas', (state, silent) => between(state, silent, '$$'));
+  parser.inline.ruler.before('link', 'formula', formula);
   const reference = onlyRule(parser);
   parser.block.ruler.at('reference', (state, startLine, endLine, silent) => recorded(reference, state, startLine, endLine, silent));
   parser.block.ruler.before('reference', 'footnote', footnoteDefinition, { alt: ['paragraph', 'blockquote', 'list'] });
+  parser.block.ruler.before('fence', 'passage', passage, { alt: ['paragraph', 'blockquote', 'list'] });
   return parser;
 }
 
@@ -149,4 +153,77 @@ function footnoteDefinition(state: StateBlock, startLine: number, endLine: numbe
   state.sCount[startLine] = sCount;
   if (state.line <= startLine) state.line = startLine + 1;
   return true;
+}
+
+const DOLLAR = 0x24;
+const PERCENT = 0x25;
+const BACKSLASH = 0x5c;
+
+/** `%%` … `%%` and `$$` … `$$` in one text: what stands between says nothing. */
+function between(state: StateInline, silent: boolean, sign: '%%' | '$$'): boolean {
+  const { src, pos, posMax } = state;
+  if (!src.startsWith(sign, pos)) return false;
+  const end = closing(state, sign, pos + 2);
+  if (end < 0 || end + 2 > posMax) return false;
+  if (!silent) state.push('passage', '', 0).content = sign === '$$' ? src.slice(pos + 2, end) : '';
+  state.pos = end + 2;
+  return true;
+}
+
+/** `$x$`, as GitHub and Obsidian have it: no space inside the signs, no word around them; and no half of a link in it. */
+function formula(state: StateInline, silent: boolean): boolean {
+  const { src, pos, posMax } = state;
+  if (src.charCodeAt(pos) !== DOLLAR || /\s/.test(src[pos + 1] ?? ' ') || (pos > 0 && /[\p{L}\p{N}]/u.test(src[pos - 1] ?? '')))
+    return false;
+  const end = closing(state, '$', pos + 1);
+  if (end < 0 || end >= posMax || /\s/.test(src[end - 1] ?? ' ') || /[\p{L}\p{N}]/u.test(src[end + 1] ?? '')) return false;
+  const inside = src.slice(pos + 1, end);
+  if (!isBalanced(inside)) return false;
+  if (!silent) state.push('passage', '', 0).content = inside;
+  state.pos = end + 1;
+  return true;
+}
+
+function isBalanced(text: string): boolean {
+  let open = 0;
+  for (let at = 0; at < text.length && open >= 0; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === BRACKET_OPEN) open += 1;
+    else if (code === BRACKET_CLOSE) open -= 1;
+  }
+  return open === 0;
+}
+
+/** The next sign that is not escaped. Where there is none once, there is none further on: a text of signs stays linear. */
+function closing(state: StateInline, sign: string, from: number): number {
+  const none = ((state.env as unknown as { unclosed?: Record<string, { readonly src: string; readonly at: number }> }).unclosed ??= {});
+  const known = none[sign];
+  if (known?.src === state.src && from >= known.at) return -1;
+  let end = state.src.indexOf(sign, from);
+  while (end > 0 && state.src.charCodeAt(end - 1) === BACKSLASH) end = state.src.indexOf(sign, end + 1);
+  if (end < 0) none[sign] = { src: state.src, at: from };
+  return end;
+}
+
+/** A line that begins with `%%` or `$$`, up to the line that closes it: over any blocks. Unclosed it is text. */
+function passage(state: StateBlock, startLine: number, endLine: number, silent: boolean): boolean {
+  const start = (state.bMarks[startLine] ?? 0) + (state.tShift[startLine] ?? 0);
+  const code = state.src.charCodeAt(start);
+  if ((code !== PERCENT && code !== DOLLAR) || state.src.charCodeAt(start + 1) !== code) return false;
+  if ((state.sCount[startLine] ?? 0) - state.blkIndent >= 4) return false;
+  const sign = code === PERCENT ? '%%' : '$$';
+  // Closed on its own line it is inline text, with what stands behind it.
+  if (state.src.slice(start + 2, state.eMarks[startLine]).includes(sign)) return false;
+  for (let line = startLine + 1; line < endLine; line += 1) {
+    if ((state.sCount[line] ?? 0) < state.blkIndent && !state.isEmpty(line)) return false;
+    const text = state.src.slice((state.bMarks[line] ?? 0) + (state.tShift[line] ?? 0), state.eMarks[line]);
+    if (!text.includes(sign)) continue;
+    // What stands behind the closing sign is rare, and is passed over with it.
+    if (!silent) {
+      state.line = line + 1;
+      state.push('passage_block', '', 0).map = [startLine, state.line];
+    }
+    return true;
+  }
+  return false;
 }

@@ -3,7 +3,7 @@ import type { MarkdownIt as Parser, Token } from 'markdown-it';
 
 import { htmlLinks } from './html.ts';
 import { openParser, type PageEnv } from './markdown-syntax.ts';
-import { slugOf } from './slug.ts';
+import { headingWords, slugOf } from './slug.ts';
 
 export type LinkKind = 'link' | 'image' | 'wikilink' | 'embed' | 'definition' | 'html';
 
@@ -29,7 +29,7 @@ export interface Task {
 
 export interface MarkdownFacts {
   readonly headings: readonly Heading[];
-  /** Slugs of headings, ids in HTML, and `^block` ids. */
+  /** Slugs of headings, ids in HTML, `^block` ids, and, behind a space, the words of headings whose slug says otherwise. */
   readonly anchors: ReadonlySet<string>;
   readonly links: readonly Link[];
   readonly tasks: readonly Task[];
@@ -57,6 +57,7 @@ const MARKUP = /[[\]<`^]/;
 const HEADING_MARKUP = /[[\]<`*_~&\\^]/;
 const BLOCK_ID = /(?:^|\s)(\^[A-Za-z0-9-]+)\s*$/;
 const CUSTOM_ID = /\s*\{#([^\s{}]+)\}\s*$/;
+const PICTURE = /!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])?/g;
 const UNDEFINED = /(^|[^\w\])\\])\[([^[\]\n]*[^\s[\]][^[\]\n]*)\]\[([^[\]\n]*)\]/g;
 
 /** Reads the body of a page; `before` lines stand before it. Linear in the text but for what markdown-it bounds itself. */
@@ -132,15 +133,24 @@ class Reader {
     const block = BLOCK_ID.exec(source);
     if (block?.[1] !== undefined) this.#anchors.add(block[1].toLowerCase());
     this.#headings.push({ text: text.trim(), level, line });
-    const slug = slugOf(text.trim());
+    this.#named(text.trim());
+    // A picture has no text on GitHub: only what stands beside it counts.
+    if (source.includes('![')) this.#anchors.add(slugOf(source.replace(PICTURE, '')));
+  }
+
+  #named(heading: string): void {
+    const slug = slugOf(heading);
     const seen = this.#slugs.get(slug);
     this.#slugs.set(slug, (seen ?? 0) + 1);
     this.#anchors.add(seen === undefined ? slug : `${slug}-${seen}`);
+    const words = headingWords(heading);
+    if (slugOf(words) !== slug) this.#anchors.add(` ${words}`);
   }
 
   #html(content: string, line: number): void {
-    const { links, ids } = htmlLinks(content);
+    const { links, ids, headings } = htmlLinks(content);
     for (const id of ids) this.#anchors.add(id.toLowerCase());
+    for (const heading of headings) this.#named(heading);
     for (const { target, offset } of links) this.#links.push({ kind: 'html', target, line: line + newlines(content, 0, offset) });
   }
 

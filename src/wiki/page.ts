@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer';
 
 import { digestOf, type Digest } from '../abi/digest.ts';
 import { dayOf, splitPage, textOf, textsOf, type Frontmatter } from './frontmatter.ts';
-import { EMPTY_MARKDOWN, readMarkdown, type MarkdownFacts } from './markdown.ts';
+import { EMPTY_MARKDOWN, readMarkdown, type Link, type MarkdownFacts } from './markdown.ts';
 import { sketchOf, type Sketch } from './sketch.ts';
 
 export interface PageFacts {
@@ -42,7 +42,9 @@ export function readPage(bytes: Uint8Array, digest: Digest = digestOf(bytes)): P
   const text = new TextDecoder().decode(part);
   const { frontmatter, fault, body, bodyLine } = splitPage(text);
   const values = frontmatter?.values;
-  const markdown = readMarkdown(body, bodyLine);
+  const links = frontmatter === undefined ? [] : propertyLinks(frontmatter, text, bodyLine);
+  const read = readMarkdown(body, bodyLine);
+  const markdown = links.length === 0 ? read : { ...read, links: [...links, ...read.links] };
   const sources = values?.get('sources');
   const resources = (Array.isArray(sources) ? sources : sources === undefined ? [] : [sources]).flatMap((source) =>
     typeof source === 'string' ? [source] : [textOf((source as { resource?: string }).resource) ?? []].flat(),
@@ -72,6 +74,24 @@ export function readPage(bytes: Uint8Array, digest: Digest = digestOf(bytes)): P
     problem:
       part === bytes ? undefined : { kind: 'large', message: `is longer than ${MAX_PAGE_BYTES} bytes; only its first part was read` },
   };
+}
+
+const PROPERTY_LINK = /^\[\[([^[\]|\n]+)(?:\|[^[\]\n]*)?\]\]$/;
+
+/** A value of frontmatter, or an item of a list there, that is a wikilink and nothing else links, as in Obsidian. */
+function propertyLinks({ values, lines }: Frontmatter, text: string, bodyLine: number): readonly Link[] {
+  const links: Link[] = [];
+  let rows: readonly string[] | undefined;
+  for (const [key, value] of values)
+    for (const item of typeof value === 'string' ? [value] : Array.isArray(value) ? value : []) {
+      const target = typeof item === 'string' ? PROPERTY_LINK.exec(item)?.[1]?.trim() : undefined;
+      if (target === undefined) continue;
+      rows ??= text.split(/\r\n?|\n/, bodyLine);
+      const from = (lines.get(key) ?? 1) - 1;
+      const at = rows.findIndex((row, index) => index >= from && row.includes(`[[${target}`));
+      links.push({ kind: 'wikilink', target, line: (at < 0 ? from : at) + 1 });
+    }
+  return links.sort((a, b) => a.line - b.line);
 }
 
 function bare(digest: Digest, sizeBytes: number): PageFacts {

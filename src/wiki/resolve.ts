@@ -2,7 +2,7 @@
 import type { Link } from './markdown.ts';
 import type { Namespace } from './namespace.ts';
 import { directoryOf, isPagePath, joinInside, nameOf } from './paths.ts';
-import { foldName, slugOf } from './slug.ts';
+import { foldName, headingWords, slugOf } from './slug.ts';
 
 export type Resolution =
   /** Another address; never looked at. */
@@ -16,6 +16,8 @@ export type Resolution =
   /** Above the root: the path as written, from the root. */
   | { readonly kind: 'outside'; readonly path: string };
 
+/** A place that a template is still to fill. */
+const PLACEHOLDER = /\{\{|\{%|<%/;
 const SCHEME = /^(?:[a-z][a-z0-9+.-]+:|\/\/)/i;
 
 /** The parts of a target: path (percent signs undone), and anchor without its `#`. */
@@ -42,6 +44,7 @@ function undone(text: string): string {
 export function resolveLink(link: Link, from: string, names: Namespace): Resolution {
   if (link.target.trim() === '') return { kind: 'empty' };
   const wiki = link.kind === 'wikilink' || link.kind === 'embed';
+  if (PLACEHOLDER.test(link.target)) return { kind: 'external' };
   if (wiki ? /^[a-z][a-z0-9+.-]+:\/\//i.test(link.target) : SCHEME.test(link.target)) return { kind: 'external' };
   const { path, anchor } = splitTarget(link);
   if (path === '') return { kind: 'file', path: from, anchor, spelling: false };
@@ -107,12 +110,14 @@ function byEnding(path: string, names: Namespace): readonly string[] {
   return pages.length > 0 && !/\.[a-z0-9]{1,5}$/i.test(nameOf(path)) ? pages : ending;
 }
 
-/** Whether a page has what the part behind `#` names: a slug, the text of a heading, an id, or a `^block`. */
-export function hasAnchor(anchor: string, anchors: ReadonlySet<string>): boolean {
+/** Whether a page has what the part behind `#` names: a slug, the text of a heading, an id, or a `^block`. `wiki`: also its words alone. */
+export function hasAnchor(anchor: string, anchors: ReadonlySet<string>, wiki: boolean = false): boolean {
   const wanted = anchor.replace(/^user-content-/, '');
   if (wanted === '' || /^top$/i.test(wanted)) return true;
   // `#Outer#Inner` names a heading below another one.
   const last = wanted.includes('#') ? wanted.slice(wanted.lastIndexOf('#') + 1) : wanted;
   if (last.startsWith('^')) return anchors.has(last.toLowerCase());
-  return anchors.has(last.toLowerCase()) || anchors.has(slugOf(last)) || anchors.has(slugOf(undone(last).trim()));
+  if (anchors.has(last.toLowerCase()) || anchors.has(slugOf(last)) || anchors.has(slugOf(undone(last).trim()))) return true;
+  const words = headingWords(last);
+  return wiki && words !== '' && (anchors.has(` ${words}`) || anchors.has(slugOf(words)));
 }

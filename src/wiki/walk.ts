@@ -18,8 +18,6 @@ export interface Walk {
   readonly findings: readonly Finding[];
 }
 
-/** Kept by tools beside the pages. */
-const PASSED_OVER = new Set(['node_modules', '.git', '.ctx', '.obsidian', '.trash', '.hg', '.svn', '.DS_Store']);
 /** WIK-5: more is a finding, and the rest is not read. */
 const MAX_FILES = 200_000;
 const MAX_DEPTH = 64;
@@ -42,7 +40,7 @@ export function walk(root: string): Walk {
     }
     for (const entry of entries) {
       const path = here.path === '' ? entry.name : `${here.path}/${entry.name}`;
-      if (PASSED_OVER.has(entry.name) || (entry.name.startsWith('.') && entry.name !== '.update-queue')) continue;
+      if (isPassedOverName(entry.name) && entry.name !== '.update-queue') continue;
       if (entry.name.includes('\ufffd')) {
         // The name is no UTF-8 (or has that very sign): it cannot be opened by the name that is known.
         say('bad-name', path, '', 'its name is not UTF-8');
@@ -66,6 +64,11 @@ export function walk(root: string): Walk {
   const config = statOf(join(root, '.wiki/config.yaml'));
   if (config !== undefined) files.set('.wiki/config.yaml', config);
   return { files, findings };
+}
+
+/** Kept by tools beside the pages: `.git`, `.obsidian`, `.trash`, … */
+export function isPassedOverName(name: string): boolean {
+  return name.startsWith('.') || name === 'node_modules';
 }
 
 function statOf(path: string): WalkedFile | undefined {

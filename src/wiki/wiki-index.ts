@@ -19,7 +19,7 @@ export interface IndexedPage {
   readonly links: readonly ResolvedLink[];
   /** Pages and files that it links to, each once. */
   readonly targets: ReadonlySet<string>;
-  /** Has a link above the root. */
+  /** Has a link above the root, or to what was not met. */
   readonly leaves: boolean;
   /** Has an embed. */
   readonly embeds: boolean;
@@ -155,7 +155,7 @@ export class WikiIndex {
       ...page,
       links,
       targets,
-      leaves: links.some(({ to }) => to.kind === 'outside'),
+      leaves: links.some(({ to }) => to.kind === 'outside' || to.kind === 'missing'),
       embeds: links.some(({ link }) => link.kind === 'embed'),
     });
   }

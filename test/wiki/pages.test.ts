@@ -8,7 +8,7 @@ import { FRONTMATTER_LIMITS, parseFrontmatter, splitPage } from '../../src/wiki/
 import { readMarkdown } from '../../src/wiki/markdown.ts';
 import { MAX_PAGE_BYTES, readPage } from '../../src/wiki/page.ts';
 import { WikiDirectory } from '../../src/wiki/wiki-directory.ts';
-import { linted, scratch, TODAY } from './scratch.ts';
+import { linted, scratch, TODAY, write } from './scratch.ts';
 
 const valuesOf = (yaml: string): unknown => {
   const parsed = parseFrontmatter(yaml);
@@ -102,7 +102,7 @@ describe('Markdown', () => {
 
   it('headings are named as GitHub names them', () => {
     const { anchors } = readMarkdown('# A & B\n\n## A & B\n\n### `x` [y](z) *w*\n\nÜber\n----\n\n## Named {#here}\n', 0);
-    expect([...anchors].sort()).toEqual(['a--b', 'a--b-1', 'here', 'named', 'x-y-w', 'über'].sort());
+    expect([...anchors].sort()).toEqual([' a b', 'a--b', 'a--b-1', 'here', 'named', 'x-y-w', 'über'].sort());
   });
 });
 
@@ -134,6 +134,13 @@ describe('hostile input', () => {
     '&[',
     'a^b',
     '[a\n',
+    '$a[',
+    '$[a] ',
+    '\\$[',
+    '%%[\n',
+    '$$\n> %%\n',
+    '- $$\n',
+    '<h1>[',
   ])('WIK-4 a page of %j, over and over, is read in bounded time', (piece) => {
     const facts = readPage(Buffer.from(piece.repeat(Math.floor((150 << 10) / piece.length))));
     expect(facts.problem).toBeUndefined();
@@ -175,6 +182,16 @@ describe('hostile input', () => {
     expect(rules).toContain('bad-name brack[et].md');
     expect(rules.filter((rule) => rule.startsWith('symlink')).sort()).toEqual(['symlink away.md', 'symlink circle', 'symlink dangling.md']);
     expect(rules.filter((rule) => rule.startsWith('bad-name')).length).toBe(4);
+    // What a link leads through is not followed, but it can be seen whether something is there.
+    write(root, 'good.md', '[a](circle/binary.md) [b](away.md) [[away]] [c](dangling.md) [d](circle/none.md) [e](.git) [[.git]]\n');
+    mkdirSync(join(root, '.git'));
+    const targets = (outside: boolean): readonly string[] =>
+      WikiDirectory.open(root)
+        .lint({ today: TODAY, outside })
+        .filter(({ rule }) => rule === 'broken-link')
+        .map(({ target }) => target);
+    expect(targets(true)).toEqual(['.git', 'circle/none.md', 'dangling.md']);
+    expect(targets(false)).toEqual(['.git']);
   });
 
   it('a page that turns into a directory, or goes away, is gone', () => {
