@@ -5,6 +5,7 @@ import type { FiledSource } from './ingest.ts';
 import { withSource } from './ingest.ts';
 import { splitPage } from './frontmatter.ts';
 import { readPage } from './page.ts';
+import { linkTo } from './link-text.ts';
 import { makeProposal, type Proposal } from './proposal.ts';
 
 export interface DraftPage {
@@ -134,7 +135,7 @@ export function withChange(
   source: Pick<FiledSource, 'path'>,
 ): string {
   const link = `${'../'.repeat(path.split('/').length - 1)}${source.path}`;
-  const cited = `${said} ([source](${/[\s()<>]/.test(link) ? `<${link}>` : link}))`;
+  const cited = `${said} (${linkTo('source', link)})`;
   if (replaces !== '') {
     const { body } = splitPage(page);
     const at = page.length - body.length + body.indexOf(replaces);

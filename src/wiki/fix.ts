@@ -4,6 +4,7 @@ import { digestOf } from '../abi/digest.ts';
 import type { Finding } from './finding.ts';
 import type { LintInput } from './lint-input.ts';
 import { heartbeatOf, queueState } from './lint-time.ts';
+import { destinationOf, linkTo } from './link-text.ts';
 import { parseLog } from './log.ts';
 import { directoryOf, isPagePath } from './paths.ts';
 import { formatDone, QUEUE_PATH } from './queue.ts';
@@ -79,9 +80,7 @@ function betterTarget(from: string, { link, to }: ResolvedLink, index: WikiIndex
     if (facts === undefined || (anchor !== undefined && !hasAnchor(anchor, facts.markdown.anchors))) return undefined;
   }
   if (found === undefined) return undefined;
-  const path = relativePath(directoryOf(from), found);
-  const encoded = /[\s()<>%]/.test(path) ? encodeURI(path).replaceAll('(', '%28').replaceAll(')', '%29') : path;
-  return `${encoded}${link.target.includes('#') ? link.target.slice(link.target.indexOf('#')) : ''}`;
+  return `${destinationOf(relativePath(directoryOf(from), found))}${link.target.includes('#') ? link.target.slice(link.target.indexOf('#')) : ''}`;
 }
 
 function relativePath(directory: string, to: string): string {
@@ -105,8 +104,7 @@ function indexFix(findings: readonly Finding[], { index, text, today }: FixInput
   what.push(`last lint: ${today}`);
   if (missing.length > 0) {
     const items = missing.map((path) => {
-      const title = (index.get(path)?.facts.title ?? path).replace(/([[\]])/g, '\\$1');
-      return `- [${title}](${/[\s()<>]/.test(path) ? `<${path}>` : path})\n`;
+      return `- ${linkTo(index.get(path)?.facts.title ?? path, path)}\n`;
     });
     const list = items.join('');
     const base = after.endsWith('\n') ? after : `${after}\n`;

@@ -4,6 +4,7 @@ import { splitPage } from './frontmatter.ts';
 import { lightnessOf } from '../search/light.ts';
 import { terms } from '../search/terms.ts';
 import { searchPages, type SearchedPage, type SearchPage } from './page-search.ts';
+import { linkTo } from './link-text.ts';
 import { makeProposal, type Proposal } from './proposal.ts';
 
 export interface FiledSource {
@@ -120,9 +121,7 @@ export function withSource(text: string, source: Pick<FiledSource, 'path'>, day:
 
 function withTask(text: string, path: string, source: FiledSource, title: string, words: readonly string[]): string {
   const up = '../'.repeat(path.split('/').length - 1);
-  const link = `${up}${source.path}`;
-  const target = /[\s()<>]/.test(link) ? `<${link}>` : link;
-  const task = `- [ ] [${title.replace(/([[\]])/g, '\\$1')}](${target}): says something about ${words.slice(0, 5).join(', ')}\n`;
+  const task = `- [ ] ${linkTo(title, `${up}${source.path}`)}: says something about ${words.slice(0, 5).join(', ')}\n`;
   const base = text.endsWith('\n') ? text : `${text}\n`;
   const at = base.indexOf(`\n${TO_WORK_IN}\n`);
   if (at < 0) return `${base}\n${TO_WORK_IN}\n\n${task}`;

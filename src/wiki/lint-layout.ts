@@ -5,8 +5,8 @@ import { isPagePath, joinInside, nameOf } from './paths.ts';
 import { foldName } from './slug.ts';
 import type { WikiIndex } from './wiki-index.ts';
 
-/** Files that people and tools put at the root of a repository. */
-const ROOT_FILES = /^(?:\.|licen[cs]e|readme|makefile|contributing|codeowners)/i;
+/** Files that people and tools put at the root of a repository, and what editors of vaults keep beside pages. */
+const ROOT_FILES = /^(?:\.|licen[cs]e|readme|makefile|contributing|codeowners)|\.(?:canvas|base)$/i;
 /** What belongs to a runtime, never to knowledge. */
 const RUNTIME =
   /(?:^|\/)(?:settings(?:\.local)?\.json|\.credentials\.json|\.mcp\.json|\.env(?:\.[a-z]+)?|id_(?:rsa|ed25519)|history\.jsonl|[0-9a-f-]{36}\.jsonl)$|\.(?:sock|pid|sqlite-wal|log)$/i;

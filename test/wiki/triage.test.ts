@@ -84,6 +84,8 @@ describe('fixes', () => {
       ),
       'sub/b.md': '# b\n\n[a](../a.md)\n',
       'two words.md': '# t\n',
+      '50% (what?) #1.md': '# a `b`\\\n',
+      'c:d.md': '---\ntitle: "[x] <y> `z"\n---\n',
       '.wiki/config.yaml': 'log_bytes: 60\n',
     });
     apply(root);
@@ -91,7 +93,9 @@ describe('fixes', () => {
     expect(text('a.md')).toContain('[two](sub/b.md#b "t") but [three](c.md), `[four](SUB/b.md)`\n\n[five](two%20words.md)');
     expect(text('a.md')).toContain('[one](sub/b.md#b)');
     expect(text('INDEX.md')).toContain(`Last lint: ${TODAY}\n`);
-    expect(text('INDEX.md')).toContain('## Not yet sorted\n\n- [a.md](a.md)\n- [t](<two words.md>)\n');
+    expect(text('INDEX.md')).toContain(
+      '## Not yet sorted\n\n- [a b\\\\](<50%25 (what%3F) %231.md>)\n- [a.md](a.md)\n- [\\[x\\] \\<y> \\`z](./c:d.md)\n- [t](<two words.md>)\n',
+    );
     expect([text('log/2024.md'), text('log/2025.md'), text('log.md')]).toEqual([
       '# Log of 2024\n\n## 2024-01-01 old\n\n- a\n- Judgment: x\n',
       '# Log of 2025\n\n## 2025-02-02 older\n\n- Judgment: y\n',

@@ -7,6 +7,7 @@ import { SCHEMA_NAME, starter } from '../../wiki/starter.ts';
 import { WikiDirectory } from '../../wiki/wiki-directory.ts';
 import { replaceFile } from '../../wiki/write.ts';
 import { examples, type Shell } from '../shell.ts';
+import { linkTo } from '../../wiki/link-text.ts';
 import { lintWiki, plain, today, wikiRoot } from './place.ts';
 
 export function registerAdopt(wiki: Command, shell: Shell): void {
@@ -31,9 +32,7 @@ export function registerAdopt(wiki: Command, shell: Shell): void {
       const has = (part: 'index' | 'log' | 'schema'): boolean => index.special(part).length > 0;
       const offered = starter({ day: today(shell), name: basename(root), domains: [] });
       const pages = index.curated();
-      const lines = pages.map(
-        ({ path, facts }) => `- [${(facts.title ?? path).replace(/([[\]])/g, '\\$1')}](${/[\s()<>]/.test(path) ? `<${path}>` : path})\n`,
-      );
+      const lines = pages.map(({ path, facts }) => `- ${linkTo(facts.title ?? path, path)}\n`);
       const wanted: { readonly path: string; readonly text: string }[] = [];
       const take = (path: string): string => offered.find((file) => file.path === path)?.text ?? '';
       if (!has('index')) wanted.push({ path: 'INDEX.md', text: `# ${basename(root)}\n\n## Pages\n\n${lines.join('')}` });

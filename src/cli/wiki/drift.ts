@@ -13,6 +13,7 @@ import { digestOf } from '../../abi/digest.ts';
 import { CtxError } from '../../abi/errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { examples, type Shell } from '../shell.ts';
+import { linkTo } from '../../wiki/link-text.ts';
 import { home, plain, requireWiki, today } from './place.ts';
 
 interface Options {
@@ -124,7 +125,7 @@ function fix({ terminal }: Shell, place: WikiDirectory, reports: readonly CopyRe
     const before = readFileSync(path, 'utf8');
     const { text, replaced } = withLinks(before, drifts, (page, pageLine) => {
       const target = relative(dirname(path), join(place.root, page));
-      return `[${page.replace(/([[\]])/g, '\\$1')}, line ${pageLine}](${/[\s()<>]/.test(target) ? `<${target}>` : target})`;
+      return linkTo(`${page}, line ${pageLine}`, target);
     });
     if (replaced === 0) continue;
     if (replaceFile(dirname(path), basename(path), text, digestOf(before)))
