@@ -1,5 +1,6 @@
 // How one wiki is laid out and linted: `.wiki/config.yaml`, every key optional.
 import { CtxError } from '../abi/errors.ts';
+import { isTimezone, parseSchedule, type ExpectedOutput } from './expected-output.ts';
 import { dayOf, parseFrontmatter, textOf, textsOf, type FrontmatterValue } from './frontmatter.ts';
 import { isRule, type Rule } from './finding.ts';
 import { foldName } from './slug.ts';
@@ -17,13 +18,6 @@ export interface DeclaredCopy {
   readonly confirmed: string | undefined;
   /** Which schema it was confirmed against ({@link schemaMark}); undefined: of that day. */
   readonly schema?: string | undefined;
-}
-
-/** What a scheduled job promises: a file, this often. `{date}` in the path is the day. */
-export interface ExpectedOutput {
-  readonly job: string;
-  readonly path: string;
-  readonly everyHours: number;
 }
 
 export interface Buckets {
@@ -85,8 +79,6 @@ export const DEFAULT_CONFIG: WikiConfig = {
   domains: [],
   commit: 'off',
 };
-
-const SCHEDULES: Readonly<Record<string, number>> = { hourly: 1, daily: 24, weekly: 168, monthly: 744 };
 
 /** Fails with `wiki.config` (EINVAL) and the key: a rule that is switched off by a slip would be silent. */
 export function parseConfig(yaml: string): WikiConfig {
@@ -170,12 +162,25 @@ function required(entry: Entry, key: string, where: string): string {
   return value;
 }
 
+const OUTPUT_KEYS: ReadonlySet<string> = new Set(['job', 'path', 'schedule', 'timezone', 'within']);
+const UNITS_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
 function output(entry: Entry): ExpectedOutput {
   const path = required(entry, 'path', 'expected_outputs');
   const schedule = textOf(entry['schedule']) ?? 'daily';
-  const hours = SCHEDULES[schedule] ?? Number(/^every ([0-9]{1,4})h$/.exec(schedule)?.[1]);
-  if (Number.isNaN(hours)) throw configError(`schedule ${schedule} is none of ${Object.keys(SCHEDULES).join(', ')}, every Nh`);
-  return { job: textOf(entry['job']) ?? path, path, everyHours: hours };
+  const unknown = Object.keys(entry).find((key) => !OUTPUT_KEYS.has(key));
+  if (unknown !== undefined) throw configError(`an entry of expected_outputs has ${unknown}, which nothing reads`);
+  const timezone = textOf(entry['timezone']);
+  if (timezone !== undefined && !isTimezone(timezone)) throw configError(`timezone ${timezone} is none, such as Europe/Berlin`);
+  const parsed = parseSchedule(schedule, timezone);
+  if (parsed === undefined)
+    throw configError(
+      `schedule ${schedule} is none of hourly, daily, weekly, monthly, every Nh, or five fields of crontab ("0 6 * * 1-5")`,
+    );
+  const within = /^([0-9]{1,4})([mhd])$/.exec(textOf(entry['within']) ?? '1h');
+  if (within === null) throw configError('within of expected_outputs is no time such as 30m, 2h or 1d');
+  const withinMs = Number(within[1]) * (UNITS_MS[within[2] ?? ''] ?? 0);
+  return { job: textOf(entry['job']) ?? path, path, schedule: parsed, timezone, withinMs };
 }
 
 function buckets(value: FrontmatterValue | undefined): Buckets | undefined {

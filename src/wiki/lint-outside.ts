@@ -2,10 +2,11 @@
 import { lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 
-import type { Buckets, DeclaredCopy, ExpectedOutput } from './config.ts';
+import type { Buckets, DeclaredCopy } from './config.ts';
 import { schemaMark, schemaSince } from './confirm.ts';
 import { CanonicalFacts, driftOf, type Drift } from './drift.ts';
 import type { KnownWiki } from './drift-known.ts';
+import { outputFindings } from './expected-output.ts';
 import type { Finding } from './finding.ts';
 import { daysBetween } from './lint-time.ts';
 import { MAX_PAGE_BYTES } from './page.ts';
@@ -31,9 +32,11 @@ const CONFIRM_DAYS = 90;
 
 export function outsideFindings(wiki: WikiDirectory, surroundings: Surroundings): readonly Finding[] {
   const { config } = wiki;
+  const { home, nowMs, today } = surroundings;
+  const place = (path: string): string => absolute(path, wiki.root, home);
   return [
-    ...config.outputs.flatMap((output) => outputFinding(output, wiki.root, surroundings)),
-    ...(config.buckets === undefined ? [] : bucketFindings(config.buckets, surroundings.home)),
+    ...config.outputs.flatMap((output) => outputFindings(output, place, nowMs, today)),
+    ...(config.buckets === undefined ? [] : bucketFindings(config.buckets, home)),
     ...copyFindings(wiki, surroundings),
   ];
 }
@@ -114,27 +117,6 @@ function copyFindings(wiki: WikiDirectory, { home, today }: Surroundings): reado
     });
   }
   return found;
-}
-
-/** A job is as good as its file: whether anything runs cannot be seen from here, whether it wrote can. */
-function outputFinding({ job, path, everyHours }: ExpectedOutput, root: string, { home, nowMs, today }: Surroundings): readonly Finding[] {
-  const say = (message: string): readonly Finding[] => [
-    { rule: 'expected-output', file: '.wiki/config.yaml', line: 1, target: path, message: `${job} ${message}`, about: `${job} ${today}` },
-  ];
-  const dated = path.includes('{date}');
-  const days = dated ? Math.max(1, Math.ceil(everyHours / 24)) : 1;
-  let newestMs: number | undefined;
-  for (let back = 0; back <= days; back += 1) {
-    const day = new Date(Date.parse(`${today}T00:00:00Z`) - back * 86_400_000).toISOString().slice(0, 10);
-    const stat = statSync(absolute(path.replaceAll('{date}', day), root, home), { throwIfNoEntry: false });
-    if (stat !== undefined && stat.size > 0) newestMs = Math.max(newestMs ?? 0, dated ? Date.parse(`${day}T00:00:00Z`) : stat.mtimeMs);
-    if (!dated) break;
-  }
-  if (newestMs === undefined) return say(`did not produce ${path}`);
-  const hours = Math.floor((nowMs - newestMs) / 3_600_000);
-  // The file of a day may come at any hour of it.
-  const late = dated ? hours >= (days + 1) * 24 || (everyHours <= 24 && hours >= 48) : hours > everyHours + 1;
-  return late ? say(`last produced ${path} ${hours} hours ago (every ${everyHours})`) : [];
 }
 
 function bucketFindings({ root, allowed, unsearched, scopes, runtime }: Buckets, home: string): readonly Finding[] {

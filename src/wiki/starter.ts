@@ -145,7 +145,7 @@ lint_days: 7
 # expected_outputs:
 #   - job: nightly report
 #     path: outputs/{date}.md
-#     schedule: daily
+#     schedule: 0 6 * * *
 # buckets:
 #   root: ~/AI
 #   allowed: [wiki, career, personal, OUTPUTS, CLIENT-OUTPUTS, inbox, scratch]

@@ -105,7 +105,7 @@ describe('outputs and buckets', () => {
         ['out/{date}.md daily', 'fresh.txt hourly', 'old.txt every 6h', 'empty.txt daily', 'none.txt weekly', 'late/{date}.md daily']
           .map(
             (text) =>
-              `  - job: ${text.split('.')[0]}\n    path: "${text.split(' ')[0]}"\n    schedule: ${text.slice(text.indexOf(' ') + 1)}\n`,
+              `  - job: ${text.split('.')[0]}\n    path: "${text.split(' ')[0]}"\n    schedule: ${text.slice(text.indexOf(' ') + 1)}\n    timezone: UTC\n`,
           )
           .join(''),
       'late/2026-04-17.md': 'x',
@@ -115,6 +115,47 @@ describe('outputs and buckets', () => {
     utimesSync(join(root, 'old.txt'), nowMs / 1000 - 9 * 3600, nowMs / 1000 - 9 * 3600);
     const findings = outsideFindings(WikiDirectory.open(root), { home: root, nowMs, today: TODAY });
     expect(findings.map(({ target }) => target)).toEqual(['old.txt', 'empty.txt', 'none.txt', 'late/{date}.md']);
+  });
+
+  it('WIK-23 a job of a crontab is told once the file of its last run is over its time, whatever the clock does', () => {
+    const told = (entry: string, files: Record<string, string>, now: string, writtenAt?: string): string | undefined => {
+      const root = scratch({ 'INDEX.md': '# i\n', ...files, '.wiki/config.yaml': `expected_outputs:\n  - job: j\n${entry}` });
+      const seconds = Date.parse(writtenAt ?? now) / 1000;
+      for (const path of Object.keys(files)) utimesSync(join(root, path), seconds, seconds);
+      const [finding] = outsideFindings(WikiDirectory.open(root), { home: root, nowMs: Date.parse(now), today: now.slice(0, 10) });
+      return finding?.message;
+    };
+    // Friday's file; on Saturday and on Monday morning nothing is due yet.
+    const workdays = '    path: "{date}.md"\n    schedule: 0 6 * * 1-5\n    timezone: America/New_York\n';
+    const friday = { '2026-11-20.md': 'x' };
+    expect(told(workdays, friday, '2026-11-21T18:00:00Z')).toBeUndefined();
+    expect(told(workdays, friday, '2026-11-23T11:59:00Z')).toBeUndefined();
+    expect(told(workdays, friday, '2026-11-23T12:01:00Z')).toBe('j did not produce 2026-11-23.md, due 2026-11-23 06:00 GMT-5');
+    expect(told(`${workdays}    within: 3h\n`, friday, '2026-11-23T13:59:00Z')).toBeUndefined();
+    // 23:00 in New York is the next day in UTC: the file is named by the day of the job.
+    const night = workdays.replace('0 6 * * 1-5', '0 23 * * *');
+    expect(told(night, friday, '2026-11-21T05:30:00Z')).toBeUndefined();
+    expect(told(night.replace('0 23 * * *', 'daily'), friday, '2026-11-22T04:30:00Z')).toBeUndefined();
+    expect(told(night.replace('0 23 * * *', 'daily'), friday, '2026-11-22T05:30:00Z')).toContain('did not produce');
+    // The hour that is not there, and the one that is there twice.
+    const spring = '    path: out.txt\n    schedule: 30 2 * * *\n    timezone: Europe/Berlin\n    within: 30m\n';
+    expect(told(spring, { 'out.txt': 'x' }, '2026-03-29T01:20:00Z', '2026-03-28T01:31:00Z')).toBeUndefined();
+    expect(told(spring, { 'out.txt': 'x' }, '2026-03-29T01:31:00Z', '2026-03-28T01:31:00Z')).toContain('due 2026-03-29 03:00');
+    expect(told(spring, { 'out.txt': 'x' }, '2026-10-25T02:31:00Z', '2026-10-25T00:31:00Z')).toBeUndefined();
+    const weekly = '    path: out.txt\n    schedule: weekly\n';
+    expect(told(weekly, { 'out.txt': 'x' }, '2026-10-30T08:30:00Z', '2026-10-23T06:40:00Z')).toBeUndefined();
+    expect(told(weekly, { 'out.txt': 'x' }, '2026-10-30T08:50:00Z', '2026-10-23T06:40:00Z')).toContain('170 hours ago');
+    for (const bad of [
+      'schedule: 0 6 * *',
+      'schedule: 61 6 * * *',
+      'schedule: yearly',
+      'timezone: Mars/Base',
+      'within: soon',
+      'shedule: daily',
+    ])
+      expect(() => told(`    path: x\n    ${bad}\n`, {}, '2026-03-29T02:00:00Z'), bad).toThrow(
+        expect.objectContaining({ code: 'wiki.config' }),
+      );
   });
 
   it('WIK-69 loose files, unknown directories, runtime and archives within what is searched', () => {
