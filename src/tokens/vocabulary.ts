@@ -16,6 +16,13 @@ const TRIPLE_FACTOR = 0x9e3779b1;
 const NEXT_DISTANCE = 1 << (TOKEN_BITS + 8);
 const MAX_DISTANCE = 63;
 
+/** Of two bytes in `borders`: some token ends with them. */
+const ENDS = 1;
+/** Some token begins with them. */
+const BEGINS = 2;
+/** They are a token, and of lower rank than any other that begins or ends with them. */
+const FIRST = 4;
+
 export class Vocabulary {
   /** Bytes of all tokens, one after the other. */
   readonly pool: Uint8Array;
@@ -37,6 +44,8 @@ export class Vocabulary {
   readonly pairs: Int32Array = new Int32Array(1 << 16).fill(NO_KEY);
   /** A bit for each value of the upper 21 hash bits that a token has: 256 KB that answer nine of ten misses. */
   readonly filter: Int32Array = new Int32Array(1 << 16);
+  /** By two bytes: see {@link sureAt}. */
+  readonly borders: Uint8Array = new Uint8Array(1 << 16);
   #longest = 0;
 
   constructor(pool: Uint8Array, offsets: Int32Array) {
@@ -88,13 +97,24 @@ export class Vocabulary {
     const end = this.offsets[token + 1] as number;
     if (start === end) return;
     this.#longest = Math.max(this.#longest, end - start);
-    if (end - start === 2) this.pairs[((pool[start] as number) << 8) | (pool[start + 1] as number)] = token << POSITION_BITS;
+    if (end - start > 1) this.#insertBorders(start, end);
+    if (end - start === 2) this.pairs[pairAt(pool, start)] = token << POSITION_BITS;
     if (end - start === 3) this.#insertTriple(tripleAt(pool, start), token);
     const hash = mixHash(hashBytes(pool, start, end));
     this.filter[hash >>> 16] = (this.filter[hash >>> 16] as number) | (1 << (hash >>> 11));
     let slot = hash & mask;
     while (slots[slot] !== 0) slot = (slot + 1) & mask;
     slots[slot] = (hash & ~TOKEN_MASK) | (token + 1);
+  }
+
+  /** In rank order: who finds nothing is the first. */
+  #insertBorders(start: number, end: number): void {
+    const { pool, borders } = this;
+    const front = pairAt(pool, start);
+    const back = pairAt(pool, end - 2);
+    if (end - start === 2 && borders[front] === 0) borders[front] = FIRST;
+    borders[front] = (borders[front] as number) | BEGINS;
+    borders[back] = (borders[back] as number) | ENDS;
   }
 
   #insertTriple(triple: number, token: number): void {
@@ -110,6 +130,24 @@ export class Vocabulary {
 
 export function mayHave(filter: Int32Array, hash: number): boolean {
   return (((filter[hash >>> 16] as number) >>> (hash >>> 11)) & 1) === 1;
+}
+
+/**
+ * Whether the two bytes at `at` become one part whatever is around them, in `bytes[start..end)`: no token ends where the
+ * second of them begins, and none begins there, so both stay alone until they are merged. They may be merged before
+ * all else: what is made of them is of higher rank, so until their turn comes nothing else is merged in another order.
+ */
+export function sureAt(borders: Uint8Array, bytes: Uint8Array, start: number, at: number, end: number): boolean {
+  const both = pairAt(bytes, at);
+  return (
+    ((borders[both] as number) & FIRST) !== 0 &&
+    (at === start || ((borders[pairAt(bytes, at - 1)] as number) & ENDS) === 0) &&
+    (at + 2 === end || ((borders[pairAt(bytes, at + 1)] as number) & BEGINS) === 0)
+  );
+}
+
+function pairAt(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
 }
 
 /** The token of three bytes as a number, or -1. */

@@ -12,6 +12,7 @@ import {
   findTriple,
   firstAlike,
   hashPowers,
+  sureAt,
   tripleAt,
   type Vocabulary,
 } from './vocabulary.ts';
@@ -26,6 +27,9 @@ const REPEATED_TOKENS = 3;
 
 /** Two blocks: merged without keeping the lowest key of each. */
 const FEW_BYTES = 16;
+
+/** The first byte of two that are one character has these bits of 0xe0. */
+const LEAD = 0xc0;
 
 /** A window that takes the next one less far counts as one that went back. */
 const LEAST_STEP = 16;
@@ -112,6 +116,8 @@ function mergeWindow(vocabulary: Vocabulary, bytes: Uint8Array, at: number, size
   const { filter, slots, mask, pairs, triples, pool, offsets } = vocabulary;
   let hash = 0;
   let byte = bytes[at] as number;
+  let parts = size;
+  let leads = 0;
   for (let i = 0; i < size; i += 1) {
     hash = addByte(hash, byte);
     hashes[(i + 1) & ALL] = hash;
@@ -119,12 +125,14 @@ function mergeWindow(vocabulary: Vocabulary, bytes: Uint8Array, at: number, size
     previous[(i + 1) & ALL] = i;
     const after = i + 1 < size ? (bytes[at + i + 1] as number) : 0;
     keys[i & IN] = (pairs[(byte << 8) | after] as number) | i;
+    if ((byte & 0xe0) === LEAD) leads += 1;
     byte = after;
   }
+  if (leads > 0) parts -= joinSure(vocabulary, bytes, at, size);
   const used = (size + 7) & ~7;
   for (let i = size - 1; i < used; i += 1) keys[i & IN] = NO_KEY;
   for (let i = 0; i < WINDOW_BYTES; i += 8) lowest[i >> 3] = i < used ? lowestOf(keys, i) : NO_KEY;
-  for (let parts = size; ;) {
+  for (;;) {
     const best = lowestOf(lowest, 0);
     if (best === NO_KEY) return parts;
     const start = best & IN;
@@ -155,10 +163,7 @@ function mergeWindow(vocabulary: Vocabulary, bytes: Uint8Array, at: number, size
       if (right > 0) {
         let token: number;
         if (right - left === 3) token = findTriple(triples, tripleAt(bytes, at + left));
-        else {
-          const before = Math.imul(hashes[left & ALL] as number, powers[(right - left) & ALL] as number);
-          token = firstAlike(filter, slots, mask, ((hashes[right & ALL] as number) - before) | 0);
-        }
+        else token = firstAlike(filter, slots, mask, hashOf(left, right));
         if (token >= 0) key = (token << POSITION_BITS) | left;
       }
       keys[left & IN] = key;
@@ -174,33 +179,87 @@ function mergeWindow(vocabulary: Vocabulary, bytes: Uint8Array, at: number, size
   }
 }
 
+/** Makes the parts of two bytes that are sure, and keys for them. Returns how many. */
+function joinSure(vocabulary: Vocabulary, bytes: Uint8Array, at: number, size: number): number {
+  const { borders, filter, slots, mask, triples } = vocabulary;
+  let joined = 0;
+  for (let i = 0; i + 1 < size; i += 1) {
+    if (((bytes[at + i] as number) & 0xe0) !== LEAD || !sureAt(borders, bytes, at, at + i, at + size)) continue;
+    next[i & IN] = i + 2;
+    previous[(i + 2) & ALL] = i;
+    keys[(i + 1) & IN] = NO_KEY;
+    joined += 1;
+    i += 1;
+  }
+  if (joined === 0) return 0;
+  for (let left = 0, middle = next[0] as number; left < size;) {
+    const right = middle < size ? (next[middle & IN] as number) : 0;
+    if (right === 0) keys[left & IN] = NO_KEY;
+    else if (right - left > 2) {
+      const token =
+        right - left === 3 ? findTriple(triples, tripleAt(bytes, at + left)) : firstAlike(filter, slots, mask, hashOf(left, right));
+      keys[left & IN] = token < 0 ? NO_KEY : (token << POSITION_BITS) | left;
+    }
+    left = middle;
+    middle = right;
+  }
+  return joined;
+}
+
+/** Of the bytes between two positions of the window. */
+function hashOf(left: number, right: number): number {
+  const before = Math.imul(hashes[left & ALL] as number, powers[(right - left) & ALL] as number);
+  return ((hashes[right & ALL] as number) - before) | 0;
+}
+
 /** The same for at most FEW_BYTES: less to set up, and most pieces are short. */
 function mergeFew(vocabulary: Vocabulary, bytes: Uint8Array, at: number, size: number): number {
   const { pairs } = vocabulary;
+  let hash = 0;
+  let leads = 0;
   for (let i = 0; i < FEW_BYTES; i += 1) {
     next[i] = i + 1;
     previous[i + 1] = i;
-    keys[i] = i + 1 < size ? (pairs[((bytes[at + i] as number) << 8) | (bytes[at + i + 1] as number)] as number) | i : NO_KEY;
+    let key = NO_KEY;
+    if (i < size) {
+      const byte = bytes[at + i] as number;
+      hash = addByte(hash, byte);
+      hashes[i + 1] = hash;
+      if ((byte & 0xe0) === LEAD) leads += 1;
+      if (i + 1 < size) key = (pairs[(byte << 8) | (bytes[at + i + 1] as number)] as number) | i;
+    }
+    keys[i] = key;
   }
-  for (let parts = size; ; parts -= 1) {
+  let parts = size;
+  if (leads > 0) parts -= joinSure(vocabulary, bytes, at, size);
+  for (;;) {
     const best = size > 8 ? lower(lowestOf(keys, 0), lowestOf(keys, 8)) : lowestOf(keys, 0);
     if (best === NO_KEY) return parts;
     const start = best & IN;
     const middle = next[start] as number;
     const end = next[middle & IN] as number;
+    if (end - start > 3 && !vocabulary.is(best >> POSITION_BITS, bytes, at + start, at + end)) {
+      const found = vocabulary.find(bytes, at + start, at + end);
+      keys[start] = found < 0 ? NO_KEY : (found << POSITION_BITS) | start;
+      continue;
+    }
+    parts -= 1;
     next[start] = end;
     previous[end & ALL] = start;
     keys[middle & IN] = NO_KEY;
-    keys[start] = end < size ? keyOf(vocabulary, bytes, at, start, next[end & IN] as number) : NO_KEY;
+    keys[start] = end < size ? likelyKey(vocabulary, bytes, at, start, next[end & IN] as number) : NO_KEY;
     if (start === 0) continue;
     const left = previous[start] as number;
-    keys[left & IN] = keyOf(vocabulary, bytes, at, left, end);
+    keys[left & IN] = likelyKey(vocabulary, bytes, at, left, end);
   }
 }
 
-function keyOf(vocabulary: Vocabulary, bytes: Uint8Array, at: number, left: number, right: number): number {
+/** Of a part of more than three bytes it stands for what hashes alike, and may be too low. */
+function likelyKey(vocabulary: Vocabulary, bytes: Uint8Array, at: number, left: number, right: number): number {
   const token =
-    right - left === 3 ? findTriple(vocabulary.triples, tripleAt(bytes, at + left)) : vocabulary.find(bytes, at + left, at + right);
+    right - left === 3
+      ? findTriple(vocabulary.triples, tripleAt(bytes, at + left))
+      : firstAlike(vocabulary.filter, vocabulary.slots, vocabulary.mask, hashOf(left, right));
   return token < 0 ? NO_KEY : (token << POSITION_BITS) | left;
 }
 

@@ -45,6 +45,18 @@ const RANDOM: Record<string, Piece> = {
   devanagari: range(0x0905, 0x0950),
   arabic: range(0x0621, 0x064b),
   cyrillic: range(0x0430, 0x0450),
+  cyrillicWords: words(range(0x0430, 0x0450), 2, 11),
+  cyrillicLongWords: words(range(0x0430, 0x0450), 12, 40),
+  greek: range(0x03b1, 0x03ca),
+  hebrew: range(0x05d0, 0x05eb),
+  arabicWords: words(range(0x0627, 0x064b), 2, 8),
+  hindiWords: words(range(0x0905, 0x094d), 2, 8),
+  accentedWords: words(from('aaaeeeiınnrrlldkkmmuyttssobüşzgcçhğvöpfj'), 3, 14),
+  mixedScripts: (next) => words(range(0x0430, 0x0450), 1, 4)(next).trim() + words(from(LOWER), 1, 4)(next),
+  camelCase: (next) => words(from(LOWER), 2, 7)(next).trim() + from(UPPER)(next) + words(from(LOWER), 2, 7)(next),
+  minified: (next) => from(LOWER)(next) + from('.(,=;!)?:&|[]{}')(next) + words(from(LOWER), 1, 6)(next).trim(),
+  uuids: (next) => `${[8, 4, 4, 4, 12].map((length) => words(from(`${DIGITS}abcdef`), length, length)(next).trim()).join('-')}\n`,
+  csvNumbers: (next) => `${next(1_000_000)}.${next(10_000)},`,
   accented: range(0x00c0, 0x0180),
   emoji: range(0x1f300, 0x1f700),
   joinedEmoji: (next) => `${range(0x1f466, 0x1f480)(next)}\u200d`,
@@ -74,6 +86,11 @@ export function textKinds(): Map<string, (bytes: number, round: number) => strin
 
 function from(alphabet: string): Piece {
   return (next) => alphabet.charAt(next(alphabet.length));
+}
+
+/** One word and a space. */
+function words(letter: Piece, fewest: number, most: number): Piece {
+  return (next) => `${Array.from({ length: fewest + next(most - fewest + 1) }, () => letter(next)).join('')} `;
 }
 
 function range(start: number, end: number): Piece {

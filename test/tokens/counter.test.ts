@@ -7,7 +7,7 @@ import { openCounter } from '../../src/tokens/counter.ts';
 import { TOKENIZERS } from '../../src/tokens/types.ts';
 import { LinearEncoder } from '../../src/tokens/linear.ts';
 import { mergeRuns } from '../../src/tokens/runs.ts';
-import { loadVocabulary } from '../../src/tokens/vocabulary.ts';
+import { Vocabulary, loadVocabulary } from '../../src/tokens/vocabulary.ts';
 import { WINDOW_BYTES, WindowEncoder } from '../../src/tokens/windows.ts';
 import { oracle } from './oracle.ts';
 
@@ -91,6 +91,27 @@ const ALPHABETS = [
   '😀😂🥰👍👩\u200d🏽\ufe0f',
   'e\u0301\u0308\u0323',
 ];
+/** Scripts of two bytes a letter, letters that are rare among them, and what stands between words. */
+const SCRIPTS = [
+  'абвгдежзийклмнопрстуфхцчшщъыьэюяёієґ',
+  'АБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЫЬЭЮЯ',
+  'αβγδεζηθικλμνξοπρσςτυφχψωάέή',
+  'אבגדהוזחטיכלמנסעפצקרשת\u05b0\u05b7',
+  'ابتثجحخدذرزسشصضطظعغفقكلمنهوي\u064b\u0651',
+  'աբգդեզէըթժիլխծկհձղճմյնշ',
+  'äöüßéèêàçñåøæğışčžłęąőűđǅʰ',
+  Array.from({ length: 40 }, (_, i) => String.fromCodePoint(0x80 + i * 47)).join(''),
+].map((letters) => Array.from(letters));
+const twoBytes = fc
+  .array(
+    fc.oneof(
+      { weight: 6, arbitrary: fc.constantFrom(...SCRIPTS).chain((letters) => fc.array(fc.constantFrom(...letters), { maxLength: 40 })) },
+      { weight: 1, arbitrary: fc.constantFrom(...SCRIPTS.flat()).map((letter) => [letter]) },
+      { weight: 2, arbitrary: fc.constantFrom(' ', '-', 'a', 'the', '«', '\u00a0', '文').map((other) => [other]) },
+    ),
+    { maxLength: 12 },
+  )
+  .map((parts) => parts.flat().join(''));
 const WORDS = ['user', 'name', 'get', 'handler', 'request', 'config', 'value', 'index', 'of', 'state', 'machine', 'session', 'token'];
 const long = fc.oneof(
   fc.constantFrom(...ALPHABETS).chain((alphabet) => fc.array(fc.constantFrom(...Array.from(alphabet)), { minLength: 60, maxLength: 700 })),
@@ -157,6 +178,17 @@ describe.each(TOKENIZERS)('%s', (name) => {
     // The second time, what was asked for before is kept.
     for (let round = 0; round < 3; round += 1) expect(counter.count(text)).toBe(wanted);
     expect(counter.encode(text).length).toBe(wanted);
+  });
+
+  test('TOK-1 letters of two bytes that are joined before all else are encoded as tiktoken encodes them', () => {
+    fc.assert(
+      fc.property(twoBytes, (text) => {
+        const wanted = reference(text);
+        expect([...counter.encode(text)]).toEqual(wanted);
+        expect(counter.count(text)).toBe(wanted.length);
+      }),
+      { numRuns: 1000 },
+    );
   });
 
   test('TOK-2 long runs are counted as tiktoken counts them', () => {
@@ -273,6 +305,46 @@ describe.each(TOKENIZERS)('%s', (name) => {
     expect(texts.map((text) => counter.count(text))).toEqual(before);
   });
 });
+
+test('TOK-1 windows merge by the definition with any vocabulary, also one whose tokens cut letters apart', () => {
+  const byte = fc.constantFrom(0xd0, 0xb0, 0x20, 0x61);
+  const made = fc.uniqueArray(
+    fc.array(byte, { minLength: 2, maxLength: 4 }).map((bytes) => Buffer.from(bytes).toString('latin1')),
+    { minLength: 6, maxLength: 40 },
+  );
+  fc.assert(
+    fc.property(made, fc.array(byte, { minLength: 1, maxLength: 40 }), (longer, text) => {
+      const tokens = [...Array.from({ length: 256 }, (_, value) => String.fromCharCode(value)), ...longer];
+      const offsets = tokens.reduce<number[]>((ends, token) => [...ends, (ends.at(-1) ?? 0) + token.length], [0]);
+      const vocabulary = new Vocabulary(Buffer.from(tokens.join(''), 'latin1'), Int32Array.from(offsets));
+      const got: number[] = [];
+      // Where boundaries go back too often another way is taken: texts are shorter than a window.
+      expect(new WindowEncoder(vocabulary).encode(Uint8Array.from(text), text.length, got)).toBe(got.length);
+      expect(got).toEqual(mergedByDefinition(tokens, Buffer.from(text).toString('latin1')));
+    }),
+    // What two bytes are part of may come before the two.
+    {
+      numRuns: 1000,
+      examples: [
+        [
+          ['\xd0\xb0a', 'a ', '\xd0\xb0'],
+          [0xd0, 0xb0, 0x61, 0x20],
+        ],
+      ],
+    },
+  );
+});
+
+/** The lowest rank first, the leftmost among equals. */
+function mergedByDefinition(tokens: readonly string[], text: string): number[] {
+  const parts = Array.from(text);
+  for (;;) {
+    const ranks = parts.slice(1).map((part, i) => tokens.indexOf(`${parts[i] ?? ''}${part}`));
+    const best = Math.min(...ranks.filter((rank) => rank >= 0));
+    if (best === Infinity) return parts.map((part) => tokens.indexOf(part));
+    parts.splice(ranks.indexOf(best), 2, tokens[best] ?? '');
+  }
+}
 
 test('TOK-4 an unknown tokenizer is an error, never another one', () => {
   expect(() => openCounter('p50k_base')).toThrow(expect.objectContaining({ code: 'tokens.unknown', errno: 'EINVAL' }) as Error);
