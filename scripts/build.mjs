@@ -6,6 +6,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
+import { schemaChecks } from './schema-checks.mjs';
 
 /** Programs, threads and child processes: what a running Node starts by the name of its file. */
 const PROGRAMS = [
@@ -41,11 +42,20 @@ const compiled = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc',
 
 const directory = resolve(root, 'dist/bundle');
 rmSync(directory, { recursive: true, force: true });
+const { AJV_OPTIONS, CHECKED } = await import('../dist/src/image/schema-checks.js');
 const build = await rolldown({
   input: Object.fromEntries(PROGRAMS.map((name) => [name.replaceAll('/', '-'), resolve(root, `${name}.ts`)])),
   platform: 'node',
   external: (id) => !id.startsWith('.') && !id.startsWith('/'),
-  plugins: [ownPlace],
+  plugins: [
+    schemaChecks({
+      module: resolve(root, 'src/image/schema-checks.ts'),
+      options: AJV_OPTIONS,
+      names: CHECKED,
+      target: resolve(root, 'dist/src/image/schema-checks.cjs'),
+    }),
+    ownPlace,
+  ],
 });
 await build.write({ dir: directory, format: 'esm', entryFileNames: '[name].js', chunkFileNames: 'chunk-[name]-[hash].js' });
 for (const name of PROGRAMS) {

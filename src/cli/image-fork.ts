@@ -28,13 +28,13 @@ export interface ForkedImage {
 }
 
 export async function forkNamed(named: NamedImage, to: string, options: ImageForkOptions): Promise<ForkedImage> {
-  const started = performance.now();
   const as = parseImageReference(to);
   const key = tagKey(as);
   if (as.digest !== undefined) throw usageError('a digest names what is there already', 'give NAME[:TAG] of the branch');
   if ((await named.store.resolve(key)) !== undefined)
     throw usageError(`${key} is an image already`, 'choose another name, or remove it with ctx rm');
   const hold = await named.store.hold();
+  const started = performance.now();
   try {
     const done =
       options.at === undefined

@@ -6,9 +6,12 @@ import { dirname, join } from 'node:path';
 import { CtxError } from '../abi/errors.ts';
 import { CONTEXT_CONTROLS } from '../abi/session-files.ts';
 import { whiteoutTarget } from '../image/layers.ts';
+import { inParallel } from '../image/parallel.ts';
 import type { Built } from '../image/build-directory.ts';
 
 const CONTROLS: readonly string[] = ['cwd', 'meta.json', ...CONTEXT_CONTROLS.map((name) => `context/${name}`)];
+/** Files that are read side by side: each waits for the mount. */
+const AT_ONCE = 8;
 const AREAS = ['context/pinned', 'context/child'] as const;
 const MAX_FILE_BYTES = 256 * 1024 * 1024;
 
@@ -34,12 +37,12 @@ export async function readInstanceFiles(directory: string): Promise<InstanceFile
   const files = new Map<string, Buffer>();
   const leftOut: string[] = [];
   let image: InstanceOf | undefined;
-  for (const path of CONTROLS) {
+  await inParallel(CONTROLS, AT_ONCE, async (path) => {
     let bytes = await readFile(join(directory, path));
-    if (bytes === undefined) continue;
+    if (bytes === undefined) return;
     if (path === 'meta.json') ({ bytes, image } = splitMeta(bytes));
     files.set(path, bytes);
-  }
+  });
   const walk = async (area: string): Promise<void> => {
     for (const entry of await readdir(join(directory, area), { withFileTypes: true })) {
       const path = `${area}/${entry.name}`;
@@ -98,11 +101,14 @@ export async function instanceOf(directory: string): Promise<InstanceOf | undefi
 
 /** Only what differs is written: the same bytes again would be no change, but cost a write each. */
 export async function writeInstanceFiles(directory: string, files: ReadonlyMap<string, Buffer>, image: InstanceOf): Promise<void> {
+  const changed = new Set<string>();
+  await inParallel(files, AT_ONCE, async ([path, bytes]) => {
+    const now = path === 'meta.json' ? undefined : await readFile(join(directory, path)).catch(() => undefined);
+    if (now?.equals(bytes) !== true) changed.add(path);
+  });
   for (const [path, bytes] of files) {
-    if (path === 'meta.json') continue;
+    if (path === 'meta.json' || !changed.has(path)) continue;
     const target = join(directory, path);
-    const now = await readFile(target).catch(() => undefined);
-    if (now?.equals(bytes) === true) continue;
     if (!CONTROLS.includes(path)) await mkdir(dirname(target), { recursive: true });
     await writeFile(target, bytes).catch((cause: NodeJS.ErrnoException) => {
       throw new CtxError('image.refused_file', 'EINVAL', `is refused by the session (${cause.code ?? cause.message})`, {

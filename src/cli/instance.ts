@@ -11,6 +11,7 @@ import { readLayerFile } from '../image/file-part.ts';
 import type { Image } from '../image/image.ts';
 import { joinFiles, stretchesOf, type Stretches } from '../image/layers.ts';
 import { hexOfDigest } from '../image/oci.ts';
+import { inParallel } from '../image/parallel.ts';
 import { inputParts, isOfInstance } from '../image/snapshot.ts';
 import { ask } from './control-client.ts';
 import type { ImagesOnMount } from './image-store.ts';
@@ -20,6 +21,8 @@ import { instanceOf, writeInstanceFiles, type InstanceOf } from './instance-file
 import { sessions } from './ls.ts';
 import { parseReference, referenceOf, type Target } from './reference.ts';
 
+/** Files that are read side by side: each waits for the mount. */
+const AT_ONCE = 8;
 const JOURNAL_OF = { messages: 'messages.jsonl', events: 'events.jsonl', order: 'order', inputs: 'inputs' } as const;
 
 /** `as`: AGENT/SESSION; without it the image's last name and its tag, and a number when that is taken. */
@@ -60,9 +63,11 @@ export async function startUnnamed({ mounted, store }: ImagesOnMount, image: Ima
     ),
     inputs: inputParts(config.layers).map(({ digest, size }) => ({ sha256: hexOfDigest(digest), bytes: size })),
   };
+  // In the order of their names: they are written, and recorded, in it.
   const files = new Map<string, Buffer>();
-  for (const [path, file] of joinFiles(config.layers))
-    if (isOfInstance(path)) files.set(path, await readLayerFile(store, config.layers, file));
+  const wanted = [...joinFiles(config.layers)].filter(([path]) => isOfInstance(path));
+  for (const [path] of wanted) files.set(path, Buffer.alloc(0));
+  await inParallel(wanted, AT_ONCE, async ([path, file]) => void files.set(path, await readLayerFile(store, config.layers, file)));
   const policy = policyWith(files.get('context/policy.yaml'), config.mounts.memory);
   if (policy !== undefined) files.set('context/policy.yaml', policy);
   const { session } = (await ask(mounted.root, request)) as ImageStartReply;

@@ -1,29 +1,12 @@
 // Values checked against the published schemas of abi-spec/schema: what is refused there is refused here.
-import type { Ajv, ErrorObject, ValidateFunction } from 'ajv';
-import contextYaml from '../../abi-spec/schema/context-yaml.json' with { type: 'json' };
-import imageConfig from '../../abi-spec/schema/image-config.json' with { type: 'json' };
-import sourceBundle from '../../abi-spec/schema/source-bundle.json' with { type: 'json' };
+import type { ErrorObject } from 'ajv';
 import { CtxError } from '../abi/errors.ts';
-import { loadAjv } from '../abi/packages.ts';
-
-export type SchemaName = 'image-config' | 'context-yaml' | `source-bundle#/$defs/${'memory' | 'retrieval' | 'tools' | 'environment'}`;
-
-let ajv: Ajv | undefined;
+import { schemaCheck, type SchemaName } from './schema-checks.ts';
 
 /** Throws `image.config` naming the field, and the file or blob it is in. */
 export function checkAgainst(name: SchemaName, value: unknown, where: string): void {
-  const validate = schemas().getSchema(name) as ValidateFunction;
+  const validate = schemaCheck(name);
   if (!validate(value)) throw refuse(where, validate.errors ?? []);
-}
-
-function schemas(): Ajv {
-  if (ajv !== undefined) return ajv;
-  return (ajv = new (loadAjv().Ajv)({
-    allErrors: false,
-    allowUnionTypes: true,
-    verbose: true,
-    schemas: [contextYaml, imageConfig, sourceBundle],
-  }));
 }
 
 function refuse(where: string, errors: readonly ErrorObject[]): CtxError {

@@ -3,7 +3,8 @@ import { CtxError } from '../abi/errors.ts';
 import { parseConfig, type ImageConfig } from './config.ts';
 import { REF_NAME, type ImageStore } from './layout-store.ts';
 import { layerDescriptors } from './layers.ts';
-import { canonicalBytes, MEDIA, type Descriptor, type Manifest, type OciDigest } from './oci.ts';
+import { canonicalBytes, MEDIA, ociDigest, type Descriptor, type Manifest, type OciDigest } from './oci.ts';
+import { inParallel } from './parallel.ts';
 import { parseImageReference, tagKey, tryImageReference, type ImageReference } from './reference.ts';
 
 export interface Image {
@@ -15,7 +16,7 @@ export interface Image {
 /** Writes config and manifest; the blobs of the layers are there already. The same config gives the same digest. */
 export async function writeImage(store: ImageStore, config: ImageConfig): Promise<Image> {
   const configBytes = canonicalBytes(config);
-  const written = await store.put(configBytes);
+  const written = { digest: ociDigest(configBytes), size: configBytes.length };
   const manifest: Manifest = {
     schemaVersion: 2,
     mediaType: MEDIA.manifest,
@@ -28,8 +29,11 @@ export async function writeImage(store: ImageStore, config: ImageConfig): Promis
       'org.opencontainers.image.version': config.version,
     },
   };
-  const descriptor = await store.putManifest(manifest, canonicalBytes(manifest));
-  return { descriptor, manifest, config };
+  // Side by side, for the disk's sake: whoever names the manifest does so when both are there.
+  const manifestBytes = canonicalBytes(manifest);
+  await inParallel([configBytes, manifestBytes], 2, async (bytes) => void (await store.put(bytes)));
+  const digest = ociDigest(manifestBytes);
+  return { descriptor: { mediaType: MEDIA.manifest, artifactType: MEDIA.image, digest, size: manifestBytes.length }, manifest, config };
 }
 
 export async function readImage(store: ImageStore, descriptor: Pick<Descriptor, 'digest' | 'size'>): Promise<Image> {

@@ -82,6 +82,7 @@ export class ImageStore {
   async #put(bytes: Uint8Array | AsyncIterable<Uint8Array>, expected: Expected): Promise<Written> {
     const temporary = this.temporaryPath('blob');
     const file = await fs.open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
+    let renamed = false;
     try {
       const hash = createHash('sha256');
       let size = 0;
@@ -100,20 +101,22 @@ export class ImageStore {
         throw differs(expected, `is ${size} bytes, and was said to be ${expected.size}`);
       if (expected.digest !== undefined && digest !== expected.digest)
         throw differs(expected, `is ${digest}, and was said to be ${expected.digest}`);
-      await this.#adopt(file, temporary, digest, size);
+      renamed = await this.#adopt(file, temporary, digest, size);
       return { digest, size };
     } finally {
       await file.close();
-      await fs.rm(temporary, { force: true });
+      if (!renamed) await fs.rm(temporary, { force: true });
     }
   }
 
-  async #adopt(file: fs.FileHandle, temporary: string, digest: OciDigest, size: number): Promise<void> {
-    if ((await this.sizeOf(digest)) === size) return;
+  /** False when the blob was there already. */
+  async #adopt(file: fs.FileHandle, temporary: string, digest: OciDigest, size: number): Promise<boolean> {
+    if ((await this.sizeOf(digest)) === size) return false;
     await file.chmod(0o400 | this.#others);
     if (this.#durable) await file.sync();
     await fs.rename(temporary, this.blobPath(digest));
     if (this.#durable) await syncDirectory(join(this.directory, 'blobs/sha256'));
+    return true;
   }
 
   /** Where what nobody vouches for is checked before it is taken over. */

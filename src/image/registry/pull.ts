@@ -13,7 +13,7 @@ import { blobsOf, MAX_DEPTH } from './artifact-graph.ts';
 import type { RegistryClient } from './client.ts';
 import { blobPieces, fetchManifest, type FetchedManifest } from './download.ts';
 import { registryError } from './failures.ts';
-import { inParallel } from './parallel.ts';
+import { inParallel } from '../parallel.ts';
 import type { TransferProgress } from './push.ts';
 import { listReferrers, MAX_REFERRERS } from './referrers.ts';
 import { remoteWords, wanted, type Remote } from './remote.ts';

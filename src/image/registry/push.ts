@@ -8,7 +8,7 @@ import { artifactsOf, blobsOf, type Artifact } from './artifact-graph.ts';
 import type { RegistryClient } from './client.ts';
 import { registryError } from './failures.ts';
 import { neighboursOf } from './neighbours.ts';
-import { inParallel } from './parallel.ts';
+import { inParallel } from '../parallel.ts';
 import { putManifest, referrerDescriptor, tagReferrer } from './referrers.ts';
 import { remoteWords, type Remote } from './remote.ts';
 import { uploadBlob } from './upload.ts';
