@@ -1,4 +1,5 @@
 // What an agent outside the mount is told at the start of a session, before it ends, and before it compacts. Pure texts.
+import { CtxError } from '../abi/errors.ts';
 import type { Finding } from './finding.ts';
 
 export const HOOK_EVENTS = ['SessionStart', 'Stop', 'PreCompact'] as const;
@@ -61,33 +62,66 @@ export function hookAnswer(event: HookEvent, state: HookState, { stopHookActive,
   }
 }
 
-/** The hooks of a settings file with ours in them, each once; what others put there stays. */
-export function withHooks(settings: Readonly<Record<string, unknown>>, command: (event: HookEvent) => string): Record<string, unknown> {
-  const hooks = { ...(isRecord(settings['hooks']) ? settings['hooks'] : {}) };
-  for (const event of HOOK_EVENTS) {
-    const others = (Array.isArray(hooks[event]) ? (hooks[event] as readonly unknown[]) : []).filter((entry) => !isOurs(entry));
-    hooks[event] = [...others, { hooks: [{ type: 'command', command: command(event) }] }];
-  }
+export type HookSettings = Readonly<Record<string, unknown>>;
+
+/** The hooks of a settings file with ours in them, each once; what others put there stays. Fails with `wiki.settings`. */
+export function withHooks(settings: HookSettings, command: (event: HookEvent) => string): Record<string, unknown> {
+  const hooks = { ...hooksOf(withoutHooks(settings)) };
+  for (const event of HOOK_EVENTS) hooks[event] = [...entriesOf(hooks, event), { hooks: [{ type: 'command', command: command(event) }] }];
   return { ...settings, hooks };
+}
+
+/** Without ours; what is empty then goes as well. */
+export function withoutHooks(settings: HookSettings): Record<string, unknown> {
+  const { hooks: _, ...rest } = settings;
+  const kept: [string, unknown][] = [];
+  for (const [event, entries] of Object.entries(hooksOf(settings))) {
+    const ours = (HOOK_EVENTS as readonly string[]).includes(event) ? entriesOf(hooksOf(settings), event) : [];
+    const left = ours.flatMap(withoutOurs);
+    if (left.length > 0 || ours.length === 0) kept.push([event, ours.length === 0 ? entries : left]);
+  }
+  return kept.length > 0 || Object.keys(hooksOf(settings)).length === 0
+    ? { ...settings, ...(kept.length > 0 ? { hooks: Object.fromEntries(kept) } : {}) }
+    : rest;
+}
+
+function hooksOf(settings: HookSettings): HookSettings {
+  const hooks = settings['hooks'] ?? {};
+  if (!isRecord(hooks)) throw unknownShape('hooks', 'no object');
+  return hooks;
+}
+
+function entriesOf(hooks: HookSettings, event: string): readonly unknown[] {
+  const entries = hooks[event] ?? [];
+  if (!Array.isArray(entries)) throw unknownShape(`hooks.${event}`, 'no list');
+  return entries as readonly unknown[];
+}
+
+function unknownShape(where: string, what: string): CtxError {
+  return new CtxError('wiki.settings', 'EINVAL', `is ${what}; nothing was changed`, { where, next: 'mend it, and run this again' });
 }
 
 const OURS = 'wiki hooks run ';
 
-function isOurs(entry: unknown): boolean {
+/** One entry may hold hooks of several. */
+function withoutOurs(entry: unknown): readonly unknown[] {
   const inner = isRecord(entry) ? entry['hooks'] : undefined;
-  return (
-    Array.isArray(inner) && inner.some((hook) => isRecord(hook) && typeof hook['command'] === 'string' && hook['command'].includes(OURS))
+  if (!isRecord(entry) || !Array.isArray(inner)) return [entry];
+  const left = (inner as readonly unknown[]).filter(
+    (hook) => !(isRecord(hook) && typeof hook['command'] === 'string' && hook['command'].includes(OURS)),
   );
+  if (left.length === inner.length) return [entry];
+  return left.length === 0 ? [] : [{ ...entry, hooks: left }];
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+export const SKILL_BEGIN = '---\nname: ctx-wiki\n';
+
 export function skill(root: string): string {
-  return `---
-name: ctx-wiki
-description: Durable knowledge of this person or team. Use it before answering about their projects, people, conventions or decisions, and after every deploy, debugging, correction or decision.
+  return `${SKILL_BEGIN}description: Durable knowledge of this person or team. Use it before answering about their projects, people, conventions or decisions, and after every deploy, debugging, correction or decision.
 ---
 
 # The wiki in ${root}

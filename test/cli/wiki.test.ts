@@ -240,6 +240,8 @@ describe('ctx wiki', { timeout: 240_000 }, () => {
     expect(JSON.parse(stdout)).toMatchObject({
       hookSpecificOutput: { hookEventName: 'SessionStart', additionalContext: expect.stringContaining('# The index') },
     });
+    expect((await wiki(home, 'hooks', 'uninstall', 'claude-code', '--project', home)).stdout).toContain('SKILL.md');
+    expect([readFileSync(settings, 'utf8'), readdirSync(join(home, '.claude/skills'))]).toEqual(['{}\n', []]);
     writeFileSync(settings, 'not json');
     expect((await install()).code).toBe(1);
     expect(readFileSync(settings, 'utf8')).toBe('not json');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { hookAnswer, withHooks } from '../../src/wiki/agent-hooks.ts';
+import { hookAnswer, withHooks, withoutHooks } from '../../src/wiki/agent-hooks.ts';
 import { unifiedDiff } from '../../src/wiki/diff.ts';
 import { CanonicalFacts, driftOf } from '../../src/wiki/drift.ts';
 import { schemaMark, withConfirmed } from '../../src/wiki/confirm.ts';
@@ -283,5 +283,19 @@ describe('hooks', () => {
     expect(twice).toEqual(once);
     expect(JSON.stringify(twice)).toContain('mine');
     expect(twice).toMatchObject({ model: 'x', hooks: { Other: [1] } });
+    expect([
+      withoutHooks(twice),
+      withoutHooks(withHooks({}, (event) => `ctx wiki hooks run ${event}`)),
+      withoutHooks({ hooks: {} }),
+    ]).toEqual([before, {}, { hooks: {} }]);
+    // One entry with ours and theirs, as people merge them.
+    const merged = (command: string): object => ({ hooks: { Stop: [{ matcher: '', hooks: [{ command: 'mine' }, { command }] }] } });
+    const { hooks } = withHooks(merged('cd x && ctx wiki hooks run Stop') as Record<string, unknown>, (event) => event);
+    expect((hooks as { Stop: unknown[] }).Stop).toEqual([
+      { matcher: '', hooks: [{ command: 'mine' }] },
+      { hooks: [{ type: 'command', command: 'Stop' }] },
+    ]);
+    for (const odd of [{ hooks: [] }, { hooks: 'x' }, { hooks: { Stop: {} } }])
+      expect(() => withHooks(odd, (event) => event)).toThrow(expect.objectContaining({ code: 'wiki.settings' }));
   });
 });

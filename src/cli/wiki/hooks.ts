@@ -1,24 +1,24 @@
 // ctx wiki hooks: for agents outside the mount: hooks and a skill for Claude Code, which call the same code as every other verb.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 
-import { CtxError } from '../../abi/errors.ts';
-import { HOOK_EVENTS, hookAnswer, skill, withHooks, type HookEvent } from '../../wiki/agent-hooks.ts';
+import { HOOK_EVENTS, hookAnswer, skill, SKILL_BEGIN, withHooks, withoutHooks, type HookEvent } from '../../wiki/agent-hooks.ts';
 import { heartbeatOf, queueState } from '../../wiki/lint-time.ts';
 import { changeName } from '../../wiki/queue.ts';
 import { usageError } from '../errors.ts';
 import { examples, type Shell } from '../shell.ts';
+import { changeSettings, removeSkill, writeSkill } from './hook-settings.ts';
 import { recordOutside } from './outside-changes.ts';
 import { home, lintWiki, plain, requireWiki, today } from './place.ts';
 
 export function registerHooks(wiki: Command, shell: Shell): void {
-  const hooks = wiki.command('hooks').description('hooks for agents outside the mount: install, run');
+  const hooks = wiki.command('hooks').description('hooks for agents outside the mount: install, uninstall, run');
   hooks.addHelpText(
     'after',
     examples(
       ['ctx wiki hooks install claude-code', 'in the project here'],
       ['ctx wiki hooks install claude-code --user', 'for every project'],
+      ['ctx wiki hooks uninstall claude-code', 'ours go, those of others stay'],
     ),
   );
   hooks
@@ -29,22 +29,28 @@ export function registerHooks(wiki: Command, shell: Shell): void {
     .option('--project <dir>', 'where the project is', '.')
     .option('--user', 'in the home directory instead')
     .addHelpText('after', examples(['ctx wiki hooks install claude-code -d ~/AI/wiki', 'a project that uses a wiki elsewhere']))
-    .action((agent: string, options: { dir?: string; project: string; user?: boolean }) => {
-      if (agent !== 'claude-code') throw usageError(`${agent} has no hooks that are known`, 'use claude-code');
+    .action((agent: string, options: Place & { dir?: string }) => {
       const { root } = requireWiki(options.dir);
-      const directory = join(options.user === true ? home(shell) : resolve(options.project), '.claude');
-      const path = join(directory, 'settings.json');
-      const settings = withHooks(readSettings(path), (event) => `ctx wiki hooks run ${event} -d ${quoted(root)}`);
-      const skillPath = join(directory, 'skills/ctx-wiki/SKILL.md');
-      for (const [place, text] of [
-        [path, `${JSON.stringify(settings, null, 2)}\n`],
-        [skillPath, skill(root)],
-      ] as const) {
-        mkdirSync(dirname(place), { recursive: true });
-        writeFileSync(place, text);
-        shell.terminal.line(plain(place));
-      }
+      const directory = directoryOf(shell, agent, options);
+      for (const path of [
+        ...changeSettings(directory, (settings) => withHooks(settings, (event) => `ctx wiki hooks run ${event} -d ${quoted(root)}`)),
+        ...writeSkill(directory, skill(root)),
+      ])
+        shell.terminal.line(plain(path));
       shell.terminal.note(`the same as tools of an agent: claude mcp add ctx-wiki -- ctx wiki mcp ${quoted(root)}`);
+    });
+  hooks
+    .command('uninstall')
+    .description('take our hooks and the skill away')
+    .argument('<agent>', 'claude-code')
+    .option('--project <dir>', 'where the project is', '.')
+    .option('--user', 'in the home directory instead')
+    .addHelpText('after', examples(['ctx wiki hooks uninstall claude-code --user', 'as they were installed']))
+    .action((agent: string, options: Place) => {
+      const directory = directoryOf(shell, agent, options);
+      const changed = [...changeSettings(directory, withoutHooks), ...removeSkill(directory, SKILL_BEGIN)];
+      for (const path of changed) shell.terminal.line(plain(path));
+      if (changed.length === 0) shell.terminal.note(`${plain(directory)} has none of ours`);
     });
   hooks
     .command('run')
@@ -85,23 +91,14 @@ export function registerHooks(wiki: Command, shell: Shell): void {
     });
 }
 
-function readSettings(path: string): Record<string, unknown> {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch {
-    return {};
-  }
-  try {
-    const value = JSON.parse(text) as unknown;
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  } catch {
-    // Said below.
-  }
-  throw new CtxError('wiki.settings', 'EINVAL', 'is not a JSON object, and was left as it is', {
-    where: path,
-    next: 'mend it, and run this again',
-  });
+interface Place {
+  readonly project: string;
+  readonly user?: boolean;
+}
+
+function directoryOf(shell: Shell, agent: string, { project, user }: Place): string {
+  if (agent !== 'claude-code') throw usageError(`${agent} has no hooks that are known`, 'use claude-code');
+  return join(user === true ? home(shell) : resolve(project), '.claude');
 }
 
 /** The session as the agent names it. */
