@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { access } from 'node:fs/promises';
 import type { Command } from 'commander';
 
-import type { Format, JournalImportState, Transcript } from '../interop/index.ts';
+import type { Format, JournalImportState } from '../interop/index.ts';
 import { asCtxError, describeFailure, usageError } from './errors.ts';
 import { FORMAT_NAMES, requireFormat } from './import.ts';
 import { requireMount, type Mounted } from './mounted.ts';
@@ -109,7 +109,7 @@ async function followInto(shell: Shell, mounted: Mounted, paths: readonly string
         ...from,
         stateOf: async (path) => (await sessionOf(path)).known,
         accepts: (path) =>
-          options.mine === true && path.startsWith(homedir()) ? isOwnTranscript(path) : /\.(jsonl|json|traj)$/.test(path),
+          (options.mine === true ? interop.isOwnTranscript(homedir(), path) : undefined) ?? /\.(jsonl|json|traj)$/.test(path),
         onError: (path, error) => shell.terminal.note(`ctx: ${path}: ${describeFailure(error, false)}`),
         onReady: () => shell.terminal.note('ctx: following; interrupt to stop'),
       },
@@ -117,10 +117,4 @@ async function followInto(shell: Shell, mounted: Mounted, paths: readonly string
   } finally {
     for (const { journals } of sessions.values()) await journals.close();
   }
-}
-
-/** The same names that discovery takes: these directories hold other JSON files too. */
-function isOwnTranscript(path: string): boolean {
-  const format: Transcript['format'] | undefined = path.includes('/.gemini/') ? 'gemini' : undefined;
-  return format === 'gemini' ? /\/chats\/session-[^/]*\.jsonl?$/.test(path) : path.endsWith('.jsonl');
 }

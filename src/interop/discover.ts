@@ -1,6 +1,6 @@
 // The transcripts a person already has, newest first, for quickstart and `ctx import` without files.
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import type { Format } from './types.ts';
 
 export interface Transcript {
@@ -14,30 +14,39 @@ interface Place {
   readonly format: Format;
   readonly directory: string;
   readonly depth: number;
-  readonly name: RegExp;
+  /** What is a transcript, by its path below the directory. */
+  readonly path: RegExp;
 }
 
 const PLACES: readonly Place[] = [
-  { format: 'claude-code', directory: '.claude/projects', depth: 3, name: /\.jsonl$/ },
-  { format: 'codex', directory: '.codex/sessions', depth: 3, name: /^rollout-.*\.jsonl$/ },
-  { format: 'codex', directory: '.codex/archived_sessions', depth: 0, name: /^rollout-.*\.jsonl$/ },
-  { format: 'gemini', directory: '.gemini/tmp', depth: 2, name: /^session-.*\.jsonl?$/ },
-  { format: 'pi', directory: '.pi/agent/sessions', depth: 1, name: /\.jsonl$/ },
+  // Beside a session's file: what its sub-agents said, also those of a workflow, whose journal.jsonl is no transcript.
+  { format: 'claude-code', directory: '.claude/projects', depth: 5, path: /^(?!.*\/journal\.jsonl$).*\.jsonl$/ },
+  { format: 'codex', directory: '.codex/sessions', depth: 3, path: /(?:^|\/)rollout-[^/]*\.jsonl$/ },
+  { format: 'codex', directory: '.codex/archived_sessions', depth: 0, path: /^rollout-[^/]*\.jsonl$/ },
+  // A sub-agent's file is named by its session, in a directory named by its parent's.
+  { format: 'gemini', directory: '.gemini/tmp', depth: 3, path: /\/chats\/(?:session-[^/]*\.jsonl?|[^/]+\/[^/]+\.jsonl)$/ },
+  { format: 'pi', directory: '.pi/agent/sessions', depth: 1, path: /\.jsonl$/ },
 ];
+
+/** Whether discovery takes this file, when it is below a place of this home; undefined when it is below none. */
+export function isOwnTranscript(home: string, path: string): boolean | undefined {
+  const below = PLACES.filter((place) => path.startsWith(`${join(home, place.directory)}/`));
+  return below.length === 0 ? undefined : below.some((place) => place.path.test(relative(join(home, place.directory), path)));
+}
 
 /** Looks only in the places where these programs keep sessions; unreadable directories are passed over. Empty files are left out. */
 export async function discoverTranscripts(home: string): Promise<readonly Transcript[]> {
   const found: Transcript[] = [];
-  for (const place of PLACES) await walk(join(home, place.directory), place.depth, place, found);
+  for (const place of PLACES) await walk(home, join(home, place.directory), place.depth, place, found);
   return found.sort((a, b) => b.modifiedMs - a.modifiedMs || (a.path < b.path ? -1 : 1));
 }
 
-async function walk(directory: string, depth: number, place: Place, found: Transcript[]): Promise<void> {
+async function walk(home: string, directory: string, depth: number, place: Place, found: Transcript[]): Promise<void> {
   const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
   for (const entry of entries) {
     const path = join(directory, entry.name);
-    if (entry.isDirectory() && depth > 0) await walk(path, depth - 1, place, found);
-    else if (entry.isFile() && place.name.test(entry.name)) {
+    if (entry.isDirectory() && depth > 0) await walk(home, path, depth - 1, place, found);
+    else if (entry.isFile() && place.path.test(relative(join(home, place.directory), path))) {
       const facts = await stat(path).catch(() => undefined);
       if (facts !== undefined && facts.size > 0)
         found.push({ format: place.format, path, sizeBytes: facts.size, modifiedMs: facts.mtimeMs });

@@ -127,6 +127,8 @@ export class RecordWriter {
    */
   #unsaid(drafts: readonly Draft[], key: string | undefined, seq: number, raw: RawText): readonly Draft[] {
     const { known } = this.#options;
+    if (drafts.some((draft) => draft.key !== undefined))
+      return drafts.filter((draft) => draft.key === undefined || !known.hasKey(draft.key));
     if (key === undefined ? seq !== this.#countBefore - 1 : !known.hasKey(key)) return drafts;
     const fresh = drafts.filter((draft) => {
       if (draft.verbatim === 'value') return true;
@@ -145,10 +147,12 @@ export class RecordWriter {
     origin: OriginFields,
     rawPieces: Origin['raw'],
   ): readonly ImportLine[] {
-    const carrier = drafts.length === 1 ? 0 : largest(drafts);
+    // The whole record as a value of its event, where it has one; else beside the text that it shares most with.
+    const whole = drafts.findIndex((draft) => draft.verbatim === 'value');
+    const carrier = drafts.length === 1 ? 0 : whole >= 0 ? whole : largest(drafts);
     const lines: ImportLine[] = [];
     for (const [part, draft] of drafts.entries()) {
-      const own = part === 0 ? origin : { ...origin, part };
+      const own = { ...origin, ...(draft.key === undefined ? {} : { key: draft.key }), ...(part === 0 ? {} : { part }) };
       if (part !== carrier) {
         lines.push(...this.#limited(draft, JSON.stringify(draft.body).slice(0, -1), own, undefined));
         continue;

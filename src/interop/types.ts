@@ -51,6 +51,8 @@ export interface Draft {
   readonly body: Json;
   /** `self`: the record already is the message, keep its text. `value`: put the record's text in field `value`. */
   readonly verbatim?: 'self' | 'value';
+  /** Of a record that says messages over again: the id of the one this is. It is passed over when that id is known. */
+  readonly key?: string;
 }
 
 /** Facts about a source that its first records settle, and later records cannot change. */

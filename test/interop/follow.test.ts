@@ -2,7 +2,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, truncateSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { discoverTranscripts, exportOriginal, fileLines, follow, JournalImportState } from '../../src/interop/index.ts';
+import { discoverTranscripts, isOwnTranscript, exportOriginal, fileLines, follow, JournalImportState } from '../../src/interop/index.ts';
 import { fixture } from './session-lines.ts';
 
 let directory = '';
@@ -198,9 +198,26 @@ test("discovery finds each program's sessions, newest first, and nothing else", 
   put('.codex/sessions/2026/03/03/other.jsonl', 3000);
   put('.gemini/tmp/hash/chats/session-1.json', 2000);
   put('.gemini/tmp/hash/logs.json', 2000);
+  put('.gemini/tmp/hash/chats/parent/child.jsonl', 1900);
+  put('.claude/projects/-src/a/subagents/agent-1.jsonl', 900);
+  put('.claude/projects/-src/a/subagents/agent-1.meta.json', 900);
+  put('.claude/projects/-src/a/subagents/workflows/w1/agent-2.jsonl', 800);
+  put('.claude/projects/-src/a/subagents/workflows/w1/journal.jsonl', 800);
   put('.pi/agent/sessions/--src--/1_b.jsonl', 4000);
   const found = await discoverTranscripts(directory);
-  expect(found.map((item) => item.format)).toEqual(['pi', 'codex', 'gemini', 'claude-code']);
+  expect(found.map((item) => item.path.slice(directory.length + 1))).toEqual([
+    '.pi/agent/sessions/--src--/1_b.jsonl',
+    '.codex/sessions/2026/03/03/rollout-x.jsonl',
+    '.gemini/tmp/hash/chats/session-1.json',
+    '.gemini/tmp/hash/chats/parent/child.jsonl',
+    '.claude/projects/-src/a.jsonl',
+    '.claude/projects/-src/a/subagents/agent-1.jsonl',
+    '.claude/projects/-src/a/subagents/workflows/w1/agent-2.jsonl',
+  ]);
+  // Who follows these places takes the same files.
+  for (const { path } of found) expect(isOwnTranscript(directory, path), path).toBe(true);
+  expect(isOwnTranscript(directory, join(directory, '.gemini/tmp/hash/logs.json'))).toBe(false);
+  expect(isOwnTranscript(directory, join(directory, 'elsewhere/logs.json'))).toBeUndefined();
 });
 
 test('lines of a file, whatever the chunks', async () => {

@@ -143,7 +143,7 @@ describe('Codex', () => {
 describe('Gemini CLI', () => {
   test('a turn becomes an assistant message and its tool results', async () => {
     const session = await imported('session-gemini.json', '/x.json');
-    expect(say(session.messages)).toEqual(['user', 'assistant read_file(read_file-1)', 'tool =read_file-1', 'assistant']);
+    expect(say(session.messages)).toEqual(['user', 'assistant', 'assistant read_file(read_file-1)', 'tool =read_file-1', 'assistant']);
     expect(viewMessage(parsed(session.messages)[1] ?? {}).thinking).toContain('Reading');
   });
 
@@ -154,7 +154,7 @@ describe('Gemini CLI', () => {
 
   test('a record written again says only what is new in it', async () => {
     const session = await imported('session-gemini.jsonl', '/x.jsonl');
-    expect(say(session.messages)).toEqual(['user', 'assistant replace(replace-1)', 'tool =replace-1', 'user']);
+    expect(say(session.messages)).toEqual(['user', 'assistant', 'assistant replace(replace-1)', 'tool =replace-1', 'user']);
     expect(events(session.events)).toEqual([
       'import.record header',
       'import.record $set',
@@ -172,8 +172,71 @@ describe('Gemini CLI', () => {
     const session = new SessionLines();
     await session.import('/x.json', Buffer.from(JSON.stringify(earlier, null, 2)));
     await session.import('/x.json', fixture('session-gemini.json'));
-    expect(say(session.messages)).toEqual(['user', 'assistant read_file(read_file-1)', 'assistant', 'tool =read_file-1']);
+    expect(say(session.messages)).toEqual(['user', 'assistant', 'assistant read_file(read_file-1)', 'assistant', 'tool =read_file-1']);
     expect((await session.original()).equals(fixture('session-gemini.json'))).toBe(true);
+  });
+});
+
+describe('Gemini CLI, as it writes while it works', () => {
+  const call = { id: 'ls-1', name: 'ls', args: { path: '.' }, status: 'success' };
+  const answer = [{ functionResponse: { id: 'ls-1', name: 'ls', response: { output: 'a.txt' } } }];
+  const turn = (more: object): object => ({ id: 'g-2', type: 'gemini', content: 'Looking.', model: 'gemini-3-pro', ...more });
+  const records = [
+    { sessionId: 's-1', projectHash: 'h', startTime: 't', kind: 'main' },
+    { $set: { messages: [{ id: 'g-0', type: 'user', content: [{ text: 'the directory is /w' }] }] } },
+    { id: 'g-1', type: 'user', content: 'list it' },
+    turn({}),
+    turn({ tokens: { total: 3 } }),
+    turn({ toolCalls: [{ ...call, status: 'executing' }] }),
+    turn({ toolCalls: [{ ...call, result: answer }] }),
+    { id: 'g-3', type: 'gemini', content: 'One file.' },
+    // What was said is written over: masked, in parts, the result as a turn of the user; and one message is new.
+    {
+      $set: {
+        messages: [
+          { id: 'g-9', type: 'user', content: [{ text: 'so far: a directory was listed' }] },
+          { ...turn({ toolCalls: [{ ...call, result: 'masked' }] }), content: [{ text: 'Looking.' }, { functionCall: call }] },
+          { id: 'g-2r', type: 'user', content: answer },
+          { id: 'g-3', type: 'gemini', content: [{ text: 'One file.' }] },
+        ],
+      },
+    },
+    { id: 'g-10', type: 'user', content: [{ text: 'and ' }, { text: 'now?' }] },
+  ];
+  const bytes = Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+
+  test('each message is said once, whether alone or in a list of all, and however often', async () => {
+    const session = new SessionLines();
+    await session.import('/g.jsonl', bytes);
+    expect(parsed(session.messages).map((value) => viewMessage(value).text || say([JSON.stringify(value)])[0])).toEqual([
+      'the directory is /w',
+      'list it',
+      'Looking.',
+      'assistant ls(ls-1)',
+      'tool =ls-1',
+      'One file.',
+      'so far: a directory was listed',
+      'and now?',
+    ]);
+    expect((await session.original()).equals(bytes)).toBe(true);
+  });
+
+  test('a part and then the whole give the lines of the whole', async () => {
+    const [whole, pieces] = [new SessionLines(), new SessionLines()];
+    await whole.import('/g.jsonl', bytes);
+    for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) await pieces.import('/g.jsonl', bytes.subarray(0, at + 1));
+    expect(pieces.messages).toEqual(whole.messages);
+  });
+
+  test('calls and results that are only parts of turns are understood', async () => {
+    const session = new SessionLines();
+    const lines = [
+      records[0],
+      { id: 'm-1', type: 'gemini', content: [{ text: 'Looking.' }, { functionCall: call }] },
+      { id: 'm-2', type: 'user', content: answer },
+    ];
+    await session.import('/g.jsonl', Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join('')));
+    expect(say(session.messages)).toEqual(['assistant', 'assistant ls(ls-1)', 'tool =ls-1']);
   });
 });
 
