@@ -143,6 +143,9 @@ function blockCall(block: Json): ToolCall | undefined {
 function openAiCall(value: unknown): ToolCall | undefined {
   const call = asObject(value);
   if (call === undefined) return undefined;
+  const custom = asObject(call['custom']);
+  if (custom !== undefined)
+    return { id: asString(call['id']), name: asString(custom['name']), arguments: jsonText({ input: custom['input'] ?? '' }) };
   const fn = asObject(call['function']) ?? call;
   return { id: asString(call['id']), name: asString(fn['name']), arguments: asString(fn['arguments']) };
 }
@@ -154,6 +157,10 @@ export function viewMessage(value: Json): MessageView {
   const blocks = (Array.isArray(content) ? content : [content]).map(asObject).filter((block) => block !== undefined);
   const calls = blocks.map(blockCall).filter((call) => call !== undefined);
   if (Array.isArray(value['tool_calls'])) calls.push(...value['tool_calls'].map(openAiCall).filter((call) => call !== undefined));
+  // The form before tool_calls: one call, answered by name.
+  const single = asObject(value['function_call']);
+  if (single !== undefined && calls.length === 0)
+    calls.push({ id: asString(single['name']), name: asString(single['name']), arguments: asString(single['arguments']) });
   const results: ToolResult[] = [];
   for (const block of blocks) {
     if (block['type'] !== 'tool_result') continue;

@@ -1,6 +1,7 @@
 // prompt.json as a fold of pack lines: a valid chat-completions `messages` array that only grows at its end.
 // PCK-8: an assistant message with tool calls is followed at once by one tool message for each call. So a call waits here
 // until its results are there (or until something else comes: then the missing ones are said to be missing).
+import { chatArguments, chatId, chatName, wellFormed } from '../abi/chat-call.ts';
 import type { TokenCounter } from '../tokens/types.ts';
 import type { PackLine } from './pack-line.ts';
 import { templateCall, templateMessage } from './render.ts';
@@ -80,7 +81,8 @@ export class PromptFold {
   }
 
   /** A message that is not from history: sections, recall, a contribution, a child's result. Never inside a call group. */
-  note(role: 'system' | 'user', text: string): void {
+  note(role: 'system' | 'user', said: string): void {
+    const text = wellFormed(said);
     if (this.#open !== undefined) {
       this.#open.after.push({ role, text });
       this.#countOpen();
@@ -92,9 +94,9 @@ export class PromptFold {
     const calls: Call[] = [];
     const results: { id: string; text: string }[] = [];
     for (const part of packed.parts) {
-      if (part.type === 'text') texts.push(part.text);
-      else if (part.type === 'call') calls.push(part);
-      else results.push(part);
+      if (part.type === 'text') texts.push(wellFormed(part.text));
+      else if (part.type === 'call') calls.push({ id: chatId(part.id), name: chatName(part.name), args: chatArguments(part.args) });
+      else results.push({ id: chatId(part.id), text: wellFormed(part.text) });
     }
     for (const result of results) this.#result(result.id, result.text);
     const text = texts.join('\n');

@@ -3,7 +3,7 @@
 import type { BlockRecord, ExtractedRef } from './types.ts';
 
 /** Raise it when this layout or anything that mapBlock extracts changes: cached records of another version are not read. */
-export const RECORD_VERSION = 4;
+export const RECORD_VERSION = 5;
 
 /** One line without its newline: about a third of the plain JSON. */
 export function encodeRecord(record: BlockRecord): string {

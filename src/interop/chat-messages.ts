@@ -1,5 +1,6 @@
 // Session messages as a valid chat-completions sequence: one assistant message per model call, every tool call
 // answered right after it. Streams; memory holds one assistant message and the results it waits for.
+import { chatArguments, chatId, chatName } from '../abi/chat-call.ts';
 import { viewMessage } from '../abi/records.ts';
 import { asArray, asObject, asText, objects } from './formats/common.ts';
 import { splitLine } from './origin.ts';
@@ -44,9 +45,10 @@ class OpenTurn {
   #call: unknown;
   #format: string | undefined;
   #results: Json[] = [];
+  #unnamed = 0;
 
   begin(message: Json, value: Json, format: string | undefined): void {
-    this.#message = message;
+    this.#message = this.#named(message);
     this.#call = value['id'];
     this.#format = format;
   }
@@ -59,11 +61,17 @@ class OpenTurn {
     if (!same) return false;
     const texts = [textOf(message['content']), textOf(next['content'])].filter((text) => text !== '');
     message['content'] = texts.length === 0 ? null : texts.join('\n\n');
-    const calls = [...asArray(message['tool_calls']), ...asArray(next['tool_calls'])];
+    const calls = [...asArray(message['tool_calls']), ...asArray(this.#named(next)['tool_calls'])];
     if (calls.length > 0) message['tool_calls'] = calls;
     const reasoning = [message['reasoning_content'], next['reasoning_content']].map(asText).filter((text) => text !== '');
     if (reasoning.length > 0) message['reasoning_content'] = reasoning.join('\n');
     return true;
+  }
+
+  /** Calls of formats without call ids get one. */
+  #named(message: Json): Json {
+    for (const call of objects(message['tool_calls'])) if (call['id'] === '') call['id'] = `call_${++this.#unnamed}`;
+    return message;
   }
 
   answer(result: Json): boolean {
@@ -99,20 +107,20 @@ function chatItems(value: Json, options: ChatOptions): ChatItem[] {
   const view = viewMessage(value);
   const content = value['content'];
   if (view.role === 'tool')
-    return view.toolResults.map((result) => ({ role: 'tool', tool_call_id: result.id, content: toolContent(value, result.text) }));
+    return view.toolResults.map((result) => ({ role: 'tool', tool_call_id: chatId(result.id), content: toolContent(value, result.text) }));
   if (view.role === 'assistant') {
     const item: ChatItem = { role: 'assistant', content: view.text === '' ? null : view.text };
     if (options.reasoning === true && view.thinking !== '') item['reasoning_content'] = view.thinking;
     if (view.toolCalls.length > 0) {
       item['tool_calls'] = view.toolCalls.map((call) => ({
-        id: call.id,
+        id: chatId(call.id),
         type: 'function',
-        function: { name: call.name, arguments: call.arguments },
+        function: { name: chatName(call.name), arguments: chatArguments(call.arguments) },
       }));
     }
     return [item];
   }
-  const items: ChatItem[] = view.toolResults.map((result) => ({ role: 'tool', tool_call_id: result.id, content: result.text }));
+  const items: ChatItem[] = view.toolResults.map((result) => ({ role: 'tool', tool_call_id: chatId(result.id), content: result.text }));
   const parts = chatParts(content);
   const empty = parts === '' || (Array.isArray(parts) && parts.length === 0);
   if (!empty || items.length === 0)

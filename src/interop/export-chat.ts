@@ -1,4 +1,5 @@
 // Exports for people and other programs: OpenAI chat (array or JSONL) and Markdown. All stream.
+import { wellFormed } from '../abi/chat-call.ts';
 import { viewMessage } from '../abi/records.ts';
 import { chatMessages } from './chat-messages.ts';
 import type { ChatOptions } from './chat-messages.ts';
@@ -10,7 +11,7 @@ type Lines = AsyncIterable<string> | Iterable<string>;
 export async function* exportOpenAi(lines: Lines, options: ChatOptions = {}): AsyncGenerator<string> {
   let separator = '[\n';
   for await (const message of chatMessages(lines, options)) {
-    yield separator + JSON.stringify(message);
+    yield separator + chatJson(message);
     separator = ',\n';
   }
   yield separator === '[\n' ? '[]\n' : '\n]\n';
@@ -18,7 +19,11 @@ export async function* exportOpenAi(lines: Lines, options: ChatOptions = {}): As
 
 /** One chat-completions message a line. */
 export async function* exportOpenAiLines(lines: Lines, options: ChatOptions = {}): AsyncGenerator<string> {
-  for await (const message of chatMessages(lines, options)) yield `${JSON.stringify(message)}\n`;
+  for await (const message of chatMessages(lines, options)) yield `${chatJson(message)}\n`;
+}
+
+function chatJson(message: Json): string {
+  return JSON.stringify(message, (_key, value: unknown) => (typeof value === 'string' ? wellFormed(value) : value));
 }
 
 const HEADING: Readonly<Record<string, string>> = {

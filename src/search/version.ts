@@ -1,5 +1,5 @@
 // What the index is made of. Changes whenever terms, passages, layout or scores change: an index of another version is dropped.
-export const SEARCH_VERSION = 5;
+export const SEARCH_VERSION = 6;
 /** How the files are laid out, beside that. */
 export const SEGMENT_FORMAT = 2;
 /** Of a segment that grows. */

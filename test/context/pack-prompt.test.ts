@@ -50,6 +50,54 @@ describe('prompt.json', () => {
     ]);
   });
 
+  test('PCK-22 a call of any spelling is one that an endpoint takes', () => {
+    const long = 'run_shell_command-1769999999999-0a1b2c3d4e5f6';
+    const odd = (id: string, name: string, args: unknown): unknown => ({ id, type: 'function', function: { name, arguments: args } });
+    const lines = [
+      {
+        role: 'assistant',
+        content: null,
+        tool_calls: [odd('a', 'functions.exec', 'no json'), odd(long, 'x'.repeat(100), '[1]'), odd('', 'über', '{"a":1}')],
+      },
+      result('a', 'one'),
+      result(long, 'two'),
+      result('', 'three'),
+      { role: 'assistant', tool_calls: [{ id: 'c', type: 'custom', custom: { name: 'apply_patch', input: '*** Begin' } }] },
+      result('c', 'patched'),
+      { role: 'assistant', content: null, function_call: { name: 'old', arguments: '{}' } },
+      result('old', 'as before'),
+    ];
+    const prompt = promptOf(lines) as { tool_calls?: { id: string; function: { name: string; arguments: string } }[]; content: string }[];
+    const calls = prompt.flatMap((message) => message.tool_calls ?? []);
+    expect(calls.map((each) => [each.function.name, each.function.arguments])).toEqual([
+      ['functions_exec', '{"input":"no json"}'],
+      ['x'.repeat(64), '{"input":"[1]"}'],
+      ['_ber', '{"a":1}'],
+      ['apply_patch', '{"input":"*** Begin"}'],
+      ['old', '{}'],
+    ]);
+    expect(calls.every(({ id }) => id.length > 0 && id.length <= 40)).toBe(true);
+    expect(prompt.filter((message) => message.tool_calls === undefined).map((message) => message.content)).toEqual([
+      'one',
+      'two',
+      'three',
+      'patched',
+      'as before',
+    ]);
+  });
+
+  test('PCK-22 half of a surrogate pair never reaches an endpoint', () => {
+    const half = '\ud800';
+    const prompt = promptOf([
+      { role: 'user', content: `a${half}` },
+      `b${half}`,
+      { role: 'assistant', tool_calls: [{ id: half, type: 'function', function: { name: half, arguments: half } }] },
+      result(half, half),
+    ]);
+    expect(JSON.stringify(prompt)).not.toMatch(/\\u[dD][89a-fA-F]/);
+    expect(prompt).toHaveLength(4);
+  });
+
   test('a note never comes between a call and its result', () => {
     expect(promptOf([call('a'), 'child finished', result('a')])).toMatchObject([
       { role: 'assistant' },

@@ -38,6 +38,34 @@ function faults(messages: readonly Chat[]): string[] {
 }
 
 describe('OpenAI chat', () => {
+  test('names, ids and arguments of other grammars become ones that the API takes', async () => {
+    const call = (id: string, name: string, args: string): unknown => ({ id, type: 'function', function: { name, arguments: args } });
+    const messages = await chat([
+      JSON.stringify({ role: 'user', content: 'half \ud800' }),
+      JSON.stringify({ role: 'assistant', tool_calls: [call('', 'a.b', 'text'), call('x'.repeat(50), '', '')] }),
+      JSON.stringify({ role: 'tool', tool_call_id: '', content: 'one' }),
+      JSON.stringify({ role: 'tool', tool_call_id: 'x'.repeat(50), content: 'two' }),
+      JSON.stringify({ role: 'assistant', tool_calls: [call('', 'c', '{}')] }),
+      JSON.stringify({ role: 'assistant', tool_calls: [{ id: 'k', type: 'custom', custom: { name: 'patch', input: 'i' } }] }),
+    ]);
+    expect(faults(messages)).toEqual([]);
+    const calls = messages.flatMap((message) => message.tool_calls ?? []);
+    expect(calls.map((each) => [each.function.name, each.function.arguments])).toEqual([
+      ['a_b', '{"input":"text"}'],
+      ['tool', '{}'],
+      ['c', '{}'],
+      ['patch', '{"input":"i"}'],
+    ]);
+    expect(calls.map(({ id }) => id)).toEqual(['call_1', expect.stringMatching(/^call_[0-9a-f]{32}$/), 'call_2', 'k']);
+    expect(messages.filter((message) => message.role === 'tool').map((message) => message.content)).toEqual([
+      'one',
+      'two',
+      NO_RESULT,
+      NO_RESULT,
+    ]);
+    expect(messages[0]?.content).toBe('half \ufffd');
+  });
+
   test.each(CASES)('%s exports to a sequence that the API takes', async (name, path) => {
     const session = await imported(name, path);
     const messages = await chat(session.messages);
