@@ -11,7 +11,7 @@ export function registerExplain(program: Command, shell: Shell): void {
     .command('explain')
     .description('say why a derived file was rebuilt, from what, and at what cost')
     .argument('<session>', 'AGENT/SESSION, or the path of a derived file on the mount')
-    .argument('[file]', 'path below context/, such as pack.json')
+    .argument('[file]', 'path below context/, such as pack.json, or latest.md')
     .option('--json', 'print the record')
     .addHelpText(
       'after',

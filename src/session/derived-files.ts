@@ -63,7 +63,12 @@ export class DerivedFiles {
     if (name === 'dedup/index.jsonl') return this.#dedupIndex();
     if (name.startsWith('swap/chunk/')) return this.#chunk(name.slice('swap/chunk/'.length));
     if (name.startsWith('dedup/blob/')) return this.#blob(name.slice('dedup/blob/'.length));
-    return Promise.reject(new CtxError('derive.unknown', 'ENOENT', 'no such derived file', { where: `context/${name}` }));
+    return Promise.reject(
+      new CtxError('derive.unknown', 'ENOENT', 'no such derived file', {
+        where: name,
+        next: `name a file of context/, such as ${[...PACK_FILES].join(', ')}`,
+      }),
+    );
   }
 
   /** Every line of the history is read and understood. */

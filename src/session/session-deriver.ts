@@ -12,6 +12,7 @@ import { terms } from '../search/terms.ts';
 import { planCacheGc, removeCacheFiles } from './cache-gc.ts';
 import { CachedParts, isDamage } from './cached-parts.ts';
 import { DerivedFiles } from './derived-files.ts';
+import { explainedUnbuilt } from './explained-unbuilt.ts';
 import { explained } from './explained.ts';
 import { IdleWork } from './idle-work.ts';
 import { MemoryChooser } from './memory-chooser.ts';
@@ -132,6 +133,9 @@ class Deriver implements InspectableDeriver {
   }
 
   async explain(name: string, revision: Revision): Promise<Record<string, unknown>> {
+    await this.#catchUp(revision);
+    const unbuilt = explainedUnbuilt(name, this.#cached.now.history.log, revision);
+    if (unbuilt !== undefined) return unbuilt;
     await this.fetch(name, revision);
     return explained(name, this.#cached.now, this.#memory?.error);
   }

@@ -60,6 +60,20 @@ describe('what is rebuilt', () => {
     expect(await s.read('pack.md')).toContain('use NATS');
   });
 
+  test('explain says of what no rule builds where it comes from', async () => {
+    const s = session({ 'context/budget': '600\n', 'context/pinned/rules.md': 'be kind\n' });
+    s.append({ role: 'assistant', content: 'hi' });
+    const explain = (name: string): Promise<Record<string, unknown>> => s.deriver.explain(name, s.revision);
+    const bytes = { name: 'messages.jsonl', version: `${s.revision.messagesBytes} bytes` };
+    expect(await explain('latest.md')).toMatchObject({ file: 'latest.md', inputs: [bytes] });
+    expect(await explain('updated_at')).toMatchObject({ inputs: [bytes, { name: 'events.jsonl' }] });
+    expect(await explain('messages.jsonl')).toMatchObject({ why: [expect.stringContaining('history')] });
+    expect(await explain('kv/manifest.json')).toMatchObject({ why: [expect.stringContaining('ctx inspect')] });
+    for (const name of ['budget', 'pinned/rules.md'])
+      expect(await explain(name)).toMatchObject({ file: `context/${name}`, digest: expect.stringMatching(/^sha256-/) as string });
+    await expect(explain('nothing')).rejects.toThrow(/no such derived file/);
+  });
+
   test('explain says each reason in one sentence', async () => {
     const s = session({ 'context/budget': '600\n' });
     const why = async (name: string): Promise<unknown> => (await s.deriver.explain(name, s.revision))['why'];
