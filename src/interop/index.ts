@@ -3,7 +3,6 @@ export { batchLines } from './batches.ts';
 export type { Batch } from './batches.ts';
 export { NO_RESULT } from './chat-messages.ts';
 export { discoverTranscripts, isOwnTranscript } from './discover.ts';
-export type { Transcript } from './discover.ts';
 export { exportMarkdown, exportOpenAi, exportOpenAiLines } from './export-chat.ts';
 export { exportOriginal } from './export-original.ts';
 export { follow } from './follow.ts';
