@@ -110,7 +110,11 @@ function compared(copy: Statement, wiki: Statement, share: number): 'copied' | '
   const kinds = new Set(theirs.map(kindOf));
   const against = mine.filter((value) => kinds.has(kindOf(value)));
   if (against.length === 0) return undefined;
-  return against.some((value) => !/^(?:name|code):/.test(value)) || share >= SAME_BUT_NAMES ? 'differs' : undefined;
+  // Other names and other values besides: something else is spoken of.
+  const named = (values: readonly string[]): boolean => values.some((value) => value.startsWith('name:'));
+  const hard = against.some((value) => !/^(?:name|code|address):/.test(value));
+  if (hard) return named(mine) && named(theirs) ? undefined : 'differs';
+  return share >= SAME_BUT_NAMES ? 'differs' : undefined;
 }
 
 function without(values: ReadonlySet<string>, others: ReadonlySet<string>): readonly string[] {

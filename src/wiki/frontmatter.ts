@@ -52,6 +52,7 @@ export function parseFrontmatter(yaml: string): Frontmatter | { readonly line: n
   const lines = yaml.split('\n');
   const values = plainValues(lines) ?? fullValues(yaml);
   if (!(values instanceof Map)) return values;
+  if (values.size > FRONTMATTER_LIMITS.keys) return { line: 1, message: `frontmatter has more than ${FRONTMATTER_LIMITS.keys} keys` };
   const keyLines = new Map<string, number>();
   lines.forEach((line, index) => {
     const key = /^(?:"([^"]+)"|'([^']+)'|([^\s:#'"][^:]*?))\s*:(?:\s|$)/.exec(line);
@@ -116,10 +117,9 @@ function fullValues(text: string): Map<string, FrontmatterValue> | { readonly li
     if (deep) return { line: 1, message: `frontmatter is nested deeper than ${FRONTMATTER_LIMITS.depth}` };
     if (aliases > FRONTMATTER_LIMITS.aliases)
       return { line: 1, message: `frontmatter has more than ${FRONTMATTER_LIMITS.aliases} aliases` };
-    const value: unknown = document.toJS({ maxAliasCount: FRONTMATTER_LIMITS.aliases, mapAsMap: true });
+    const value: unknown = document.toJS({ maxAliasCount: FRONTMATTER_LIMITS.aliases + 1, mapAsMap: true });
     if (value === null || value === undefined || value === '') return new Map();
     if (!(value instanceof Map)) return { line: 2, message: 'frontmatter is not a map of keys' };
-    if (value.size > FRONTMATTER_LIMITS.keys) return { line: 1, message: `frontmatter has more than ${FRONTMATTER_LIMITS.keys} keys` };
     return new Map([...value].map(([key, inner]) => [String(key), plain(inner)]));
   } catch (error) {
     // The parser throws for bombs (alias counts) and overflows on absurd nesting.

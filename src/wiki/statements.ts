@@ -52,6 +52,16 @@ const LEAD = 2;
 const KEYED = /^(?:\*\*|__)?([\p{L}][\p{L}\p{N} _/-]{0,40}?)(?:\*\*|__)?\s*[:=|]\s*(?:\*\*|__)?\s*(\S.*)$/u;
 const ORDER =
   /^(?:please |always |never |do |don't |do not |only |when |before |after |use |run |keep |read |write |prefer |avoid |make |ask |check |add |see |put |call |say |update |append |start |stop |follow |remember |note )/i;
+/** Pictures and badges, with what they lead to, and tags of HTML: they state nothing. */
+const PICTURE = /(?:\[\s*)?!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])?(?:\s*\](?:\([^)]*\)|\[[^\]]*\]))?|<\/?[a-z][a-z0-9-]*(?:\s[^<>]*)?\/?>/gi;
+/** Where a link is defined, not what for. */
+const DEFINITION = /^\s{0,3}\[[^\]]+\]:\s/;
+/** Words that are said of anything: of what, the heading says. */
+const GENERIC: ReadonlySet<string> = new Set(
+  terms(
+    'default defaults value values type types option options optional required return returns returned see read more full docs documentation note example examples usage method function object string number boolean name names version versions page pages website homepage github link links here call called implements run create new file files set sets work works make makes use uses used using',
+  ),
+);
 /** Fewer words are about anything. */
 export const MIN_ABOUT = 2;
 /** Longer is no statement that anybody copied. */
@@ -66,7 +76,7 @@ export function statementsOf(text: string, names: ReadonlySet<string> = new Set(
       heading = row.replace(/^#+\s*/, '');
       continue;
     }
-    if (/^\s*[|]?[-| :]*$/.test(row)) continue;
+    if (/^\s*[|]?[-| :]*$/.test(row) || DEFINITION.test(row)) continue;
     const item = row.replace(/^\s*(?:[-*+>]|\d+[.)])\s+/, '').replace(/^\s*\|\s*|\s*\|\s*$/g, '');
     for (const sentence of item.split(/(?<=[.!?])\s+(?=[\p{Lu}`])/u)) {
       const statement = statementOf(sentence.trim(), line, names, heading);
@@ -80,7 +90,7 @@ function statementOf(text: string, line: number, names: ReadonlySet<string>, hea
   const values = new Set<string>();
   const leading = new Set<string>();
   const keyed = KEYED.exec(text);
-  const spelt = text.replace(
+  const spelt = (/[!<]/.test(text) ? text.replace(PICTURE, (picture) => ' '.repeat(picture.length)) : text).replace(
     new RegExp(`\\b(?:${COUNTED.slice(2).join('|')})\\b(?= [a-z])`, 'gi'),
     (word) => `${COUNTED.indexOf(word.toLowerCase())}`,
   );
@@ -104,7 +114,8 @@ function statementOf(text: string, line: number, names: ReadonlySet<string>, hea
     return ' ';
   });
   const about = new Set([...terms(bare), ...leading]);
-  if (about.size < MIN_ABOUT || keyed !== null) for (const term of terms(heading)) about.add(term);
+  if (about.size < MIN_ABOUT || keyed !== null || [...about].every((term) => GENERIC.has(term)))
+    for (const term of terms(heading)) about.add(term);
   if (about.size + values.size === 0) return undefined;
   const isOpen = OPEN.test(text);
   const isFact = !isOpen && !ORDER.test(text) && (keyed !== null || SAYS.test(text));

@@ -50,6 +50,17 @@ describe('frontmatter', () => {
       expect([fault?.message, frontmatter]).toEqual([expect.any(String), undefined]);
       expect(body).toBe('[x](y.md)\n');
     }
+    const { depth, keys, aliases } = FRONTMATTER_LIMITS;
+    const nested = (levels: number): string => `a: ${'{a: '.repeat(levels - 1)}x${'}'.repeat(levels - 1)}`;
+    const keyed = (count: number, value: string): string => Array.from({ length: count }, (_, i) => `k${i}: ${value}\n`).join('');
+    const aliased = (count: number): string => `a: &a x\nb: [${Array(count).fill('*a').join(', ')}]`;
+    for (const [limit, make] of [
+      [depth, nested],
+      [keys, (count: number): string => keyed(count, 'plain')],
+      [keys, (count: number): string => keyed(count, '"quoted"')],
+      [aliases, aliased],
+    ] as const)
+      expect([limit, limit + 1].map((count) => 'message' in parseFrontmatter(make(count)))).toEqual([false, true]);
   });
 
   it('the short way says what the YAML parser says', () => {
@@ -137,6 +148,7 @@ describe('hostile input', () => {
     '$a[',
     '$[a] ',
     '\\$[',
+    '\\\\$<',
     '%%[\n',
     '$$\n> %%\n',
     '- $$\n',
