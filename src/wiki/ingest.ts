@@ -31,13 +31,14 @@ export function sourceName(day: string, origin: string, extension: string): stri
 /** How many of the material's words are asked with, and how many pages are proposed to change. */
 const ASKED_WORDS = 24;
 const MAX_PAGES = 3;
+const MAX_UNITS = 200_000;
 /** Below this share of the best page's score a page is not about it. */
 const NEAR_BEST = 0.45;
 
 /** The words that tell the material from other texts: frequent in it, not empty, not in every page. */
 export function keyTerms(text: string, pages: readonly SearchPage[]): readonly string[] {
   const times = new Map<string, { count: number; word: string }>();
-  for (const [word] of text.slice(0, 200_000).matchAll(/[\p{L}\p{M}\p{N}]+/gu)) {
+  for (const [word] of text.slice(0, MAX_UNITS).matchAll(/[\p{L}\p{M}\p{N}]+/gu)) {
     const [term] = terms(word);
     if (term === undefined || term.length < 3) continue;
     const before = times.get(term);
@@ -67,7 +68,14 @@ export interface ProposeInput {
 export function aboutPages(text: string, pages: readonly SearchPage[]): readonly SearchedPage[] {
   const found = searchPages(pages, keyTerms(text, pages).join(' '), MAX_PAGES * 2);
   const best = found[0]?.score ?? 0;
-  return found.filter(({ score, words }) => score >= best * NEAR_BEST && words.length >= 2).slice(0, MAX_PAGES);
+  const named = new Map<string, number>();
+  for (const term of terms(text.slice(0, MAX_UNITS))) named.set(term, (named.get(term) ?? 0) + 1);
+  // One word is chance, but for the name of the page itself, more than once.
+  const isNamed = ({ title }: SearchPage): boolean => {
+    const wanted = terms(title);
+    return wanted.length > 0 && wanted.every((term) => (named.get(term) ?? 0) >= 2);
+  };
+  return found.filter(({ score, words, page }) => score >= best * NEAR_BEST && (words.length >= 2 || isNamed(page))).slice(0, MAX_PAGES);
 }
 
 const TO_WORK_IN = '## To work in';

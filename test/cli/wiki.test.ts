@@ -59,6 +59,8 @@ describe('ctx wiki', { timeout: 240_000 }, () => {
       'index INDEX.md',
       'page conventions.md',
     ]);
+    // WIK-27
+    expect((await wiki(root, 'query', '--plan', 'projects.md', 'next', 'steps')).stdout).toMatch(/^projects\.md\t.*\ndecisions\.md\t/m);
     expect((await wiki(root, 'judgments', 'gateway')).stdout).toContain('443 belongs to the proxy.');
     expect((await wiki(root, 'judgments', 'elephants')).code).toBe(1);
   });

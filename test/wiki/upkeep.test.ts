@@ -9,7 +9,7 @@ import { unifiedDiff } from '../../src/wiki/diff.ts';
 import { CanonicalFacts, driftOf } from '../../src/wiki/drift.ts';
 import { schemaMark, withConfirmed } from '../../src/wiki/confirm.ts';
 import { evaluateGate, gateText, type GateState } from '../../src/wiki/gate.ts';
-import { propose, sourceName, withSource } from '../../src/wiki/ingest.ts';
+import { aboutPages, propose, sourceName, withSource } from '../../src/wiki/ingest.ts';
 import { logEntry, parseLog } from '../../src/wiki/log.ts';
 import { outsideFindings } from '../../src/wiki/lint-outside.ts';
 import { memoryPages } from '../../src/wiki/memory-pages.ts';
@@ -209,6 +209,9 @@ describe('ingest', () => {
     });
     expect(proposal?.changes.map(({ path }) => path)).toEqual(['gateway.md']);
     if (proposal === undefined) throw new Error('no proposal');
+    // One word in common is chance, but for the name of the page, more than once.
+    const about = (text: string): readonly string[] => aboutPages(text, memoryPages(wiki).pages).map((found) => found.page.path);
+    expect(['A gateway. It is late: the gateway.', 'one gateway', 'port, port'].map(about)).toEqual([['gateway.md'], [], []]);
     execFileSync('git', ['-C', root, 'apply', '-'], { input: proposalDiff(proposal, (path) => wiki.text(path)) });
     expect(wiki.text('gateway.md')).toBe(proposal.changes[0]?.text);
     expect(parseProposal(JSON.stringify(proposal))).toEqual(proposal);

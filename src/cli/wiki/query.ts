@@ -26,12 +26,17 @@ export function registerQuery(wiki: Command, shell: Shell): void {
   wiki
     .command('query')
     .description('the pages and sections that answer a question, with the reason')
-    .argument('<question...>', 'words')
+    .argument('[question...]', 'words (of a plan: none are needed)')
     .option('-d, --dir <dir>', 'the wiki (default: the one here)')
     .option('-s, --session <session>', 'the wikis that a session mounts, each with its part of the budget')
     .option('--domain <name>', 'only what is common, and this domain (default: everything; of a session: what its mount names)')
     .option('-b, --budget <tokens>', 'tokens in all', '4000')
-    .option('--plan <page...>', 'a plan that is carried out: the pages it cites come first')
+    // One a time: the words of the question stand behind it.
+    .option(
+      '--plan <page>',
+      'a plan that is carried out: the pages it cites come first; may be repeated',
+      (page, more: readonly string[] = []) => [...more, page],
+    )
     .option('--text', 'print what was chosen, as a model is given it')
     .option('--json', 'print an object')
     .addHelpText(
@@ -45,6 +50,7 @@ export function registerQuery(wiki: Command, shell: Shell): void {
     )
     .action(async (words: readonly string[], options: QueryArguments) => {
       const { terminal } = shell;
+      if (words.length === 0 && options.plan === undefined) throw usageError('nothing was asked', 'ctx wiki query WORDS…');
       const budget = Number(options.budget);
       if (!Number.isInteger(budget) || budget < 1 || budget > 10_000_000) throw usageError('--budget is a whole number of tokens');
       if (options.session !== undefined && options.dir !== undefined) throw usageError('--session or --dir, not both');
