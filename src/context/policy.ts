@@ -1,6 +1,7 @@
 // context/policy.yaml: the session's choices for its pack, in one schema. Validated on write, read as a recorded input.
 import { CtxError } from '../abi/errors.ts';
 import { loadYaml } from '../abi/packages.ts';
+import { yamlFault } from '../abi/yaml-form.ts';
 import { DEFAULT_MAX_LINE_BYTES } from '../abi/session-files.ts';
 import { readMemoryMounts } from './policy-memory.ts';
 import type { MemoryMount } from './policy-memory.ts';
@@ -98,7 +99,7 @@ export function parsePolicy(text: string): Policy {
 
 /** YAML that lacks nothing but its end: a flow collection or a quoted text that is still open. */
 export function isUnfinishedPolicy(text: string): boolean {
-  if (text.length > MAX_TEXT) return false;
+  if (text.length > MAX_TEXT || yamlFault(text) !== undefined) return false;
   const { errors } = loadYaml().parseDocument(text, { schema: 'core', uniqueKeys: false, prettyErrors: false });
   return errors.length > 0 && errors.every(({ code, pos }) => UNFINISHED.has(code) && pos[0] >= text.trimEnd().length);
 }
@@ -116,6 +117,8 @@ const MAX_TEXT = 64 * 1024;
 
 function readYaml(text: string): YamlMap {
   if (text.length > MAX_TEXT) refuse(`longer than ${MAX_TEXT} characters`);
+  const form = yamlFault(text);
+  if (form !== undefined) refuse(`not YAML: ${form.what}`);
   const { parseDocument, isScalar, visit } = loadYaml();
   // The parser's own look for repeated keys takes time in the square of their number.
   const document = parseDocument(text, { uniqueKeys: false, schema: 'core', prettyErrors: false });

@@ -1,6 +1,7 @@
 // YAML of a source bundle, read as plain values under bounds: no aliases, no tags, no merge keys (IMG-2).
 import { CtxError } from '../abi/errors.ts';
 import { loadYaml } from '../abi/packages.ts';
+import { yamlFault } from '../abi/yaml-form.ts';
 
 const MAX_BYTES = 1024 * 1024;
 const MAX_DEPTH = 32;
@@ -9,7 +10,8 @@ const MAX_DEPTH = 32;
 export function parseYaml(bytes: Uint8Array, where: string, asWritten: readonly string[] = []): unknown {
   if (bytes.length > MAX_BYTES) throw refuse(where, `is ${bytes.length} bytes; at most ${MAX_BYTES} are read`);
   const text = decode(bytes, where);
-  if (depthOf(text) > MAX_DEPTH * 8) throw refuse(where, 'is nested too deep');
+  const form = yamlFault(text);
+  if (form !== undefined) throw refuse(where, form.deep ? form.what : `is not YAML: ${form.what}`);
   const { isScalar, parseDocument, visit } = loadYaml();
   // The parser's own look for repeated keys takes time in the square of their number.
   const document = parseDocument(text, { uniqueKeys: false, schema: 'core', prettyErrors: false, strict: true });
@@ -32,20 +34,6 @@ export function parseYaml(bytes: Uint8Array, where: string, asWritten: readonly 
     },
   });
   return (document.toJS({ maxAliasCount: 0 }) as unknown) ?? {};
-}
-
-/** The parser recurses: what would end it is refused by counting first. */
-function depthOf(text: string): number {
-  let [depth, most] = [0, 0];
-  for (const character of text) {
-    if (character === '[' || character === '{') most = Math.max(most, ++depth);
-    else if (character === ']' || character === '}') depth = Math.max(0, depth - 1);
-  }
-  for (const line of text.split('\n')) {
-    const indent = /^(?:[ ]|- )*/.exec(line)?.[0].length ?? 0;
-    most = Math.max(most, Math.ceil(indent / 2));
-  }
-  return most;
 }
 
 function repeated(keys: readonly unknown[]): unknown {

@@ -1,5 +1,6 @@
 // Frontmatter: a strict `---` splitter and YAML under limits. Values are text, lists and maps of text; nothing is evaluated.
 import { loadYaml } from '../abi/packages.ts';
+import { yamlFault } from '../abi/yaml-form.ts';
 
 export type FrontmatterValue = string | readonly FrontmatterValue[] | { readonly [key: string]: FrontmatterValue };
 
@@ -99,6 +100,7 @@ function plainValues(lines: readonly string[]): Map<string, FrontmatterValue> | 
 
 function fullValues(text: string): Map<string, FrontmatterValue> | { readonly line: number; readonly message: string } {
   try {
+    if (yamlFault(text)?.deep === true) return { line: 1, message: `frontmatter is nested deeper than ${FRONTMATTER_LIMITS.depth}` };
     // `failsafe` knows text, lists and maps only: no dates, no numbers, no tags of any kind.
     const { parseDocument, visit } = loadYaml();
     const document = parseDocument(text, { schema: 'failsafe', uniqueKeys: true, logLevel: 'silent', stringKeys: true });

@@ -16,6 +16,8 @@ const DEEP: readonly (readonly [string, string])[] = [
   ['flow maps', '{a: '.repeat(50_000)],
   ['lists on one line', `${'- '.repeat(100_000)}x`],
   ['keys that are maps', `${'? '.repeat(100_000)}x`],
+  ['keys without an end', '? '.repeat(500_000)],
+  ['keys and lists', '? - '.repeat(100_000)],
   ['indented maps', Array.from({ length: 400 }, (_, n) => `${' '.repeat(n)}a:`).join('\n')],
 ];
 
@@ -47,6 +49,9 @@ test('IMG-2 what YAML costs is in proportion to its length', () => {
   expect(Object.keys(parseYaml(Buffer.from(KEYS(30_000)), 'keys') as object)).toHaveLength(30_000);
   parseYaml(Buffer.from(KEYS(15_000, '&a# ')), 'anchors');
   expect(() => parsePolicy(KEYS(6_000))).toThrow('unknown key k0');
+  // An error for each of them is ten seconds and more.
+  for (const stray of ['}', ']', '} \n', '---\n', '%a\n', ', ', '- }\n'])
+    expect(() => parseYaml(Buffer.from(stray.repeat(1_000_000 / stray.length)), 'stray'), stray).toThrow('is not YAML');
   const { user, system } = process.cpuUsage(startUs);
   expect((user + system) / 1e6).toBeLessThan(10);
 });

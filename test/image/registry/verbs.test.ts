@@ -96,7 +96,7 @@ test('CLI-10 a verb in the middle of which the daemon stops ends with what, wher
   const pid = Number(/^pid=(\d+)$/m.exec((await run('status')).stdout)?.[1]);
   expect(await run('new', 'held/lines')).toMatchObject({ code: 0 });
   const journal = join(mounted.agents, 'held/session/lines/messages.jsonl');
-  const env = { ...process.env, ...mounted.env, HOME: HOME(), CTX_DAEMON_WAIT: '10' };
+  const env = { ...process.env, ...mounted.env, HOME: HOME(), CTX_DAEMON_WAIT: '5' };
   const children = [
     ['pull', `${slow.host}/held/back:v1`],
     ['append', 'held/lines', '--lines'],
@@ -130,7 +130,7 @@ test('CLI-10 a verb in the middle of which the daemon stops ends with what, wher
     appending.stdin.write('{"role":"user","content":"two"}\n');
     goOn();
     const words = new RegExp(
-      `^ctx: cli\\.not_answering: ${mounted.root} has not answered for 10 s: its daemon \\(pid ${pid}\\) is stopped.*kill -CONT ${pid}`,
+      `^ctx: cli\\.not_answering: ${mounted.root} has not answered for 5 s: its daemon \\(pid ${pid}\\) is stopped.*kill -CONT ${pid}`,
     );
     for (const text of await Promise.all(said)) expect(text).toMatch(words);
     // Their files of the mount are closed by the kernel, which waits for the daemon.
