@@ -50,7 +50,7 @@ test('IMG-2 what YAML costs is in proportion to its length', () => {
   parseYaml(Buffer.from(KEYS(15_000, '&a# ')), 'anchors');
   expect(() => parsePolicy(KEYS(6_000))).toThrow('unknown key k0');
   // An error for each of them is ten seconds and more.
-  for (const stray of ['}', ']', '} \n', '---\n', '%a\n', ', ', '- }\n'])
+  for (const stray of ['}', ']', '} \n', '---\n', ', ', '- }\n'])
     expect(() => parseYaml(Buffer.from(stray.repeat(1_000_000 / stray.length)), 'stray'), stray).toThrow('is not YAML');
   const { user, system } = process.cpuUsage(startUs);
   expect((user + system) / 1e6).toBeLessThan(10);
