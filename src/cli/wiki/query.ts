@@ -35,7 +35,7 @@ export function registerQuery(wiki: Command, shell: Shell): void {
     .option(
       '--plan <page>',
       'a plan that is carried out: the pages it cites come first; may be repeated',
-      (page, more: readonly string[] = []) => [...more, page],
+      (page, more: readonly string[] | undefined) => [...(more ?? []), page],
     )
     .option('--text', 'print what was chosen, as a model is given it')
     .option('--json', 'print an object')
