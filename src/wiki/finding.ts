@@ -77,7 +77,7 @@ export const RULES: Readonly<Record<Rule, RuleAbout>> = {
   heartbeat: { level: 'warning', about: 'no lint for longer than planned', fix: true },
   'loose-file': { level: 'warning', about: 'a file at the root that belongs in a directory' },
   'page-count': { level: 'advice', about: 'fewer or more pages than a wiki is read best with' },
-  'schema-length': { level: 'warning', about: 'a schema over its soft cap' },
+  'schema-length': { level: 'advice', about: 'a schema over its soft cap' },
   'schema-copy': { level: 'warning', about: 'two schemas that say different things' },
   'runtime-audit': { level: 'warning', about: 'runtime among knowledge' },
   'expected-output': { level: 'error', about: 'a scheduled job that did not produce its file' },
