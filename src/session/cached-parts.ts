@@ -46,6 +46,14 @@ export function isDamage(error: unknown): boolean {
   );
 }
 
+/** The disk takes nothing now: what was to be kept in the cache is built again. */
+export function isFull(error: unknown): boolean {
+  const { code, errno } = (error ?? {}) as { readonly code?: unknown; readonly errno?: unknown };
+  return [code, errno].some((each) => typeof each === 'string' && FULL.has(each));
+}
+
+const FULL: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'SQLITE_FULL', 'SQLITE_READONLY']);
+
 /** Inode numbers are used again; with the time of birth they are not. */
 function identityOf(directory: string): string {
   const stats = statSync(directory, { bigint: true, throwIfNoEntry: false });
@@ -57,7 +65,7 @@ export class CachedParts {
   readonly cache: string;
   readonly #services: DeriverServices;
   readonly #place: string;
-  #parts: Parts;
+  #parts: Parts | undefined;
   stamp: PackStamp = { revision: '', version: '' };
 
   constructor(directory: string, services: DeriverServices) {
@@ -68,7 +76,12 @@ export class CachedParts {
     this.#parts = this.#open();
   }
 
+  /** Opened again when they were closed: that fails while the disk takes nothing. */
   get now(): Parts {
+    return (this.#parts ??= this.#open());
+  }
+
+  get opened(): Parts | undefined {
     return this.#parts;
   }
 
@@ -76,29 +89,29 @@ export class CachedParts {
     return { session: basename(this.directory), agent: basename(dirname(dirname(this.directory))) };
   }
 
-  reopen(): void {
-    this.#parts = this.#open();
-  }
-
   /** DRV-11: damage in the cache costs a rebuild of all of it. */
   startFromNothing(): void {
     this.close();
     rmSync(this.cache, { recursive: true, force: true });
-    this.reopen();
   }
 
+  /** DRV-16: also what is left after a failed write: what memory says of the files may be wrong then, what they hold is checked. */
   close(): void {
+    const parts = this.#parts;
+    this.#parts = undefined;
+    if (parts === undefined) return;
     for (const part of ['pack', 'swap', 'history'] as const)
       try {
-        this.#parts[part].close();
+        parts[part].close();
       } catch (error) {
         // It could not write what it still held.
-        if (!isDamage(error)) throw error;
+        if (!isDamage(error) && !isFull(error)) throw error;
       }
   }
 
   /** DRV-3: checkpoint, then indexes, then memos: what is written later never depends on what is not there yet. */
   save(): void {
+    if (this.#parts === undefined) return;
     const { pack, folds, history, engine, swap } = this.#parts;
     // DRV-7: a session that was renamed or removed leaves nothing where it was, nor in another that has its name now.
     if (identityOf(this.directory) !== this.#place || !existsSync(this.cache)) return;

@@ -44,7 +44,8 @@ export class IdleWork {
   }
 
   async #warm(): Promise<void> {
-    const parts = this.#cached.now;
+    const parts = this.#cached.opened;
+    if (parts === undefined) return;
     try {
       await this.#hooks.advancePack();
       if (practised) return;
@@ -74,7 +75,8 @@ export class IdleWork {
 
   /** Whatever of the next epoch can be known is made ready while the answer is read: until somebody asks for something. */
   async #foresee(): Promise<void> {
-    const parts = this.#cached.now;
+    const parts = this.#cached.opened;
+    if (parts === undefined) return;
     try {
       const steps = this.#hooks.isClosed() ? undefined : parts.pack.foresee();
       while (steps !== undefined) {
@@ -90,7 +92,8 @@ export class IdleWork {
   /** What may wait for a time in which nobody asks for anything: sealing a segment of the index. */
   async #tidy(): Promise<void> {
     if (this.#tidying || this.#hooks.isClosed()) return;
-    const parts = this.#cached.now;
+    const parts = this.#cached.opened;
+    if (parts === undefined) return;
     const steps = parts.history.later();
     if (steps === undefined) return;
     this.#tidying = true;
@@ -109,6 +112,6 @@ export class IdleWork {
   }
 
   #isOver(parts: CachedParts['now']): boolean {
-    return this.#hooks.isClosed() || parts !== this.#cached.now;
+    return this.#hooks.isClosed() || parts !== this.#cached.opened;
   }
 }

@@ -109,14 +109,21 @@ export class GrowingFile {
 
   /** False when what was written is no longer there under its name. */
   get intact(): boolean {
-    return this.#sizeBytes === 0 || statSync(this.path, { throwIfNoEntry: false })?.size === this.#sizeBytes;
+    // What a failed write left lies behind it.
+    const sizeBytes = statSync(this.path, { throwIfNoEntry: false })?.size ?? -1;
+    return this.#sizeBytes === 0 || sizeBytes === this.#sizeBytes || (this.#pending.length > 0 && sizeBytes > this.#sizeBytes);
   }
 
   append(text: string): void {
     if (text === '') return;
     this.#pending.push(text);
     this.#pendingChars += text.length;
-    if (this.#pendingChars >= FLUSH_CHARS) this.#flush();
+    if (this.#pendingChars < FLUSH_CHARS) return;
+    try {
+      this.#flush();
+    } catch {
+      // What could not be written waits: who asks for the content is told.
+    }
   }
 
   /** The file's content as it is now, with `trailer` after it. */
@@ -136,13 +143,14 @@ export class GrowingFile {
   #flush(): void {
     if (this.#pending.length === 0) return;
     const bytes = Buffer.from(this.#pending.length === 1 ? (this.#pending[0] as string) : this.#pending.join(''));
-    this.#pending = [];
-    this.#pendingChars = 0;
     if (this.#fd === undefined) {
       makeInCache(dirname(this.path));
       this.#fd = openSync(this.path, 'wx', 0o600);
     }
-    for (let at = 0; at < bytes.length;) at += writeSync(this.#fd, bytes, at);
+    // DRV-16: by position, and let go of only when it is written: after a full disk the next reader's flush writes all of it.
+    for (let at = 0; at < bytes.length;) at += writeSync(this.#fd, bytes, at, bytes.length - at, this.#sizeBytes + at);
+    this.#pending = [];
+    this.#pendingChars = 0;
     this.#hash.update(bytes);
     this.#sizeBytes += bytes.length;
   }

@@ -10,7 +10,7 @@ import type { Content } from '../derive/types.ts';
 import type { CommitNote, OrderLog } from '../journal/types.ts';
 import { terms } from '../search/terms.ts';
 import { planCacheGc, removeCacheFiles } from './cache-gc.ts';
-import { CachedParts, isDamage } from './cached-parts.ts';
+import { CachedParts, isDamage, isFull } from './cached-parts.ts';
 import { DerivedFiles } from './derived-files.ts';
 import { explainedUnbuilt } from './explained-unbuilt.ts';
 import { explained } from './explained.ts';
@@ -108,7 +108,7 @@ class Deriver implements InspectableDeriver {
   }
 
   inputChanged(_path: string): void {
-    if (!this.#closed) this.#cached.now.inputs.update();
+    if (!this.#closed) this.#cached.opened?.inputs.update();
   }
 
   async settle(revision: Revision): Promise<OrderLog> {
@@ -191,7 +191,6 @@ class Deriver implements InspectableDeriver {
         this.#cached.save();
         this.#cached.close();
         removeCacheFiles(this.#directory, plan);
-        this.#cached.reopen();
       }
       return plan;
     });
@@ -206,12 +205,12 @@ class Deriver implements InspectableDeriver {
   }
 
   get countedByEngine(): boolean {
-    return this.#cached.now.inputs.countedByEngine;
+    return this.#cached.opened?.inputs.countedByEngine ?? false;
   }
 
   status(): PackStatus {
     const { building } = this.#turns;
-    return { building: building !== '', progress: this.#cached.now.history.progress, note: building };
+    return { building: building !== '', progress: this.#cached.opened?.history.progress ?? 1, note: building };
   }
 
   async close(): Promise<void> {
@@ -219,8 +218,14 @@ class Deriver implements InspectableDeriver {
     this.#memory?.close();
     this.#saving.cancel();
     await this.#turns.over();
-    this.#cached.save();
-    this.#cached.close();
+    try {
+      this.#cached.save();
+    } catch (error) {
+      // DRV-16: a session can be closed, and so taken away, on a full disk.
+      if (!isFull(error)) throw error;
+    } finally {
+      this.#cached.close();
+    }
   }
 
   /** Records for what has none yet. Many bytes (a copied session, an import) are taken in slices. */
@@ -254,6 +259,8 @@ class Deriver implements InspectableDeriver {
 
   /** DRV-11: once for each who asks. */
   #fromNothing<T>(error: unknown, work: () => Promise<T>): Promise<T> {
+    // DRV-16: indexes say in memory what the disk did not take: the next reader opens what is really there.
+    if (isFull(error)) this.#cached.close();
     if (!isDamage(error) || this.#closed) throw error;
     this.#services.log(`derive.cache: ${(error as Error).message}; everything is built again: ${this.#directory}`);
     this.#cached.startFromNothing();

@@ -118,8 +118,10 @@ describe.skipIf(!canMount)('stores', () => {
     const must = async (line: string): Promise<string> => mounted.must(line, { cwd: '/' });
     await must(`mkdir ${mounted.store} && mount -t tmpfs -o size=3m ctxfs-test ${mounted.store}`);
     try {
-      await must('ctx mount && ctx new a/s');
+      await must('ctx mount && ctx new a/s && ctx new a/b');
       const session = join(mounted.agents, 'a/session/s');
+      const built = join(mounted.agents, 'a/session/b');
+      await must(`echo '${LINE}' >> ${built}/messages.jsonl && cat ${built}/context/pack.json`);
       const fill = `
 import os
 fd = os.open('${session}/messages.jsonl', os.O_WRONLY | os.O_APPEND)
@@ -140,6 +142,10 @@ except OSError as error:
       for (const line of [`echo 5 > ${session}/context/budget`, `mkdir ${session}2`, `cat ${session}/context/pack.md`])
         expect([line, (await shell(line)).stderr]).toEqual([line, expect.stringContaining('No space left on device')]);
       expect((await shell('ctx explain a/s pack.json')).stderr).toContain('no space left');
+      // DRV-16: the pack's other view was never written: it is refused, not shown empty; and the session can go.
+      const looks = await Promise.all([1, 2, 3].map(() => shell(`cat ${built}/context/pack.md`)));
+      for (const look of looks) expect(look.stderr + look.stdout).toMatch(/No space left on device|<user messages:1>/);
+      await must('ctx rm a/b --force --yes');
       expect(await must(`wc -l < ${session}/messages.jsonl; cat ${session}/context/budget; ls -A ${session}/..`)).toBe(
         `${stored}\n32000\nindex\ns\n`,
       );
