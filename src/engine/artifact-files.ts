@@ -1,6 +1,6 @@
 // One artifact on disk, in kv/<model>/<first two digits of the key>/: `<key>.kv` (state), `<key>.tok` (its token ids), `<key>.json` (what it is; written last).
-// Nothing here is synced but the state itself (the driver does that): what a power cut leaves is a miss, because the key
-// covers model and tokens, and the meta covers the state.
+// Nothing here is synced: what a power cut leaves is a miss, because the key covers model and tokens, the meta covers the
+// state, and after another start of the machine its digest is taken first.
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,7 +8,6 @@ import { parsedObject } from './json-fields.ts';
 import { prefixChain, TOKEN_BYTES, tokenBytes, tokensOf } from './prefix.ts';
 import type { PrefixLink } from './prefix.ts';
 import { shardOf } from './sharded-files.ts';
-import type { Seal } from './state-seal.ts';
 import type { ArtifactFile, Fingerprint, SavedFile } from './types.ts';
 
 export const META_VERSION = 1;
@@ -26,8 +25,8 @@ export interface ArtifactMeta {
   readonly digest: string;
   readonly chain: readonly PrefixLink[];
   readonly created_at: string;
-  /** Of the state file as it lies here; absent: its digest is taken again. */
-  readonly seal?: Seal;
+  /** Of the state file as it lies here; absent: its digest is taken before it is loaded. */
+  readonly look?: string;
 }
 
 /** ENG-5: what an artifact is called: the model and the tokens, nothing else. */
@@ -48,7 +47,7 @@ export function makeMeta(
   fingerprint: Fingerprint,
   tokens: Uint32Array,
   file: SavedFile,
-  seal: Seal | undefined,
+  look: string | undefined,
 ): ArtifactMeta {
   return {
     version: META_VERSION,
@@ -60,7 +59,7 @@ export function makeMeta(
     digest: file.digest,
     chain: prefixChain(tokens),
     created_at: new Date().toISOString(),
-    ...(seal === undefined ? {} : { seal }),
+    ...(look === undefined ? {} : { look }),
   };
 }
 
@@ -79,14 +78,14 @@ export function parseMeta(text: string, key: string, directory: string): Artifac
     isCount(meta.bytes, 1) &&
     isDigest(meta.digest) &&
     isChain(meta.chain, meta.tokens) &&
-    (meta.seal === undefined || isSeal(meta.seal)) &&
+    (meta.look === undefined || typeof meta.look === 'string') &&
     typeof meta.created_at === 'string';
   return sound ? (meta as ArtifactMeta) : undefined;
 }
 
 /** What a driver is offered. */
-export function fileOf({ bytes, digest, seal }: ArtifactMeta, path: string, tokens: Uint32Array): ArtifactFile {
-  return { path, bytes, digest, tokens, ...(seal === undefined ? {} : { seal }) };
+export function fileOf({ bytes, digest, look }: ArtifactMeta, path: string, tokens: Uint32Array): ArtifactFile {
+  return { path, bytes, digest, tokens, ...(look === undefined ? {} : { look }) };
 }
 
 export function isDigest(value: unknown): value is string {
@@ -95,12 +94,6 @@ export function isDigest(value: unknown): value is string {
 
 function isCount(value: unknown, least: number): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= least;
-}
-
-function isSeal(value: unknown): value is Seal {
-  if (typeof value !== 'object' || value === null) return false;
-  const { identity, xxh64 } = value as Partial<Record<keyof Seal, unknown>>;
-  return typeof identity === 'string' && typeof xxh64 === 'string' && /^[0-9a-f]{16}$/.test(xxh64);
 }
 
 function isFingerprint(value: unknown): value is Fingerprint {

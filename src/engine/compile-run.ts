@@ -73,7 +73,7 @@ export async function compilePrompt(driver: EngineDriver, store: ArtifactStore, 
 /** ENG-9: all tokens are saved: nothing is evaluated and nothing copied. */
 async function findWhole(store: ArtifactStore, model: string, tokens: Uint32Array, signal: AbortSignal): Promise<Artifact | undefined> {
   const found = await store.shelf.find(model, tokens);
-  if (found === undefined || !(await store.shelf.verify(found, signal))) return undefined;
+  if (found === undefined || !(await store.shelf.trust(found, signal))) return undefined;
   await store.touch(found);
   return found;
 }

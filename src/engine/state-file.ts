@@ -4,10 +4,10 @@
 // transposed, layers, layers × (type, row bytes, rows), then values by row, or by column when transposed.
 import { createHash } from 'node:crypto';
 import { fstatSync, readSync } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
 import { CtxError } from '../abi/errors.ts';
-import { tokenBytes } from './prefix.ts';
+import { tokensOf } from './prefix.ts';
 import { eachPiece } from './state-seal.ts';
+import type { OpenFile } from './state-seal.ts';
 import type { KvType } from './types.ts';
 
 export const STATE_MAGIC = 0x67677371;
@@ -70,87 +70,81 @@ export function stateBytesPerToken(shape: StateShape): number {
 }
 
 /** Refuses (`engine.state`) a file that is not exactly the state of these tokens in this shape. Reads 16 bytes a token. */
-export function checkStateStructure(file: FileHandle, path: string, tokens: Uint32Array, shape: StateShape): void {
+export function checkStateStructure(file: OpenFile, path: string, tokens: Uint32Array, shape: StateShape): void {
   const count = tokens.length;
   const { size } = fstatSync(file.fd);
   if (count === 0) throw refuse(path, 'holds no token');
   if (size !== stateBytes(shape, count)) throw refuse(path, `has ${size} bytes where ${stateBytes(shape, count)} are expected`);
-  const head = read(file, path, 0, 12 + count * 4);
-  const tail = 12 + count * 4;
-  const cells = read(file, path, tail, 8 + count * 12 + 8);
-  checkHead(path, head, tokens, shape);
-  checkCells(path, cells, count, shape);
-  let at = tail + cells.length;
-  for (let layer = 0; layer < shape.layers; layer += 1) {
-    const row = read(file, path, at, 12);
-    const agrees = row.readUInt32LE(0) === shape.keyType && row.readBigUInt64LE(4) === BigInt(shape.keyRowBytes);
-    if (!agrees) throw refuse(path, `has keys of another type or size in layer ${layer}`);
-    at += 12 + count * shape.keyRowBytes;
-  }
-  const valueHead = valueRowHead(shape);
-  for (let layer = 0; layer < shape.layers; layer += 1) {
-    const row = read(file, path, at, 12);
-    if (!row.equals(valueHead)) throw refuse(path, `has values of another type or size in layer ${layer}`);
-    at += 12 + count * shape.valueRowBytes;
-  }
+  let at = 28 + count * 16;
+  const bytes = Buffer.allocUnsafe(at);
+  readWhole(file, path, 0, bytes);
+  checkHead(path, tokensOf(bytes) as Uint32Array, tokens, shape);
+  const row = Buffer.allocUnsafe(12);
+  const eachLayer = (expected: Buffer, rowBytes: number, what: string): void => {
+    for (let layer = 0; layer < shape.layers; layer += 1) {
+      readWhole(file, path, at, row);
+      if (!row.equals(expected)) throw refuse(path, `has ${what} of another type or size in layer ${layer}`);
+      at += 12 + count * rowBytes;
+    }
+  };
+  eachLayer(rowHead(shape.keyType, shape.keyRowBytes), shape.keyRowBytes, 'keys');
+  eachLayer(valueRowHead(shape), shape.valueRowBytes, 'values');
 }
 
-/** `sha256-…` of the whole file; every piece is shown to `also`. */
-export async function digestFile(file: FileHandle, signal?: AbortSignal, also?: (piece: Uint8Array) => void): Promise<string> {
+/** `sha256-…` of the whole file. */
+export async function digestFile(file: OpenFile, signal?: AbortSignal): Promise<string> {
+  signal?.throwIfAborted();
   const digest = createHash('sha256');
-  await eachPiece(file, signal, (piece) => {
-    digest.update(piece);
-    also?.(piece);
-  });
+  await eachPiece(file, signal, (piece) => void digest.update(piece));
   return `sha256-${digest.digest('hex')}`;
 }
 
-function checkHead(path: string, head: Buffer, tokens: Uint32Array, shape: StateShape): void {
-  if (head.readUInt32LE(0) !== STATE_MAGIC) throw refuse(path, 'is no sequence state');
-  if (head.readUInt32LE(4) !== STATE_VERSION) throw refuse(path, `has version ${head.readUInt32LE(4)}, not ${STATE_VERSION}`);
-  if (head.readUInt32LE(8) !== tokens.length) throw refuse(path, `says ${head.readUInt32LE(8)} tokens where ${tokens.length} are expected`);
-  if (!tokenBytes(tokens).equals(head.subarray(12))) {
-    const at = tokens.findIndex((token, index) => head.readUInt32LE(12 + index * 4) !== token);
-    throw refuse(path, `has other tokens than expected, from ${at} on`);
-  }
-  const unknown = tokens.find((token) => token >= shape.vocabularySize);
-  if (unknown !== undefined) throw refuse(path, `has the token ${unknown}, beyond the vocabulary`);
-}
-
-function checkCells(path: string, cells: Buffer, count: number, shape: StateShape): void {
-  if (cells.readUInt32LE(0) !== 1) throw refuse(path, `has ${cells.readUInt32LE(0)} streams`);
-  if (cells.readUInt32LE(4) !== count) throw refuse(path, `has ${cells.readUInt32LE(4)} cells for ${count} tokens`);
-  const plain = new Uint32Array(count * 3);
+/** All that comes before the layers, as words. */
+function checkHead(path: string, words: Uint32Array, tokens: Uint32Array, shape: StateShape): void {
+  const count = tokens.length;
+  const is = (at: number, wanted: number, say: (found: number) => string): void => {
+    if (words[at] !== wanted) throw refuse(path, say(words[at] as number));
+  };
+  is(0, STATE_MAGIC, () => 'is no sequence state');
+  is(1, STATE_VERSION, (found) => `has version ${found}, not ${STATE_VERSION}`);
+  is(2, count, (found) => `says ${found} tokens where ${count} are expected`);
   for (let index = 0; index < count; index += 1) {
-    plain[index * 3] = index;
-    plain[index * 3 + 1] = 1;
+    const token = tokens[index] as number;
+    if (words[3 + index] !== token) throw refuse(path, `has other tokens than expected, from ${index} on`);
+    if (token >= shape.vocabularySize) throw refuse(path, `has the token ${token}, beyond the vocabulary`);
   }
-  const at = 8 + count * 12;
-  if (!tokenBytes(plain).equals(cells.subarray(8, at))) throw refuse(path, 'has cells at odd places');
-  if (cells.readUInt32LE(at) !== Number(shape.transposed)) throw refuse(path, 'stores its values in the other order');
-  if (cells.readUInt32LE(at + 4) !== shape.layers) throw refuse(path, `has ${cells.readUInt32LE(at + 4)} layers, not ${shape.layers}`);
+  const cells = 3 + count;
+  is(cells, 1, (found) => `has ${found} streams`);
+  is(cells + 1, count, (found) => `has ${found} cells for ${count} tokens`);
+  for (let index = 0, at = cells + 2; index < count; index += 1, at += 3) {
+    if (words[at] !== index || words[at + 1] !== 1 || words[at + 2] !== 0) throw refuse(path, 'has cells at odd places');
+  }
+  is(cells + 2 + count * 3, Number(shape.transposed), () => 'stores its values in the other order');
+  is(cells + 3 + count * 3, shape.layers, (found) => `has ${found} layers, not ${shape.layers}`);
 }
 
-function valueRowHead(shape: StateShape): Buffer {
+function rowHead(type: number, rowBytes: number): Buffer {
   const head = Buffer.alloc(12);
-  head.writeUInt32LE(shape.valueType, 0);
-  if (shape.transposed) {
-    head.writeUInt32LE(shape.valueRowBytes / shape.valueRowItems, 4);
-    head.writeUInt32LE(shape.valueRowItems, 8);
-  } else {
-    head.writeBigUInt64LE(BigInt(shape.valueRowBytes), 4);
-  }
+  head.writeUInt32LE(type, 0);
+  head.writeBigUInt64LE(BigInt(rowBytes), 4);
   return head;
 }
 
-function read(file: FileHandle, path: string, position: number, bytes: number): Buffer {
-  const buffer = Buffer.allocUnsafe(bytes);
-  for (let held = 0; held < bytes;) {
-    const bytesRead = readSync(file.fd, buffer, held, bytes - held, position + held);
+function valueRowHead(shape: StateShape): Buffer {
+  if (!shape.transposed) return rowHead(shape.valueType, shape.valueRowBytes);
+  const head = Buffer.alloc(12);
+  head.writeUInt32LE(shape.valueType, 0);
+  head.writeUInt32LE(shape.valueRowBytes / shape.valueRowItems, 4);
+  head.writeUInt32LE(shape.valueRowItems, 8);
+  return head;
+}
+
+function readWhole(file: OpenFile, path: string, position: number, into: Buffer): void {
+  for (let held = 0; held < into.length;) {
+    const bytesRead = readSync(file.fd, into, held, into.length - held, position + held);
     if (bytesRead === 0) throw refuse(path, 'was cut while it was read');
     held += bytesRead;
   }
-  return buffer;
 }
 
 function refuse(path: string, what: string): CtxError {

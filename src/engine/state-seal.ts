@@ -1,56 +1,33 @@
-// What a state file looked like on disk when its sha256 was taken here, and a quick sum of its bytes. A file that still looks
-// so and still has the sum is that file: its sha256 is not taken again. What this gives up: rationale 0041.
-import { readSync } from 'node:fs';
+// How a state file looks to the kernel since the machine started. A file that looks as it did when its digest was taken was written
+// by nobody since: it may be loaded at once, and its digest is taken again beside the work that follows. Rationale 0043.
+import { readFileSync, readSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
-import xxhash from 'xxhash-wasm';
 
-const { create64 } = await xxhash();
+/** Another one after each start of the machine; empty where the kernel does not say: then no look is trusted. */
+const BOOT = readBoot();
 
-export interface Seal {
-  /** Inode, size, mtime and ctime: any write, also one that sets the times back, moves the last. */
-  readonly identity: string;
-  /** Of all bytes, in hex. */
-  readonly xxh64: string;
+export interface OpenFile {
+  readonly fd: number;
 }
 
-/** As the writer leaves it: a rename moves the ctime, and only the one who gave the file its name knows the last. */
-export interface WrittenState {
-  readonly inode: string;
-  readonly xxh64: string;
+/** Boot, device, inode, size, mtime and ctime: any write, also one that sets the times back, moves the last. */
+export function lookOf(stats: BigIntStats): string {
+  return `${BOOT}:${stats.dev}:${writtenInode(stats)}:${stats.ctimeNs}`;
 }
 
-/** Without the device: its number may be another one after a restart of the machine. */
-export function sealIdentity(stats: BigIntStats): string {
-  return `${writtenInode(stats)}:${stats.ctimeNs}`;
-}
-
+/** What of the look a rename leaves: it moves the ctime. */
 export function writtenInode({ ino, size, mtimeNs }: BigIntStats): string {
   return [ino, size, mtimeNs].join(':');
 }
 
-/** The seal of a file that was renamed to where it lies now; undefined where something else was done to it since. */
-export function sealWritten(written: WrittenState | undefined, stats: BigIntStats): Seal | undefined {
-  if (written === undefined || written.inode !== writtenInode(stats)) return undefined;
-  return { identity: sealIdentity(stats), xxh64: written.xxh64 };
+/** The look of a file that was renamed to where it lies now; undefined where something else was done to it since. */
+export function lookOfWritten(written: string | undefined, stats: BigIntStats): string | undefined {
+  return written === writtenInode(stats) ? lookOf(stats) : undefined;
 }
 
-/** Cost: one read and one pass of xxh64, a quarter of sha256's. */
-export async function holdsSeal(file: FileHandle, stats: BigIntStats, seal: Seal | undefined, signal?: AbortSignal): Promise<boolean> {
-  if (seal === undefined || seal.identity !== sealIdentity(stats)) return false;
-  const hash = create64();
-  await eachPiece(file, signal, (piece) => hash.update(piece));
-  return hexOf(hash.digest()) === seal.xxh64;
-}
-
-export function quickSum(): { readonly update: (piece: Uint8Array) => void; readonly hex: () => string } {
-  const hash = create64();
-  return { update: (piece) => void hash.update(piece), hex: () => hexOf(hash.digest()) };
-}
-
-function hexOf(value: bigint): string {
-  return value.toString(16).padStart(16, '0');
+export function looksSame(look: string | undefined, stats: BigIntStats): boolean {
+  return BOOT !== '' && look === lookOf(stats);
 }
 
 /** Small enough to stay in the processor's cache from the read to the sum. */
@@ -61,7 +38,7 @@ const PIECES_A_TURN = 16;
  * All bytes of a file in order; the piece is good until the function returns. Read in this thread: what is in memory costs
  * less than a hop to another. Others get a turn every 4 MiB.
  */
-export async function eachPiece(file: FileHandle, signal: AbortSignal | undefined, take: (piece: Buffer) => void): Promise<void> {
+export async function eachPiece(file: OpenFile, signal: AbortSignal | undefined, take: (piece: Buffer) => void): Promise<void> {
   const buffer = Buffer.allocUnsafe(PIECE_BYTES);
   let at = 0;
   for (let pieces = 1; ; pieces += 1) {
@@ -72,5 +49,13 @@ export async function eachPiece(file: FileHandle, signal: AbortSignal | undefine
     if (pieces % PIECES_A_TURN !== 0) continue;
     await setImmediate();
     signal?.throwIfAborted();
+  }
+}
+
+function readBoot(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  } catch {
+    return '';
   }
 }

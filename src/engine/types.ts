@@ -1,6 +1,4 @@
 // What passes between the rooms of the engine: prompts, fingerprints, artifacts, drivers. Types only.
-import type { Seal, WrittenState } from './state-seal.ts';
-
 export type DriverKind = 'llama' | 'llama-server' | 'openai';
 
 /** One message of prompt.json: OpenAI chat completions. */
@@ -64,15 +62,16 @@ export interface ArtifactFile {
   readonly digest: string;
   /** Token ids whose state it holds. */
   readonly tokens: Uint32Array;
-  /** How it looked when the digest was taken. */
-  readonly seal?: Seal;
+  /** How it looked when the digest was taken (state-seal.ts). */
+  readonly look?: string;
 }
 
 /** What a driver wrote. */
 export interface SavedFile {
   readonly bytes: number;
   readonly digest: string;
-  readonly written?: WrittenState;
+  /** Inode, size and mtime when the digest was taken. */
+  readonly written?: string;
 }
 
 export interface CompileJob {

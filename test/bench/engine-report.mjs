@@ -75,12 +75,12 @@ export function engineReport({ json, lines, number, table }) {
 }
 
 function restoreTable({ commit, cpu, processors, rounds, rows }, number, table) {
-  const peer = (row) => (row.server_restore === undefined ? '' : number(row.server_restore.cpu_ms));
-  const waited = (row) =>
-    [row.restore, row.known, row.server_restore].map((cost) => (cost === undefined ? '' : number(cost.ms))).join(' / ');
+  const each = (...costs) => costs.map((cost) => (cost === undefined ? '' : number(cost))).join(' / ');
+  const clock = (row, ...names) => each(...names.map((name) => row[name]?.ms));
+  const processor = (row, ...names) => each(...names.map((name) => row[name]?.cpu_ms));
   return [
     `Restore against prefill: random Llama of the shape of 0.4 billion weights, F16 K/V, ${commit === undefined ? '' : `commit ${commit}, `}${cpu}, ${processors} processors, medians of ${rounds} interleaved rounds. Milliseconds of processor time; the ratios take prefill as spread over all processors.`,
-    '`restore` is by a process that never saw the file: open, structure, sum, native load, proof; `known` the same process again; `sha256` a file without a seal. `read + load`: a plain read of the file and llama’s own load. llama-server’s restore verifies nothing; it wrote the file itself, as who measures `known` did. `waited`: ms on the clock until restore, known and llama-server’s restore are done.',
+    '`restore` is by a process that never saw the file, which nobody wrote since it was saved: open, structure, native load, proof of reuse; `known` the same process again; `proven` until the digest holds too, which is taken while the first tokens are evaluated; `digest first` a file that looks otherwise. `read + load`: a plain read of the file and llama’s own load.',
     '',
     table(
       [
@@ -89,10 +89,9 @@ function restoreTable({ commit, cpu, processors, rounds, rows }, number, table) 
         'prefill',
         'restore',
         'known',
-        'sha256',
+        'proven',
+        'digest first',
         'read + load',
-        'llama-server’s restore',
-        'waited',
         'prefill / restore',
         'prefill / known',
         'restore / read + load',
@@ -103,14 +102,28 @@ function restoreTable({ commit, cpu, processors, rounds, rows }, number, table) 
         number(row.prefill.cpu_ms),
         number(row.restore.cpu_ms),
         number(row.known.cpu_ms),
+        processor(row, 'proven'),
         number(row.digest.cpu_ms),
         number(row.read.cpu_ms + row.load.cpu_ms),
-        peer(row),
-        waited(row),
         number(row.prefill_over_restore),
         number(row.prefill_over_known),
         number(row.restore_over_read_and_load),
       ]),
+    ),
+    '',
+    'The same against llama-server’s slots, in the same rounds: ms on the clock, and of processor time. Its save and restore verify nothing and end when the file is written or read, over HTTP; `save` is until the file is whole and the engine may go on, `sealed` until its sha256 is known too.',
+    '',
+    table(
+      ['tokens', 'restore / known / llama-server, clock', 'processor', 'save / sealed / llama-server, clock', 'processor'],
+      rows
+        .filter((row) => row.server_restore !== undefined)
+        .map((row) => [
+          number(row.tokens),
+          clock(row, 'restore', 'known', 'server_restore'),
+          processor(row, 'restore', 'known', 'server_restore'),
+          clock(row, 'save', 'sealed', 'server_save'),
+          processor(row, 'save', 'sealed', 'server_save'),
+        ]),
     ),
     '',
     '![Prefill as a multiple of a restore](restore.svg)',

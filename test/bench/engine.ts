@@ -9,32 +9,46 @@
 // Each size goes on from the state of the one before, and its prefill is the sum: the same chunks are evaluated as in one go, so
 // that all sizes cost what the largest costs (by one thread some 5 minutes of processor time for 16,384 tokens, as much again
 // for llama-server).
-// restore: open, structure, sum, native load, proof, by who never saw the file (digest: a file without a seal; known: the
-// same process again). read and load: the two parts that nobody can do without, a plain read of the file and llama's own load.
+// restore: open, structure, native load, proof of reuse, by who never saw the file that nobody wrote since (known: the same
+// process again; proven: until the digest that is taken beside what follows holds too; digest: a file that looks otherwise).
+// read and load: the two parts that nobody can do without, a plain read of the file and llama's own load.
+// save: until the file is whole and has its name, and the sequence may go on; sealed: until its sha256 is known too.
+// llama-server's rounds are interleaved with ours, each saves a new file.
+// The memory of the process is in large pages, as that of the engine's process.
 // cpu_ms is processor time of all threads: what others leave of the machine does not show in it. One thread evaluates unless
 // --threads says otherwise: two spin at their barriers where they do not run at once. prefill_over_* takes prefill as spread
 // over all processors.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { sealWritten } from '../../src/engine/state-seal.ts';
+import { largePages } from '../../src/engine/llama/engine-child.ts';
 import { LiveState } from '../../src/engine/llama/live-state.ts';
 import { ENGINE_PACKAGE, ENGINE_VERSION } from '../../src/engine/llama/native.ts';
 import { SavedStates } from '../../src/engine/llama/saved-state.ts';
+import type { Owed } from '../../src/engine/llama/saved-state.ts';
 import type { StateShape } from '../../src/engine/state-file.ts';
+import { lookOfWritten } from '../../src/engine/state-seal.ts';
 import type { ArtifactFile } from '../../src/engine/types.ts';
 import { makeTinyModel, openModel, someTokens } from '../engine/tiny.ts';
 import { HAS_PEER, startPeer } from './slot-server.ts';
 import type { Peer } from './slot-server.ts';
+
+const pages = largePages(undefined).GLIBC_TUNABLES;
+if (process.env['GLIBC_TUNABLES'] !== pages) {
+  const run = new URL('run.mjs', import.meta.url).pathname;
+  const again = [run, ...process.argv.slice(1)];
+  process.exit(spawnSync(process.execPath, again, { stdio: 'inherit', env: { ...process.env, GLIBC_TUNABLES: pages } }).status ?? 1);
+}
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: { long: { type: 'boolean' }, threads: { type: 'string', default: '1' }, json: { type: 'string' } },
 });
 const ROUNDS = 9;
+const SAVES = 5;
 const THREADS = Number(options.threads);
 const PROCESSORS = availableParallelism();
 const PEER_TOKENS = Number(process.env['BENCH_PEER_TOKENS'] ?? Infinity);
@@ -54,8 +68,50 @@ class Forgetful extends SavedStates {
     this.#shape = shape;
   }
 
-  override withVerified(base: ArtifactFile, stop: AbortSignal, load: (path: string) => Promise<void>): Promise<void> {
+  override withVerified(base: ArtifactFile, stop: AbortSignal, load: (path: string) => Promise<void>): Promise<Owed | undefined> {
     return new SavedStates(this.#shape).withVerified(base, stop, load);
+  }
+}
+
+/** The same tokens in llama-server: its own words for prompt and restore, what a client waits, its processor time. */
+class PeerSlot {
+  readonly #peer: Peer;
+  readonly #count: number;
+  readonly #own: number[] = [];
+
+  constructor(peer: Peer, count: number) {
+    this.#peer = peer;
+    this.#count = count;
+  }
+
+  /** What its slot holds of the size before is not evaluated again. */
+  async prefill(before: Cost): Promise<Cost> {
+    return sum(before, await this.#peer.prefill(someTokens(this.#count)));
+  }
+
+  async erase(): Promise<void> {
+    await this.#peer.slot('erase');
+  }
+
+  removeFile(): void {
+    rmSync(join(this.#peer.slots, 'bench.kv'), { force: true });
+  }
+
+  async save(): Promise<Cost> {
+    const { ms, cpu_ms, reply } = await this.#peer.slot('save', 'bench.kv');
+    if (reply['n_saved'] !== this.#count) throw new Error(`the server saved ${String(reply['n_saved'])} tokens`);
+    return { ms, cpu_ms };
+  }
+
+  async restore(): Promise<Cost> {
+    const { ms, cpu_ms, reply } = await this.#peer.slot('restore', 'bench.kv');
+    if (reply['n_restored'] !== this.#count) throw new Error(`the server restored ${String(reply['n_restored'])} tokens`);
+    this.#own.push(Number((reply['timings'] as Record<string, unknown>)['restore_ms']));
+    return { ms, cpu_ms };
+  }
+
+  told(prefill: Cost): Record<string, unknown> {
+    return { server_prefill: prefill, server_restore_own_ms: round(this.#own.sort((a, b) => a - b)[this.#own.length >> 1] as number) };
   }
 }
 
@@ -106,10 +162,9 @@ try {
   let serverBefore: Cost = { ms: 0, cpu_ms: 0 };
   try {
     for (const count of sizes) {
-      const ours = await measure(count);
-      const theirs = server !== undefined && peerSizes.includes(count) ? await measurePeer(server, count) : undefined;
-      const faster = theirs === undefined ? {} : { server_restore_over_ours: round(theirs.server_restore.cpu_ms / ours.restore.cpu_ms) };
-      rows.push({ ...ours, ...theirs, ...faster });
+      const theirs = server !== undefined && peerSizes.includes(count) ? new PeerSlot(server, count) : undefined;
+      if (theirs !== undefined) serverBefore = await theirs.prefill(serverBefore);
+      rows.push({ ...(await measure(count, theirs)), ...theirs?.told(serverBefore) });
       if (options.json !== undefined) writeFileSync(options.json, report());
       process.stderr.write(`${JSON.stringify(rows.at(-1))}\n`);
     }
@@ -118,7 +173,7 @@ try {
   }
   console.log(report().trimEnd());
 
-  async function measure(count: number): Promise<{ readonly restore: Cost } & Record<string, unknown>> {
+  async function measure(count: number, theirs: PeerSlot | undefined): Promise<Record<string, unknown>> {
     const tokens = someTokens(count);
     const file = join(place, `${count}.kv`);
     await live.drop();
@@ -128,16 +183,25 @@ try {
       await live.evaluate(tokens, from, 'evaluate', signal, () => undefined);
     });
     const prefill = sum(before?.prefill, evaluated);
-    let made: Awaited<ReturnType<LiveState['save']>> | undefined;
-    const save = await cost(async () => {
-      made = await live.save(tokens, file);
-    });
-    if (made === undefined) throw new Error('nothing was saved');
-    const { bytes, digest } = made;
-    const seal = sealWritten(made.written, statSync(file, { bigint: true }));
-    if (seal === undefined) throw new Error('the saved state has no seal');
+    const saves = await interleaved(
+      SAVES,
+      async () => {
+        rmSync(file, { force: true });
+        theirs?.removeFile();
+        return Promise.resolve();
+      },
+      {
+        save: async () => void (await live.save(tokens, file)),
+        sealed: async () => void (await (await live.save(tokens, file)).digest),
+      },
+      theirs === undefined ? {} : { server_save: () => theirs.save() },
+    );
+    const { bytes, written, ...saved } = await live.save(tokens, file);
+    const digest = await saved.digest;
+    const look = lookOfWritten(written, statSync(file, { bigint: true }));
+    if (look === undefined) throw new Error('something was done to the saved state');
     const unsealed: ArtifactFile = { path: file, tokens, bytes, digest };
-    const sealed: ArtifactFile = { ...unsealed, seal };
+    const sealed: ArtifactFile = { ...unsealed, look };
     const drop = async (): Promise<void> => {
       await fresh.drop();
       await live.drop();
@@ -147,20 +211,34 @@ try {
       const { reusedTokens, refused } = await state.prepare(tokens, base, false, signal);
       if (refused !== undefined || reusedTokens !== count) throw new Error(`not restored: ${refused ?? reusedTokens}`);
     };
+    const proven = (state: LiveState, base: ArtifactFile) => async (): Promise<void> => {
+      await restored(state, base)();
+      await state.proven();
+    };
     // A file is remembered as verified when it has not changed for two seconds.
     await drop();
     for (const since = performance.now(); performance.now() - since < 2100;) await restored(fresh, sealed)();
     await drop();
-    await restored(live, sealed)();
+    await proven(live, sealed)();
     const kinds: Record<string, () => Promise<void>> = {
       restore: restored(fresh, sealed),
       known: restored(live, sealed),
+      proven: proven(fresh, sealed),
       digest: restored(fresh, unsealed),
       read: async () => void (await readFile(file)),
       load: async () => live.sequence.loadStateFromFile(file, { acceptRisk: true }),
     };
-    const costs = await interleaved(drop, kinds);
-    const { restore, known, digest: digested, read, load } = costs as Record<'restore' | 'known' | 'digest' | 'read' | 'load', Cost>;
+    const costs = await interleaved(
+      ROUNDS,
+      async () => {
+        await drop();
+        await theirs?.erase();
+      },
+      kinds,
+      theirs === undefined ? {} : { server_restore: () => theirs.restore() },
+    );
+    type Kind = 'restore' | 'known' | 'digest' | 'read' | 'load';
+    const { restore, known, digest: digested, read, load } = costs as Record<Kind, Cost>;
     // A saved state holds no logits: the floor of any answer is one more token.
     await drop();
     await restored(live, sealed)();
@@ -175,29 +253,7 @@ try {
       known_over_read_and_load: round(known.cpu_ms / (read.cpu_ms + load.cpu_ms)),
       digest_over_read_and_load: round(digested.cpu_ms / (read.cpu_ms + load.cpu_ms)),
     };
-    return { tokens: count, bytes, prefill, save, ...costs, restore, next_token: next, ...ratios };
-  }
-
-  /** The same tokens in llama-server: its own words for prompt and restore, what a client waits, its processor time. */
-  async function measurePeer(peer: Peer, count: number): Promise<{ readonly server_restore: Cost } & Record<string, unknown>> {
-    // What its slot holds of the size before is not evaluated again.
-    serverBefore = sum(serverBefore, await peer.prefill(someTokens(count)));
-    const save = await peer.slot('save', 'bench.kv');
-    const times: Cost[] = [];
-    const own: number[] = [];
-    for (let at = 0; at < ROUNDS; at += 1) {
-      await peer.slot('erase');
-      const { ms, cpu_ms, reply } = await peer.slot('restore', 'bench.kv');
-      if (reply['n_restored'] !== count) throw new Error(`the server restored ${String(reply['n_restored'])} tokens`);
-      times.push({ ms, cpu_ms });
-      own.push(Number((reply['timings'] as Record<string, unknown>)['restore_ms']));
-    }
-    return {
-      server_prefill: serverBefore,
-      server_save: { ms: save.ms, cpu_ms: save.cpu_ms },
-      server_restore: medianCost(times),
-      server_restore_own_ms: round(own.sort((a, b) => a - b)[ROUNDS >> 1] as number),
-    };
+    return { tokens: count, bytes, prefill, ...saves, ...costs, next_token: next, ...ratios };
   }
 } finally {
   rmSync(place, { recursive: true });
@@ -221,16 +277,19 @@ async function cost(work: () => Promise<void>): Promise<Cost> {
   return { ms: round(ms), cpu_ms: round((user + system) / 1000) };
 }
 
-/** One of each in turn, so that all see the same machine. */
+/** One of each in turn, so that all see the same machine; `told` say their costs themselves. */
 async function interleaved(
+  rounds: number,
   before: () => Promise<void>,
   kinds: Readonly<Record<string, () => Promise<void>>>,
+  told: Readonly<Record<string, () => Promise<Cost>>>,
 ): Promise<Record<string, Cost>> {
   const costs: Record<string, Cost[]> = {};
-  for (let at = 0; at < ROUNDS; at += 1)
-    for (const [name, work] of Object.entries(kinds)) {
+  const work = { ...Object.fromEntries(Object.entries(kinds).map(([name, each]) => [name, () => cost(each)])), ...told };
+  for (let at = 0; at < rounds; at += 1)
+    for (const [name, each] of Object.entries(work)) {
       await before();
-      (costs[name] ??= []).push(await cost(work));
+      (costs[name] ??= []).push(await each());
     }
   return Object.fromEntries(Object.entries(costs).map(([name, all]) => [name, medianCost(all)]));
 }

@@ -7,7 +7,7 @@ import { ArtifactStore } from '../../src/engine/artifact-store.ts';
 import type { ArtifactStoreOptions } from '../../src/engine/artifact-store.ts';
 import type { Artifact } from '../../src/engine/artifact-shelf.ts';
 import { binaryDigest } from '../../src/engine/fingerprint.ts';
-import { quickSum, writtenInode } from '../../src/engine/state-seal.ts';
+import { writtenInode } from '../../src/engine/state-seal.ts';
 import type { Fingerprint } from '../../src/engine/types.ts';
 
 export const fingerprint: Fingerprint = { driver: 'llama', weights_digest: 'sha256-one', tokens: 1 };
@@ -34,9 +34,7 @@ export async function put(store: ArtifactStore, tokens: Uint32Array, session: st
   const path = await store.shelf.temporary(model);
   writeFileSync(path, content);
   const digest = `sha256-${hash('sha256', content, 'hex')}`;
-  const sum = quickSum();
-  sum.update(content);
-  const written = { inode: writtenInode(statSync(path, { bigint: true })), xxh64: sum.hex() };
+  const written = writtenInode(statSync(path, { bigint: true }));
   return store.put(model, fingerprint, tokens, { path, bytes, digest, written }, session);
 }
 

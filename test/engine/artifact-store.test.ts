@@ -19,7 +19,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ArtifactStore } from '../../src/engine/artifact-store.ts';
 import { artifactKey } from '../../src/engine/artifact-files.ts';
 import type { Artifact } from '../../src/engine/artifact-shelf.ts';
-import { sealIdentity } from '../../src/engine/state-seal.ts';
+import { lookOf } from '../../src/engine/state-seal.ts';
 import { transpile } from '../mount/transpiled.ts';
 import { age, filesBelow, fingerprint, ids, makeDirectory, model, openStore, put } from './artifact-fixture.ts';
 
@@ -41,7 +41,7 @@ describe('finding what was put', () => {
     const tokens = ids(3000);
     const artifact = await put(store, tokens, 'a');
     expect(artifact.meta).toMatchObject({ key: artifactKey(model, tokens), tokens: 3000, bytes: 1000, model, fingerprint });
-    expect(artifact.file.seal?.identity).toBe(sealIdentity(statSync(artifact.file.path, { bigint: true })));
+    expect(artifact.file.look).toBe(lookOf(statSync(artifact.file.path, { bigint: true })));
     const again = await openStore(directory.path);
     expect(await again.shelf.find(model, tokens)).toEqual(artifact);
     expect(await again.shelf.find(model, ids(2999))).toBeUndefined();
@@ -59,15 +59,9 @@ describe('finding what was put', () => {
       code: 'engine.short_save',
       errno: 'EIO',
     });
-    const artifact = await store.put(
-      model,
-      fingerprint,
-      ids(5),
-      { path, bytes: 5, digest, written: { inode: 'another', xxh64: '0' } },
-      'a',
-    );
+    const artifact = await store.put(model, fingerprint, ids(5), { path, bytes: 5, digest, written: 'another' }, 'a');
     expect(statSync(artifact.file.path).ino).toBe(ino);
-    expect(artifact.file.seal, 'changed since it was summed').toBeUndefined();
+    expect(artifact.file.look, 'changed since its digest was taken').toBeUndefined();
     expect(existsSync(path)).toBe(false);
   });
 
@@ -103,7 +97,7 @@ describe('damage', () => {
       (artifact) => writeFileSync(part(artifact, 'json'), JSON.stringify({ ...artifact.meta, key: '0'.repeat(64) })),
     ],
     ['a meta with negative bytes', (artifact) => writeFileSync(part(artifact, 'json'), JSON.stringify({ ...artifact.meta, bytes: -1 }))],
-    ['a meta with half a seal', (artifact) => writeFileSync(part(artifact, 'json'), JSON.stringify({ ...artifact.meta, seal: {} }))],
+    ['a meta whose look is no text', (artifact) => writeFileSync(part(artifact, 'json'), JSON.stringify({ ...artifact.meta, look: {} }))],
     ['a meta whose chain lies', (artifact) => writeFileSync(part(artifact, 'json'), JSON.stringify({ ...artifact.meta, chain: [] }))],
     ['a changed token', (artifact) => writeFileSync(part(artifact, 'tok'), Buffer.alloc(artifact.meta.tokens * 4))],
     ['a short token file', (artifact) => truncateSync(part(artifact, 'tok'), 7)],
@@ -140,6 +134,19 @@ describe('damage', () => {
     expect(store.shelf.takeDamage()[0]).toContain('the digest differs');
     expect(await store.shelf.verify(artifact)).toBe(false);
     expect(store.shelf.takeDamage()).toEqual([]);
+  });
+
+  test('ENG-14 what nobody wrote since its digest was taken is offered unread, anything else only with its digest', async () => {
+    const artifact = await put(store, ids(10), 'a');
+    const other = { ...artifact, file: { ...artifact.file, digest: `sha256-${'0'.repeat(64)}` } };
+    expect(await store.shelf.trust(other)).toBe(true);
+    // As a description of an earlier version, or of before the machine started again.
+    const { look = '', ...file } = artifact.file;
+    expect(look).not.toBe('');
+    expect(await store.shelf.trust({ ...artifact, file })).toBe(true);
+    expect(await store.shelf.trust({ ...artifact, file: { ...other.file, look: look.replace(/^[^:]+/, 'boot') } })).toBe(false);
+    expect(exists(artifact)).toBe(false);
+    expect(await store.shelf.trust(artifact)).toBe(false);
   });
 
   test('ENG-6 a put that fails half way leaves no artifact and no temporary file', async () => {

@@ -1,6 +1,6 @@
 // The driver with its real child process and the tiny model.
 import { execFile, spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, watch, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, watch, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,6 +12,7 @@ import { openLlamaDriver } from '../../src/engine/llama/driver.ts';
 import type { LlamaDriver, LlamaDriverOptions } from '../../src/engine/llama/driver.ts';
 import { engineDirectory } from '../../src/engine/llama/native.ts';
 import type { LlamaSequence } from '../../src/engine/llama/native.ts';
+import { lookOf } from '../../src/engine/state-seal.ts';
 import type {
   ArtifactFile,
   CompileOutcome,
@@ -52,6 +53,28 @@ describe('compiling', () => {
     expect(again.outcome).toMatchObject({ reusedTokens: first.tokens.length, evaluatedTokens: 0 });
     expect(again.base.digest).toBe(first.base.digest);
     expect(readdirSync(place).filter((name) => name.endsWith('.part'))).toEqual([]);
+  });
+
+  test('ENG-20 the engine goes on while the digest of what it saved is taken, and the digest is that of the file', async () => {
+    const opened = await openModel(model, { contextTokens: 600 });
+    const live = await opened.newLive();
+    const tokens = someTokens(500);
+    await live.prepare(tokens, undefined, false, never);
+    await live.evaluate(tokens, 0, 'evaluate', never, () => undefined);
+    const path = join(place, 'going-on.kv');
+    const saving = await live.save(tokens, path);
+    let known = false;
+    const digest = saving.digest.finally(() => (known = true));
+    await Promise.resolve();
+    expect(known, 'whoever saved goes on first').toBe(false);
+    const other = someTokens(100, 29);
+    const { reusedTokens } = await live.prepare(other, undefined, false, never);
+    await live.evaluate(other, reusedTokens, 'evaluate', never, () => undefined);
+    expect(await digest).toBe(digestOf(readFileSync(path)));
+    // The same through the process: the second is taken while the first is finished.
+    const driver = await cleared();
+    const both = await Promise.all([compile(driver, long(700), { name: 'one' }), compile(driver, long(650), { name: 'two' })]);
+    for (const { base } of both) expect(digestOf(readFileSync(base.path))).toBe(base.digest);
   });
 
   test('gives way to everybody else with every thread that it has', async () => {
@@ -183,6 +206,30 @@ describe('bad state files', () => {
       expect(made.digest, name).toBe(good.base.digest);
     }
     expect(driver.pid).toBe(pid);
+  });
+
+  test('ENG-14 a state that changed and left no trace is found before anything that came of it is told', async () => {
+    const chat = long(300);
+    const good = await compile(await cleared(), chat, { name: 'sound' });
+    const longer = { ...chat, messages: [...chat.messages, { role: 'user', content: 'and then? '.repeat(60) }] };
+    const fresh = await compile(await cleared(), longer, { name: 'fresh' });
+    const told = await generate(await cleared(), { prompt: longer, maxTokens: 8 });
+    const path = join(place, 'rotten.kv');
+    const bytes = readFileSync(good.base.path);
+    // What a disk may do to a number that is used in every layer: no structure changes.
+    bytes.fill(0x35, bytes.length - 4096);
+    writeFileSync(path, bytes);
+    const base = { ...good.base, path, look: lookOf(statSync(path, { bigint: true })) };
+    const rebuilt = await compile(await cleared(), longer, { name: 'rebuilt', base });
+    expect(rebuilt.outcome).toMatchObject({ reusedTokens: 0, baseRefused: expect.stringContaining('digest differs') as string });
+    expect(rebuilt.base.digest).toBe(fresh.base.digest);
+    const answered = await generate(await cleared(), { prompt: longer, maxTokens: 8, base });
+    expect(answered.events).toEqual(told.events);
+    const sound = { ...good.base, look: lookOf(statSync(good.base.path, { bigint: true })) };
+    const from = await compile(await cleared(), longer, { name: 'from', base: sound });
+    expect(from.outcome.baseRefused).toBeUndefined();
+    expect(from.outcome.reusedTokens).toBeGreaterThan(good.tokens.length / 2);
+    expect(from.base.digest).toBe(fresh.base.digest);
   });
 
   test('a file that is gone, longer than the context, or of other tokens is refused too', async () => {

@@ -56,6 +56,7 @@ export async function answer(
     try {
       for await (const token of run) {
         if (generatedTokens === 0) {
+          await live.proven();
           live.settle(tokens);
           emit({ kind: 'start', restoredTokens, evaluatedTokens: tokens.length - restoredTokens });
         }

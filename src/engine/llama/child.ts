@@ -4,7 +4,7 @@ import { getPriority, setPriority } from 'node:os';
 import { CtxError } from '../../abi/errors.ts';
 import { ModelHost } from './model-host.ts';
 import { toWire } from './wire.ts';
-import type { Request, ToChild, ToDriver } from './wire.ts';
+import type { ChildEvent, Request, ToChild, ToDriver } from './wire.ts';
 
 const NICE = 10;
 const running = new Map<number, AbortController>();
@@ -20,7 +20,12 @@ process.on('message', (message: ToChild) => {
   }
   const abort = new AbortController();
   if (message.kind === 'call') running.set(message.id, abort);
-  queue = queue.then(() => take(message, abort.signal));
+  queue = queue.then(
+    () =>
+      new Promise<void>((resolve) => {
+        void take(message, abort.signal, resolve).finally(resolve);
+      }),
+  );
 });
 
 /** Linux has a priority for each thread, and new ones take that of the thread that makes them: the pool's threads, which evaluate, are there already. */
@@ -35,7 +40,8 @@ function giveWay(): void {
   }
 }
 
-async function take(message: Exclude<ToChild, { kind: 'cancel' }>, signal: AbortSignal): Promise<void> {
+/** Never rejects. `free`: the next call may begin. */
+async function take(message: Exclude<ToChild, { kind: 'cancel' }>, signal: AbortSignal, free: () => void): Promise<void> {
   if (message.kind === 'setup') {
     // Compiling gives way to everybody; for a count a reader waits.
     if (message.setup.vocabularyOnly !== true) giveWay();
@@ -47,7 +53,7 @@ async function take(message: Exclude<ToChild, { kind: 'cancel' }>, signal: Abort
   try {
     signal.throwIfAborted();
     host ??= setup();
-    send({ kind: 'done', id, value: await perform(host, id, request, signal) });
+    send({ kind: 'done', id, value: await perform(host, id, request, signal, free) });
   } catch (error) {
     send({ kind: 'failed', id, error: toWire(withLog(error)) });
   } finally {
@@ -59,7 +65,8 @@ let setup = (): ModelHost => {
   throw new CtxError('engine.failed', 'EIO', 'the engine process was asked before it was set up');
 };
 
-function perform(model: ModelHost, id: number, request: Request, signal: AbortSignal): Promise<unknown> {
+function perform(model: ModelHost, id: number, request: Request, signal: AbortSignal, free: () => void): Promise<unknown> {
+  const tell = (event: ChildEvent): void => send({ kind: 'event', id, event });
   switch (request.method) {
     case 'describe':
       return model.describe();
@@ -70,9 +77,17 @@ function perform(model: ModelHost, id: number, request: Request, signal: AbortSi
     case 'count-prompt':
       return model.countPrompt(request);
     case 'compile':
-      return model.compile(request, signal, (done, total) => send({ kind: 'event', id, event: { kind: 'progress', done, total } }));
+      return model.compile(
+        request,
+        signal,
+        (done, total) => tell({ kind: 'progress', done, total }),
+        () => {
+          tell({ kind: 'free' });
+          free();
+        },
+      );
     case 'generate':
-      return model.generate(request, signal, (event) => send({ kind: 'event', id, event }));
+      return model.generate(request, signal, tell);
   }
 }
 

@@ -47,6 +47,9 @@ export class LlamaDriver implements EngineDriver {
   /** The model file as it was when the child started: another file needs another child. */
   #identity = '';
   #queue: Promise<unknown> = Promise.resolve();
+  /** Calls that have let the next one begin and have no answer yet. */
+  #finishing: Promise<unknown> = Promise.resolve();
+  #open = 0;
   #idle: NodeJS.Timeout | undefined;
   #crashes = 0;
   #closed = false;
@@ -101,7 +104,7 @@ export class LlamaDriver implements EngineDriver {
     let ended = false;
     const request: Request = { method: 'generate', prompt: plain(prompt), base: file(base), maxTokens, temperature, seed, schema };
     const outcome = this.#call(request, AbortSignal.any([signal, stop.signal]), (event) => {
-      if (event.kind !== 'progress') events.push(event);
+      if (event.kind !== 'progress' && event.kind !== 'free') events.push(event);
       wake();
     }).finally(() => {
       ended = true;
@@ -128,17 +131,24 @@ export class LlamaDriver implements EngineDriver {
   }
 
   #call(request: Request, signal?: AbortSignal, onEvent?: (event: ChildEvent) => void): Promise<unknown> {
-    const turn = this.#queue.then(async () => {
-      if (signal?.aborted === true && request.method !== 'generate') throw cancelled();
+    let free: () => void = () => undefined;
+    const freed = new Promise<void>((resolve) => (free = resolve));
+    const take = (event: ChildEvent): void => {
+      if (event.kind === 'free') free();
+      onEvent?.(event);
+    };
+    this.#open += 1;
+    const turn: Promise<unknown> = this.#queue.then(async () => {
       clearTimeout(this.#idle);
       try {
+        if (signal?.aborted === true && request.method !== 'generate') throw cancelled();
         const before = this.#child;
         const child = await this.#start(signal);
-        const value = await child.call(request, signal, onEvent).catch(async (error: unknown) => {
+        const value = await child.call(request, signal, take).catch(async (error: unknown) => {
           // A process that ended while idle is noticed only now: another one is asked, once.
           if (!(error instanceof NotTaken) || child !== before) throw error;
           await child.close();
-          return (await this.#start(signal)).call(request, signal, onEvent);
+          return (await this.#start(signal)).call(request, signal, take);
         });
         this.#crashes = 0;
         return value;
@@ -147,10 +157,13 @@ export class LlamaDriver implements EngineDriver {
         if (error instanceof CtxError && (error.code === 'engine.crashed' || error.code === 'engine.memory')) this.#crashes += 1;
         throw error;
       } finally {
-        this.#unloadLater();
+        this.#open -= 1;
+        if (this.#open === 0) this.#unloadLater();
       }
     });
-    this.#queue = turn.catch(() => undefined);
+    const ended = turn.catch(() => undefined);
+    void freed.then(() => (this.#finishing = Promise.all([this.#finishing, ended])));
+    this.#queue = Promise.race([ended, freed]);
     return turn;
   }
 
@@ -160,6 +173,7 @@ export class LlamaDriver implements EngineDriver {
     this.#requireMemory();
     const identity = await identityOf(this.#setup.config.path);
     if (this.#child?.alive === true && identity === this.#identity) return this.#child;
+    if (this.#child?.alive === true) await this.#finishing;
     await this.#child?.close();
     if (this.#crashes > 0) {
       const wait = Math.min(BACKOFF_MS.most, BACKOFF_MS.first * 2 ** (this.#crashes - 1));
@@ -207,8 +221,8 @@ function plain({ messages, tools }: Prompt): Prompt {
 
 function file(base: ArtifactFile | undefined): ArtifactFile | undefined {
   if (base === undefined) return undefined;
-  const { path, bytes, digest, tokens, seal } = base;
-  return { path, bytes, digest, tokens, ...(seal === undefined ? {} : { seal }) };
+  const { path, bytes, digest, tokens, look } = base;
+  return { path, bytes, digest, tokens, ...(look === undefined ? {} : { look }) };
 }
 
 function cancelled(): CtxError {

@@ -37,7 +37,7 @@ export class EngineChild {
     this.#process = spawn('/bin/sh', ['-c', 'ulimit -d "$0" 2>/dev/null; exec "$@"', String(kilobytes), process.execPath, childFile()], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       serialization: 'advanced',
-      env: { ...process.env, NODE_OPTIONS: '' },
+      env: { ...process.env, NODE_OPTIONS: '', ...largePages(process.env['GLIBC_TUNABLES']) },
     });
     // A pipe that is listened to would keep this program alive; the end of the process still empties it.
     (this.#process.stderr as Socket | null)?.unref();
@@ -139,6 +139,15 @@ export class EngineChild {
     const what = `the engine process ${how}${said === '' ? '' : `: ${said.slice(0, 300)}`}`;
     return new CtxError('engine.crashed', 'EIO', what, { where, next: 'it starts anew with the next call; nothing of its state is used' });
   }
+}
+
+/**
+ * Memory in large pages where the kernel has them: a state of 100 MB is restored in four fifths of the time (rationale 0044).
+ * The C library of other systems knows no such variable.
+ */
+export function largePages(tunables: string | undefined): { readonly GLIBC_TUNABLES: string } {
+  const own = 'glibc.malloc.hugetlb=1';
+  return { GLIBC_TUNABLES: tunables === undefined || tunables === '' ? own : `${own}:${tunables}` };
 }
 
 function closed(): CtxError {

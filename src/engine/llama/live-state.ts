@@ -1,9 +1,10 @@
 // The one sequence of a child: which tokens its state holds, and how far that state equals a fresh prefill.
+import { setImmediate } from 'node:timers/promises';
 import { CtxError } from '../../abi/errors.ts';
-import type { ArtifactFile, SavedFile } from '../types.ts';
+import type { ArtifactFile } from '../types.ts';
 import { chunkSizes, reusableTokens, sharedTokens } from './evaluation.ts';
 import type { LlamaContext, LlamaSequence } from './native.ts';
-import type { SavedStates } from './saved-state.ts';
+import type { Owed, SavedStates, Saving } from './saved-state.ts';
 
 export interface Prepared {
   readonly reusedTokens: number;
@@ -16,6 +17,8 @@ export class LiveState {
   #sequence: LlamaSequence | undefined;
   /** Tokens whose state follows the bitwise law; what was generated one by one after them does not count. */
   #exact: Uint32Array = new Uint32Array();
+  /** Of the file that the sequence's state began with: its digest, being taken. */
+  #proof: { readonly done: Promise<unknown>; readonly stop: AbortController } | undefined;
 
   constructor(context: LlamaContext, saved: SavedStates) {
     this.#context = context;
@@ -72,7 +75,16 @@ export class LiveState {
     this.#exact = wanted;
   }
 
-  async save(wanted: Uint32Array, saveTo: string): Promise<SavedFile> {
+  /** ENG-14: throws `engine.state`, and drops the state, where it began with a file that is not the one that was saved. */
+  async proven(): Promise<void> {
+    const wrong = await this.#proof?.done;
+    if (wrong === undefined) return void (this.#proof = undefined);
+    await this.drop();
+    throw wrong;
+  }
+
+  async save(wanted: Uint32Array, saveTo: string): Promise<Saving> {
+    await this.proven();
     this.#prove(wanted);
     return this.#saved.save(this.sequence, wanted, saveTo);
   }
@@ -80,9 +92,15 @@ export class LiveState {
   /** After any failure inside the engine nothing of the sequence is trusted. */
   async drop(): Promise<void> {
     this.#exact = new Uint32Array();
+    this.#forgetProof();
     const sequence = this.#sequence;
     this.#sequence = undefined;
     await sequence?.dispose();
+  }
+
+  #forgetProof(): void {
+    this.#proof?.stop.abort();
+    this.#proof = undefined;
   }
 
   #usable(wanted: Uint32Array, held: Uint32Array, logits: boolean): number {
@@ -91,13 +109,15 @@ export class LiveState {
 
   async #load(base: ArtifactFile, signal: AbortSignal): Promise<void> {
     try {
-      await this.#saved.withVerified(base, signal, async (path) => {
+      const owed = await this.#saved.withVerified(base, signal, async (path) => {
         // From here on the live state is gone, whatever the loader says.
         this.#exact = new Uint32Array();
+        this.#forgetProof();
         await this.sequence.loadStateFromFile(path, { acceptRisk: true });
         this.#prove(base.tokens);
         this.#exact = base.tokens;
       });
+      if (owed !== undefined) this.#proof = begin(owed);
     } catch (error) {
       // A failed load poisons the sequence; a refusal before it leaves the live state as it was.
       if (this.#exact.length === 0) await this.drop();
@@ -107,8 +127,11 @@ export class LiveState {
 
   async #cut(wanted: Uint32Array, keep: number): Promise<void> {
     const prefix = wanted.slice(0, keep);
-    if (keep === 0) await this.sequence.clearHistory();
-    else await this.sequence.adaptStateToTokens(Array.from(prefix), false);
+    if (keep === 0) {
+      this.#forgetProof();
+      await this.sequence.clearHistory();
+    } else if (this.sequence.nextTokenIndex !== keep || this.#exact.length !== keep)
+      await this.sequence.adaptStateToTokens(Array.from(prefix), false);
     this.#exact = prefix;
     this.#prove(prefix);
   }
@@ -122,6 +145,18 @@ export class LiveState {
       next: 'nothing to do: it is built again from source',
     });
   }
+}
+
+/** In turns beside what the engine does; never rejects. */
+function begin(owed: Owed): { readonly done: Promise<unknown>; readonly stop: AbortController } {
+  const stop = new AbortController();
+  const done = setImmediate()
+    .then(() => owed(stop.signal))
+    .then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+  return { done, stop };
 }
 
 // The default drops the start of the conversation in silence.

@@ -4,12 +4,13 @@ import { CtxError } from '../../abi/errors.ts';
 import { readModelFacts } from '../gguf.ts';
 import type { ModelFacts } from '../gguf.ts';
 import { stateBytesPerToken } from '../state-file.ts';
-import type { CompileOutcome, GenerateEvent, GenerateOutcome, ModelDescription } from '../types.ts';
+import type { ArtifactFile, CompileOutcome, GenerateEvent, GenerateOutcome, ModelDescription } from '../types.ts';
 import { answer } from './answer.ts';
 import { choose, describeModel, shapeOf, weightsDigest } from './describe.ts';
 import type { Choices } from './describe.ts';
 import { CHUNK_TOKENS } from './evaluation.ts';
 import { LiveState } from './live-state.ts';
+import type { Prepared } from './live-state.ts';
 import { ENGINE_PACKAGE, loadEngine, requireEngine } from './native.ts';
 import type { Llama, LlamaModel, NativeEngine } from './native.ts';
 import { PromptTokens } from './prompt-tokens.ts';
@@ -19,6 +20,10 @@ import type { ChildSetup, CompileRequest, CountPromptRequest, CountRequest, Gene
 
 /** Failures outside the engine: what is live stays good. */
 const KEEPS_STATE: readonly string[] = ['engine.cancelled', 'engine.disk_full', 'engine.save', 'engine.schema'];
+
+function isOfSavedState(error: unknown): error is CtxError {
+  return error instanceof CtxError && error.code === 'engine.state';
+}
 
 interface Loaded {
   readonly native: NativeEngine;
@@ -84,20 +89,36 @@ export class ModelHost {
     return (await this.#load()).prompts.count(prompt, true);
   }
 
-  async compile(request: CompileRequest, signal: AbortSignal, onProgress: (done: number, total: number) => void): Promise<CompileOutcome> {
+  /** `free`: the state is saved and the engine may go on; what is left is its digest. */
+  async compile(
+    request: CompileRequest,
+    signal: AbortSignal,
+    onProgress: (done: number, total: number) => void,
+    free: () => void,
+  ): Promise<CompileOutcome> {
     const tokens = request.tokens ?? (await (await this.#load()).prompts.tokenize(request.prompt, false));
     this.#requireRoom(tokens.length);
     this.#requireKnown(tokens);
     const live = await this.#open();
-    return this.#guard(live, async () => {
-      const { reusedTokens, refused } = await live.prepare(tokens, request.base, false, signal);
-      onProgress(reusedTokens, tokens.length);
-      await live.evaluate(tokens, reusedTokens, 'evaluate', signal, (done) => onProgress(done, tokens.length));
-      signal.throwIfAborted();
-      const file = await live.save(tokens, request.saveTo);
+    const { saving, ...outcome } = await this.#guard(live, async () => {
+      const evaluate = async (base: ArtifactFile | undefined): Promise<Prepared> => {
+        const prepared = await live.prepare(tokens, base, false, signal);
+        onProgress(prepared.reusedTokens, tokens.length);
+        await live.evaluate(tokens, prepared.reusedTokens, 'evaluate', signal, (done) => onProgress(done, tokens.length));
+        signal.throwIfAborted();
+        await live.proven();
+        return prepared;
+      };
+      const { reusedTokens, refused } = await evaluate(request.base).catch(async (error: unknown) => {
+        if (!isOfSavedState(error)) throw error;
+        return { ...(await evaluate(undefined)), refused: error.message };
+      });
+      const saving = await live.save(tokens, request.saveTo);
       const counts = { tokens: tokens.length, reusedTokens, evaluatedTokens: tokens.length - reusedTokens };
-      return { ...counts, file, ...(refused === undefined ? {} : { baseRefused: refused }) };
+      return { ...counts, saving, ...(refused === undefined ? {} : { baseRefused: refused }) };
     });
+    free();
+    return { ...outcome, file: { ...saving, digest: await saving.digest } };
   }
 
   async generate(request: GenerateRequest, signal: AbortSignal, emit: (event: GenerateEvent) => void): Promise<GenerateOutcome> {
@@ -106,7 +127,13 @@ export class ModelHost {
     this.#requireRoom(tokens.length + 1);
     const live = await this.#open();
     const engine = { native, llama, model, live, facts: this.#facts, contextTokens: this.#choices.contextTokens };
-    return this.#guard(live, () => answer(engine, request, tokens, signal, emit));
+    return this.#guard(live, () =>
+      answer(engine, request, tokens, signal, emit).catch((error: unknown) => {
+        if (!isOfSavedState(error)) throw error;
+        // Nothing was told yet.
+        return answer(engine, { ...request, base: undefined }, tokens, signal, emit);
+      }),
+    );
   }
 
   /** The last lines that the engine logged: why a load failed. */

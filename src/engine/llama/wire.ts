@@ -56,7 +56,11 @@ export type ToChild =
   | { readonly kind: 'call'; readonly id: number; readonly request: Request }
   | { readonly kind: 'cancel'; readonly id: number };
 
-export type ChildEvent = GenerateEvent | { readonly kind: 'progress'; readonly done: number; readonly total: number };
+export type ChildEvent =
+  | GenerateEvent
+  | { readonly kind: 'progress'; readonly done: number; readonly total: number }
+  /** The next call may begin; this one's answer follows. */
+  | { readonly kind: 'free' };
 
 export type ToDriver =
   /** The child began with the call: what happens to the child from here on happens to the call. */
