@@ -8,7 +8,7 @@ import { parsePolicy } from './policy.ts';
 import type { Policy } from './policy.ts';
 
 /** Names everything that a pack's bytes depend on besides history; a memo of another version is stale. */
-export const PACK_RULE_VERSION: string = `pack/9 recall/${RECALL_VERSION} search/${SEARCH_VERSION}`;
+export const PACK_RULE_VERSION: string = `pack/10 recall/${RECALL_VERSION} search/${SEARCH_VERSION}`;
 
 export interface PackPolicy {
   readonly tokenizer: string;

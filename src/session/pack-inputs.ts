@@ -42,17 +42,23 @@ export class PackInputs {
       const digest = inputs.get(path);
       return digest === undefined ? undefined : this.#input(path, digest);
     };
-    this.#unpacked = unpackedFiles(text(UNPACKED));
     const policy = readPackPolicy(text('context/budget'), text('context/policy.yaml'));
     const counter =
       policy.tokenizer === ENGINE
         ? this.#engineCounter(text(ENGINE_TOKENIZER), policy.remoteAllowed)
         : this.#services.counter(policy.tokenizer);
-    const pinned: PinnedFile[] = [...inputs.keys()]
+    const files = [...inputs.keys()]
       .filter((path) => path.startsWith('context/pinned/') && path !== UNPACKED)
       .sort((a, b) => (a < b ? -1 : 1))
       .map((path) => ({ path, digest: inputs.get(path) as string, text: text(path) }))
       .filter((file): file is PinnedFile => file.text !== undefined);
+    // INP-6: a picture would cost the whole budget and say nothing.
+    const isBinary = (file: PinnedFile): boolean => file.text.includes('\0');
+    const pinned = files.filter((file) => !isBinary(file));
+    this.#unpacked = [
+      ...unpackedFiles(text(UNPACKED)),
+      ...files.filter(isBinary).map(({ path }) => ({ source: path, reason: 'binary: it holds NUL bytes' })),
+    ];
     return {
       counter,
       policy,

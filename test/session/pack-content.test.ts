@@ -249,6 +249,7 @@ describe('recorded inputs', () => {
     s.put('context/pinned/rules.md', 'Be careful.\n');
     s.put('context/pinned/huge.md', 'x'.repeat((4 << 20) + 1));
     s.put('context/pinned/more/nested.md', 'nested\n');
+    s.put('context/pinned/photo.png', `\x89PNG\0\0${'\x01\ufffd'.repeat(50_000)}`);
     s.put('context/pinned/.hidden', 'hidden\n');
     symlinkSync('rules.md', join(s.directory, 'context/pinned/link.md'));
     s.append({ role: 'user', content: 'hello' });
@@ -258,8 +259,9 @@ describe('recorded inputs', () => {
       { source: 'context/pinned/huge.md', reason: 'larger than 4 MiB' },
       { source: 'context/pinned/link.md', reason: 'a symbolic link: only files are packed' },
       { source: 'context/pinned/more', reason: 'a directory: only files directly in pinned/ are packed' },
+      { source: 'context/pinned/photo.png', reason: 'binary: it holds NUL bytes' },
     ]);
-    for (const name of ['huge.md', 'link.md', 'more']) s.remove(`context/pinned/${name}`);
+    for (const name of ['huge.md', 'link.md', 'more', 'photo.png']) s.remove(`context/pinned/${name}`);
     expect((await packOf(s)).left_out).toEqual([]);
   });
 
