@@ -51,6 +51,14 @@ describe('ctx wiki', { timeout: 240_000 }, () => {
       /^the port\n\nCommitted-by: .*dana/,
     );
 
+    // WIK-70: what no entry tells is a gap still when git has nothing to say of it, although an entry of this day names the page.
+    appendFileSync(page, '\nIt restarts within 2 s.\n');
+    const committed = (await wiki(root, 'status', '--commit')).stdout;
+    expect([committed, parseQueue(readFileSync(join(root, '.update-queue'), 'utf8')).changes]).toEqual([
+      expect.stringMatching(/LOG GAP: conventions\.md(?:.*\n)*.*, clean/),
+      [expect.objectContaining({ path: 'conventions.md', logged: expect.any(Array) as unknown })],
+    ]);
+
     const asked = JSON.parse((await wiki(root, 'query', '--json', 'which port does the gateway use')).stdout) as {
       items: { kind: string; path: string }[];
     };

@@ -8,10 +8,11 @@ import { tryLockFile, type Lock } from '../../journal/flock.ts';
 import { ChangeRecorder, type Writer } from '../../wiki/change-recorder.ts';
 import { KnownPages } from '../../wiki/known-pages.ts';
 import { queueState } from '../../wiki/lint-time.ts';
+import { formatChange, QUEUE_PATH, type QueuedChange } from '../../wiki/queue.ts';
 import { QueueFile } from '../../wiki/queue-file.ts';
 import { SeenLog } from '../../wiki/seen-log.ts';
 import type { WikiDirectory } from '../../wiki/wiki-directory.ts';
-import { placeInside } from '../../wiki/write.ts';
+import { appendToFile, placeInside } from '../../wiki/write.ts';
 
 const KNOWN_PATH = '.wiki/known.jsonl';
 const LOCK_PATH = '.wiki/known.lock';
@@ -48,7 +49,7 @@ export async function recordOutside(place: WikiDirectory, writer: Writer | undef
       digest: (path) => curated.get(path),
       logged: (atMs, path) => log.had(atMs, path),
       now: Date.now,
-      newId: () => `${Date.now().toString(36)}-${randomBytes(5).toString('hex')}`,
+      newId,
     });
     recorder.reconcile(curated.keys(), pages.isNew, writer);
     // After the pages: an entry that is new tells of them.
@@ -63,6 +64,27 @@ export async function recordOutside(place: WikiDirectory, writer: Writer | undef
     queue.close();
     lock.release();
   }
+}
+
+/** WIK-70: pages that the log owes an entry, before git forgets that they changed. Entries that are there tell of none of them. */
+export function queueGaps(place: WikiDirectory, paths: readonly string[], writer: Omit<QueuedChange, 'id' | 'time' | 'path' | 'op'>): void {
+  const log = new SeenLog();
+  const nowMs = Date.now();
+  log.see(
+    place.index
+      .special('log')
+      .map(({ path }) => place.text(path) ?? '')
+      .join('\n'),
+    nowMs,
+  );
+  const lines = paths.map((path) =>
+    formatChange({ id: newId(), time: new Date(nowMs).toISOString(), path, op: 'write', ...writer, logged: log.had(nowMs, path) }),
+  );
+  if (lines.length > 0) appendToFile(place.root, QUEUE_PATH, lines.join(''));
+}
+
+function newId(): string {
+  return `${Date.now().toString(36)}-${randomBytes(5).toString('hex')}`;
 }
 
 async function locked(path: string): Promise<Lock | undefined> {

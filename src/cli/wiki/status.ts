@@ -5,10 +5,25 @@ import type { Command } from 'commander';
 import { CtxError } from '../../abi/errors.ts';
 import { gapLine, logGaps } from '../../wiki/lint-report.ts';
 import { heartbeatOf, queueState } from '../../wiki/lint-time.ts';
+import type { WikiDirectory } from '../../wiki/wiki-directory.ts';
 import { examples, type Shell } from '../shell.ts';
 import { gitCommit, gitState } from './git.ts';
+import { queueGaps } from './outside-changes.ts';
 import { author, lintWiki, plain, requireWiki, today } from './place.ts';
 import { proposals } from './review.ts';
+
+/** WIK-70 */
+async function keepGaps(shell: Shell, place: WikiDirectory): Promise<void> {
+  if (place.logPath() === undefined) return;
+  const input = place.lintInput({ today: today(shell) });
+  const queued = new Set(queueState(input).waiting.map(({ path }) => path));
+  const gaps = logGaps(input, (await lintWiki(shell, place)).open).filter(({ path }) => !queued.has(path) && place.has(path));
+  queueGaps(
+    place,
+    gaps.map(({ path }) => path),
+    { uid: shell.uid },
+  );
+}
 
 export function registerStatus(wiki: Command, shell: Shell): void {
   wiki
@@ -28,6 +43,7 @@ export function registerStatus(wiki: Command, shell: Shell): void {
       if (options.commit !== undefined) {
         if (git === undefined)
           throw new CtxError('wiki.git', 'ENOENT', 'is in no git repository', { where: place.root, next: 'run: git init' });
+        if (git.changed.length > 0) await keepGaps(shell, place);
         const message =
           options.commit === true ? `wiki: ${git.changed.slice(0, 3).join(', ')}${git.changed.length > 3 ? ', …' : ''}` : options.commit;
         if (
