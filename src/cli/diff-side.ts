@@ -11,8 +11,10 @@ import { joinFiles } from '../image/layers.ts';
 import { ociDigest } from '../image/oci.ts';
 import type { JournalSide } from '../image/transcript-diff.ts';
 import { initialControls } from '../session/controls.ts';
+import { policyWith } from './image-memory.ts';
 import type { NamedImage } from './image-named.ts';
 
+const POLICY = 'context/policy.yaml';
 const MAX_FILE_BYTES = 256 * 1024 * 1024;
 
 export function imageSide({ store, image, key }: Pick<NamedImage, 'store' | 'image' | 'key'>): DiffSide {
@@ -53,6 +55,14 @@ export async function sessionSide(name: string, directory: string): Promise<Diff
     messages: await journalOfSession(join(directory, 'messages.jsonl')),
     events: await journalOfSession(join(directory, 'events.jsonl')),
   };
+}
+
+/** An image as an instance of it begins: its policy has the image's bindings (IMG-91). */
+export async function asBegun(side: DiffSide): Promise<DiffSide> {
+  if (side.config === undefined) return side;
+  const own = await side.files.get(POLICY)?.read();
+  const policy = policyWith(own, side.config.mounts.memory);
+  return policy === undefined ? side : { ...side, files: new Map(side.files).set(POLICY, fileOf(policy)) };
 }
 
 /** A control file as every new session has it, which an image need not hold. */

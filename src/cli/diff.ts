@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { isOfInstance } from '../image/snapshot.ts';
 import { DIFF_PARTS, diffSides, type DiffPart, type DiffSide, type ImageDiff, type Recorded } from '../image/diff.ts';
 import { diffLines } from './diff-lines.ts';
-import { imageSide, isInitial, sessionSide } from './diff-side.ts';
+import { asBegun, imageSide, isInitial, sessionSide } from './diff-side.ts';
 import { resolveName } from './image-store.ts';
 import { instanceOf } from './instance-files.ts';
 import { referenceOf } from './reference.ts';
@@ -34,7 +34,7 @@ export function registerDiff(program: Command, shell: Shell): void {
       const wanted = DIFF_PARTS.filter((part) => options[part] === true);
       const parts = wanted.length === 0 ? DIFF_PARTS : wanted;
       const [one, other] = [await sideOf(shell, a), await sideOf(shell, b)];
-      const [left, right] = alike(one.side, other.side);
+      const [left, right] = await alike(one.side, other.side);
       const diff: ImageDiff = await diffSides(left, right, parts, recordedBy(one, other));
       if (options.json === true) shell.terminal.json({ a: left.name, b: right.name, ...diff });
       else for (const line of diffLines(left.name, right.name, diff, shell.terminal)) shell.terminal.line(line);
@@ -55,7 +55,7 @@ async function sideOf(shell: Shell, text: string): Promise<Side> {
 }
 
 /** A session has of an image what an instance sees of it: its documents and other sources are not compared with it. */
-function alike(a: DiffSide, b: DiffSide): readonly [DiffSide, DiffSide] {
+async function alike(a: DiffSide, b: DiffSide): Promise<readonly [DiffSide, DiffSide]> {
   if ((a.config === undefined) === (b.config === undefined)) return [a, b];
   const seen = (side: DiffSide, other: DiffSide): DiffSide => ({
     ...side,
@@ -65,7 +65,8 @@ function alike(a: DiffSide, b: DiffSide): readonly [DiffSide, DiffSide] {
       ),
     ),
   });
-  return [seen(a, b), seen(b, a)];
+  const [left, right] = [await asBegun(a), await asBegun(b)];
+  return [seen(left, right), seen(right, left)];
 }
 
 /** An instance begins with the whole history of its image. */

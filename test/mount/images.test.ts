@@ -116,8 +116,12 @@ describe.skipIf(!canMount)('images on a mount', () => {
     };
     expect(since.transcript.messages).toMatchObject({ common: 5, a: { lines: 0 }, b: { lines: 1 } });
     expect(since.transcript.messages.b.shown[0]?.text).toContain('They run 4.1.');
-    // Bindings of the image stand in the policy of its instance.
-    expect(since.source.map(({ path }) => path).filter((path) => path !== 'context/policy.yaml')).toEqual(['context/pinned/note.md']);
+    // The policy that an instance begins with has the bindings of its image: no difference.
+    expect(since.source.map(({ path }) => path)).toEqual(['context/pinned/note.md']);
+    await mounted.must(`echo 'low_water: 0.6' >> ${home}/agent/review/session/one/context/policy.yaml`);
+    expect(await ctx('diff', 'quilt/customer-review:2026.05.22', 'review/one', '--source')).toMatch(
+      /changed context\/policy\.yaml.*\n.*\n.*\n(?: .*\n)*\+low_water: 0\.6\n/,
+    );
   });
 
   test('IMG-25 images are browsed with ls, cat, cp, tar, du, find, grep and diff, and never written to', async () => {
