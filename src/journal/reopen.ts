@@ -69,7 +69,7 @@ export function reopen(options: ReopenOptions): Reopened {
     fd,
     ackBytes,
     endBytes,
-    modifiedMs: stat.size === 0 ? options.now() : Math.trunc(stat.mtimeMs),
+    modifiedMs: Math.trunc(stat.mtimeMs),
     events,
     recovered: changed || options.unsyncedFrom !== undefined,
   };

@@ -218,7 +218,9 @@ class Session implements SessionJournals {
     const sealed = sealedOf(this.#sealed, file);
     const last = sealed.at(-1);
     // A crash came between naming the sealed segment and starting a new active file.
+    let sealedMs: number | undefined;
     if (last !== undefined && isSealedTwin(this.#disk, path, join(this.#directory, last.file))) {
+      sealedMs = Math.trunc(this.#disk.statSync(path).mtimeMs);
       startActive(this.#disk, this.#directory, file, mode, (readWhole(this.#disk, path) ?? NOTHING).subarray(last.bytes));
       syncDirectory(this.#disk, this.#directory);
     }
@@ -240,12 +242,13 @@ class Session implements SessionJournals {
     const side: Side = {
       file,
       baseBytes,
-      modifiedMs: opened.modifiedMs,
+      modifiedMs: sealedMs ?? opened.modifiedMs,
       committed: false,
       sealedFiles: new SegmentFiles(this.#sealedRefs(file), this.#disk),
       active: this.#activeFile(file, opened.fd, opened.ackBytes, opened.endBytes),
       writer: undefined as unknown as Writer,
     };
+    if (sealedMs !== undefined) side.active.keepTime(sealedMs);
     side.writer = new Writer({
       file,
       maxLineBytes: this.#maxLineBytes,
@@ -415,6 +418,8 @@ class Session implements SessionJournals {
     this.#directorySynced = false;
     ensureLastingName(this.#directory, side.file, side.baseBytes, this.#disk);
     side.active = this.#activeFile(side.file, opened.fd, opened.restBytes, opened.restBytes);
+    // Now: a kill leaves no other moment.
+    side.active.keepTime(side.modifiedMs);
     side.writer.useActive(side.active);
     side.sealedFiles.set(this.#sealedRefs(side.file));
     old.close();

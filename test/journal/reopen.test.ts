@@ -19,6 +19,20 @@ describe('opening', () => {
     expect(events).not.toBe(1_795_231_500_912);
   });
 
+  test('the time of a journal stays when it is sealed, and that of an empty one when it is opened again', () => {
+    const first = openFixture(undefined, { now: () => 1_795_231_500_912 });
+    first.journals.messages.write('1:a', Buffer.from(user('a')));
+    first.close();
+    const second = openFixture(first.directory);
+    second.journals.seal();
+    // As after a kill: nothing is put right when it is closed.
+    const killed = openFixture(first.directory, { now: () => 1_895_231_500_912 });
+    expect(killed.journals.messages.modifiedMs).toBe(1_795_231_500_912);
+    expect(killed.journals.events.modifiedMs).toBe(Math.trunc(fs.statSync(join(first.directory, 'events.jsonl')).mtimeMs));
+    fs.utimesSync(join(first.directory, 'events.jsonl'), 1_695_231_500, 1_695_231_500);
+    expect(openFixture(first.directory).journals.events.modifiedMs).toBe(1_695_231_500_000);
+  });
+
   test('a torn tail is set aside, never glued to the next line', () => {
     const directory = temporaryDirectory();
     fs.writeFileSync(join(directory, 'messages.jsonl'), `${user('a')}{"role":"us`);
