@@ -3,6 +3,11 @@
 
 say() { printf '%s\n' "$*"; }
 fail() { printf '%s\n' "$*" >&2; exit 1; }
+# Whatever an interrupted command makes of it.
+trap 'exit 130' INT
+# bounded SECONDS COMMAND… ends it after that time. An interrupt at the terminal reaches it: by itself, timeout(1) takes what it
+# runs out of the terminal's group, and this shell would wait for it.
+bounded() { timeout --foreground -k 10 "$@"; }
 
 # Node is the one thing that must be there.
 need_node() {
@@ -43,14 +48,14 @@ need_registry() {
   command -v docker-registry >/dev/null && return 0
   need_commands docker-registry:docker-registry
   [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
-  "${as_root[@]}" timeout -k 10 60 invoke-rc.d docker-registry stop >/dev/null 2>&1 </dev/null || true
-  "${as_root[@]}" timeout -k 10 60 update-rc.d docker-registry disable >/dev/null 2>&1 </dev/null || true
+  "${as_root[@]}" timeout --foreground -k 10 60 invoke-rc.d docker-registry stop >/dev/null 2>&1 </dev/null || true
+  "${as_root[@]}" timeout --foreground -k 10 60 update-rc.d docker-registry disable >/dev/null 2>&1 </dev/null || true
 }
 
 apt_install() {
   local log=$1
   shift
-  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive timeout -k 10 300 apt-get -q -y -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3)
+  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive timeout --foreground -k 10 300 apt-get -q -y -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3)
   "${apt[@]}" install --no-install-recommends "$@" >"$log" 2>&1 </dev/null && return 0
   "${apt[@]}" update >>"$log" 2>&1 </dev/null || true
   "${apt[@]}" install --no-install-recommends "$@" >>"$log" 2>&1 </dev/null
@@ -62,7 +67,7 @@ need_modules() {
   say "installing npm packages (npm ci)"
   local try
   for try in 1 2; do
-    timeout -k 10 400 npm ci --no-audit --no-fund --no-update-notifier --loglevel=error </dev/null && break
+    bounded 400 npm ci --no-audit --no-fund --no-update-notifier --loglevel=error </dev/null && break
     [ "$try" -eq 1 ] || fail "npm ci failed; check the network and run this again"
     say "npm ci failed; trying once more"
   done
@@ -74,7 +79,7 @@ need_modules() {
 need_build() {
   if [ -f dist/src/cli/main.js ] && [ -z "$(find src mount scripts/build.mjs package-lock.json tsconfig.json tsconfig.build.json -newer dist/.built -print -quit 2>/dev/null || echo stale)" ]; then return 0; fi
   say "building (npm run build)"
-  timeout -k 10 300 npm run --silent build </dev/null || fail "the build failed"
+  bounded 300 npm run --silent build </dev/null || fail "the build failed"
   touch dist/.built
 }
 
@@ -90,7 +95,7 @@ need_engine() {
   base=${XDG_DATA_HOME:-}
   case $base in
     /*) ;;
-    *) if [ "$(id -u)" -eq 0 ]; then base=/var/lib; else base=$HOME/.local/share; fi ;;
+    *) if [ "$(id -u)" -eq 0 ]; then base=/var/lib; else base=~/.local/share; fi ;;
   esac
   directory=$base/ctxfs-engine/$version
   case ${CTX_ENGINE_DIR:-} in /*) directory=$CTX_ENGINE_DIR ;; esac
@@ -102,7 +107,7 @@ need_engine() {
   partial=$(mktemp -d "$directory.XXXXXX")
   log=$partial/npm.log
   cp "scripts/engine/$cpu/package.json" "scripts/engine/$cpu/package-lock.json" "$partial/"
-  if ! (cd "$partial" && timeout -k 10 300 npm ci --omit=optional --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >"$log" 2>&1 </dev/null); then
+  if ! (cd "$partial" && bounded 300 npm ci --omit=optional --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >"$log" 2>&1 </dev/null); then
     tail -n 20 "$log" >&2
     rm -rf "$partial"
     fail "the engine could not be installed; check the network and run this again"

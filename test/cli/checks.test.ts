@@ -134,3 +134,14 @@ it('the npm package holds the program, its documents and the sample, and nothing
     expect(files).toContain(path);
   expect(files.filter((path) => /^(test|src|mount|scripts(?!\/engine\/))\/|\/\.|\.py$/.test(path))).toEqual([]);
 });
+
+describe('scripts', () => {
+  it('an interrupt at the terminal ends them, whatever they wait for', async () => {
+    // What is waited for takes an interrupt for its end, as npm does: the script must not go on.
+    const waits = `. '${ROOT}scripts/lib/ground.sh'\nbounded 600 bash -c 'trap "exit 0" INT; : >runs; sleep 600 & wait'\necho went on\n`;
+    const cwd = await place({ waits });
+    const typed = "(until [ -e runs ]; do sleep 0.1; done; printf '\\003')";
+    const ended = await runProgram('bash', ['-c', `${typed} | timeout 60 script -qec 'bash waits' /dev/null`], { cwd });
+    expect(ended).toMatchObject({ code: 130, stdout: expect.not.stringContaining('went on') as string });
+  });
+});
