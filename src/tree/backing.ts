@@ -12,9 +12,30 @@ export function bytePath(text: string): string {
   return NON_ASCII.test(text) ? Buffer.from(text).toString('latin1') : text;
 }
 
-/** A byte path as `fs` wants it: a string when it is ASCII. */
+/** A byte path as `fs` wants it: a string when it is ASCII. Good for the calls that follow at once (see anchored). */
 export function native(path: string): string | Buffer {
-  return NON_ASCII.test(path) ? Buffer.from(path, 'latin1') : path;
+  const short = path.length < PATH_MAX ? path : anchored(path);
+  return NON_ASCII.test(short) ? Buffer.from(short, 'latin1') : short;
+}
+
+/** With its NUL. */
+const PATH_MAX = 4096;
+const O_PATH = 0o10000000;
+/** No operation names more paths than this at once. */
+const MOST_ANCHORS = 8;
+const anchors: number[] = [];
+
+/** A path that is too long for a system call, from a descriptor of a directory on its way; the descriptors of the newest few stay open. */
+function anchored(path: string): string {
+  let short = path;
+  for (let cut; short.length >= PATH_MAX && (cut = short.lastIndexOf('/', PATH_MAX - 1)) > 0;) {
+    const flags = O_PATH | fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW;
+    const fd = fs.openSync(native(short.slice(0, cut)), flags);
+    anchors.push(fd);
+    if (anchors.length > MOST_ANCHORS) fs.closeSync(anchors.shift() as number);
+    short = `/proc/self/fd/${fd}${short.slice(cut)}`;
+  }
+  return short;
 }
 
 /** The path as a UTF-8 string for calls that take no bytes; undefined when it is not UTF-8. */

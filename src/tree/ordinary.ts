@@ -2,7 +2,7 @@
 // Permission bits are enforced by the kernel (default_permissions); what is created belongs to the caller.
 import * as fs from 'node:fs';
 import { constants } from 'node:fs';
-import { lstatBytes, native, nativeUtf8, toAttr } from './backing.ts';
+import { lstatBytes, native, toAttr } from './backing.ts';
 import { getXattr, listXattr, makeNode, removeXattr, rename2, setOpenTimes, setTimes, setXattr } from './libc.ts';
 import type { DeriverClient } from './deriver-client.ts';
 import { DirectoryHandle, fail, Handle, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Slow, TreeNode } from './types.ts';
@@ -221,7 +221,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     if ((mode & S_IFMT) === S_IFREG || (mode & S_IFMT) === 0) {
       fs.closeSync(fs.openSync(native(this.#child(name)), constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, mode & 0o7777));
     } else {
-      makeNode(utf8Path(this.#child(name)), mode, rdev);
+      makeNode(native(this.#child(name)), mode, rdev);
     }
     const node = this.#adopt(name, caller, mode);
     const told = toldOf(this, name);
@@ -299,7 +299,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
     // Of a file with another name the kernel may keep the inode for long, and its descriptor with it.
     if (replaced !== undefined && flags === 0 && target?.nlink === 1n) replaced.#keep(to);
     if (flags === 0) fs.renameSync(native(from), native(to));
-    else rename2(utf8Path(from), utf8Path(to), flags);
+    else rename2(native(from), native(to), flags);
     if (same) return undefined;
     const moved = this.area.nodes.get(inodeKey(source));
     moved?.dropAlias(this, name);
@@ -389,7 +389,7 @@ export class OrdinaryNode extends TreeNode implements PathParent {
       if (open === undefined) throw fail('ESTALE', 'the file is gone');
       return setOpenTimes(open, change.atime, change.mtime);
     }
-    setTimes(utf8Path(this.path()), change.atime, change.mtime);
+    setTimes(native(this.path()), change.atime, change.mtime);
   }
 
   #anyFd(): number | undefined {
@@ -445,18 +445,18 @@ export class OrdinaryNode extends TreeNode implements PathParent {
   override getxattr(name: string): Buffer {
     if (name.startsWith('system.posix_acl')) throw fail('EOPNOTSUPP', 'access control lists are not supported');
     if (!name.startsWith('user.')) throw fail('ENODATA', 'no such attribute');
-    return getXattr(utf8Path(this.path()), name);
+    return getXattr(native(this.path()), name);
   }
   override listxattr(): readonly string[] {
-    return listXattr(utf8Path(this.path())).filter((name) => !name.startsWith('system.posix_acl'));
+    return listXattr(native(this.path())).filter((name) => !name.startsWith('system.posix_acl'));
   }
   override setxattr(name: string, value: Buffer, flags: number): void {
     if (!name.startsWith('user.')) throw fail('EOPNOTSUPP', 'only user.* attributes can be set');
-    setXattr(utf8Path(this.path()), name, value, flags);
+    setXattr(native(this.path()), name, value, flags);
   }
   override removexattr(name: string): void {
     if (!name.startsWith('user.')) throw fail('EOPNOTSUPP', 'only user.* attributes can be removed');
-    removeXattr(utf8Path(this.path()), name);
+    removeXattr(native(this.path()), name);
   }
 
   override forget(): void {
@@ -487,12 +487,6 @@ function toldOf(directory: OrdinaryNode, name: string): { readonly wiki: WikiAre
 /** An inode number is used again; with when it was born it names one file. */
 export function inodeKey({ dev, ino, birthtimeNs }: fs.BigIntStats): string {
   return `${dev}:${ino}:${birthtimeNs}`;
-}
-
-function utf8Path(path: string): string {
-  const text = nativeUtf8(path);
-  if (text === undefined) throw fail('EOPNOTSUPP', 'this operation needs a UTF-8 path');
-  return text;
 }
 
 function accessFlags(flags: number): number {

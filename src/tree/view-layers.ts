@@ -5,7 +5,7 @@
 import * as fs from 'node:fs';
 import { constants } from 'node:fs';
 import { dirname } from 'node:path';
-import { lstatBytes, native, nativeUtf8 } from './backing.ts';
+import { lstatBytes, native } from './backing.ts';
 import { getXattr, listXattr, setXattr } from './libc.ts';
 import { direntType } from './ordinary.ts';
 import { fail, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from './types.ts';
@@ -169,9 +169,7 @@ function dress(path: string, { uid, gid, mode }: fs.BigIntStats): void {
   fs.chmodSync(native(path), Number(mode) & 0o7777);
 }
 
-/** Where the calls take the path: a name that is not UTF-8 loses its attributes. */
 function copyXattrs(from: string, to: string): void {
-  const [source, target] = [nativeUtf8(from), nativeUtf8(to)];
-  if (source === undefined || target === undefined) return;
+  const [source, target] = [native(from), native(to)];
   for (const name of listXattr(source)) if (name.startsWith('user.')) setXattr(target, name, getXattr(source, name), 0);
 }

@@ -1,6 +1,7 @@
 """link(2), symlink(2), readlink(2), unlink(2), and what a name may be."""
 import errno
 import os
+import shutil
 import stat
 
 from suite import as_other, case, changes, fails, other_filesystem, read_file, write_file
@@ -16,6 +17,41 @@ def _():
         assert read_file(name) == name
         os.rename(name, name + b'2')
         os.unlink(name + b'2')
+
+
+@case('names: of bytes that are no UTF-8, with times, attributes, FIFOs and links of their own')
+def _():
+    name = b'\xff\xfe'
+    write_file(name, b'one')
+    os.utime(name, ns=(1_000_000_001, 2_000_000_003))
+    assert (os.stat(name).st_atime_ns, os.stat(name).st_mtime_ns) == (1_000_000_001, 2_000_000_003)
+    os.setxattr(name, b'user.k', b'v')
+    assert os.getxattr(name, b'user.k') == b'v' and os.listxattr(name) == ['user.k']
+    os.removexattr(name, b'user.k')
+    os.mkfifo(b'\xfd')
+    assert stat.S_ISFIFO(os.stat(b'\xfd').st_mode)
+    os.symlink(name, b'\xfc')
+    assert os.readlink(b'\xfc') == name and read_file(b'\xfc') == b'one'
+
+
+@case('names: a path may be longer than PATH_MAX, a step at a time')
+def _():
+    here = os.getcwd()
+    for _ in range(25):
+        os.mkdir('d' * 200)
+        os.chdir('d' * 200)
+    write_file('f', b'deep')
+    os.utime('f', (2, 2))
+    os.rename('f', 'g')
+    os.link('g', 'h')
+    os.symlink('g', 's')
+    assert read_file('s') == b'deep' and os.stat('h').st_mtime == 2 and os.stat('h').st_nlink == 2
+    assert sorted(os.listdir('.')) == ['g', 'h', 's']
+    for name in os.listdir('.'):
+        os.unlink(name)
+    os.chdir(here)
+    shutil.rmtree('d' * 200)
+    assert os.listdir('.') == []
 
 
 @case('names: composed and decomposed forms are two names')
