@@ -40,7 +40,7 @@ export class BytesNode extends TreeNode {
 }
 
 class BytesHandle extends Handle {
-  override readonly mode = { keepCache: true };
+  override readonly mode = { keepCache: true, noFlush: true };
   readonly bytes: Buffer;
   constructor(bytes: Buffer) {
     super();

@@ -8,7 +8,7 @@ import { lstat, lstatOrFail, toAttr } from './backing.ts';
 import { readControl, refuseOther, writeControl } from './control-file.ts';
 import type { Session } from './sessions.ts';
 import { fail, Handle, Slow, TreeNode } from './types.ts';
-import type { Attr, AttrChange, Caller } from './types.ts';
+import type { Attr, AttrChange, Caller, OpenMode } from './types.ts';
 import { askWiki } from './wiki-client.ts';
 
 /** Files whose every write must be valid by itself; the structured ones may arrive in pieces. */
@@ -118,7 +118,7 @@ function isDone(bytes: Buffer): boolean {
 }
 
 class ControlHandle extends Handle {
-  override readonly mode = { directIo: true };
+  override readonly mode: OpenMode;
   readonly node: ControlNode;
   readonly #append: boolean;
   #bytes: Buffer;
@@ -131,6 +131,7 @@ class ControlHandle extends Handle {
 
   constructor(node: ControlNode, flags: number) {
     super();
+    this.mode = { directIo: true, noFlush: (flags & (3 | constants.O_TRUNC)) === constants.O_RDONLY };
     this.node = node;
     this.#append = (flags & constants.O_APPEND) !== 0;
     const truncate = (flags & constants.O_TRUNC) !== 0;

@@ -106,7 +106,7 @@ export function readAll(content: Content): Buffer {
 
 /** Reads across extents. Files are opened at open(), so that a version stays readable when its cache is swept. */
 export class ContentHandle extends Handle {
-  override readonly mode = { keepCache: true };
+  override readonly mode = { keepCache: true, noFlush: true };
   readonly #content: Content;
   readonly #fds: Map<string, number> = new Map();
 

@@ -266,7 +266,7 @@ class RangesNode extends TreeNode {
 }
 
 class RangesHandle extends Handle {
-  override readonly mode = { keepCache: true };
+  override readonly mode = { keepCache: true, noFlush: true };
   readonly #ranges: readonly BlobRange[];
   readonly #fds: Map<string, number> = new Map();
 

@@ -6,7 +6,7 @@ import type { JournalWriter } from '../journal/types.ts';
 import type { Session } from './sessions.ts';
 import { fail, Handle, S_IFREG, TreeNode } from './types.ts';
 import type { Slow } from './types.ts';
-import type { Attr, AttrChange, Caller } from './types.ts';
+import type { Attr, AttrChange, Caller, OpenMode } from './types.ts';
 
 export class JournalNode extends TreeNode {
   override readonly attrTtlMs = 0;
@@ -73,7 +73,7 @@ export class JournalNode extends TreeNode {
   override open(flags: number, _caller: Caller): Handle {
     checkFlags(flags);
     if ((flags & constants.O_TRUNC) !== 0) throw fail('EPERM', 'the journal is append-only');
-    return new JournalHandle(this);
+    return new JournalHandle(this, (flags & 3) === constants.O_RDONLY);
   }
 }
 
@@ -85,15 +85,16 @@ function checkFlags(flags: number): void {
 let nextOpenFile = 1;
 
 class JournalHandle extends Handle {
-  override readonly mode = { directIo: true };
+  override readonly mode: OpenMode;
   readonly node: JournalNode;
   readonly #key: string;
   #wrote = false;
   #owner = '';
   #stage = '';
 
-  constructor(node: JournalNode) {
+  constructor(node: JournalNode, readOnly: boolean) {
     super();
+    this.mode = { directIo: true, noFlush: readOnly };
     this.node = node;
     this.#key = String(nextOpenFile++);
     this.#stage = `${this.#key}:`;

@@ -111,7 +111,7 @@ class StateNode extends TreeNode {
 /** KVT-3: reads what was there at its open, whatever is evicted meanwhile. */
 class StateHandle extends Handle {
   // The size is known only now: the kernel must not go by the one of the look.
-  override readonly mode = { directIo: true };
+  override readonly mode = { directIo: true, noFlush: true };
   readonly #engine: EngineClient;
   #file: number | undefined;
 

@@ -513,7 +513,7 @@ export class OrdinaryHandle extends Handle {
   readonly node: OrdinaryNode;
   fd: number;
   readonly writable: boolean;
-  override readonly mode: OpenMode;
+  override mode: OpenMode;
   readonly #opener: Caller;
   #dirty = false;
   /** When the first byte was written, or the file made, that nobody was told of yet. */
@@ -524,8 +524,8 @@ export class OrdinaryHandle extends Handle {
     this.node = node;
     this.fd = fd;
     this.#opener = opener;
-    this.mode = node.isQueue ? { directIo: true } : {};
     this.writable = (flags & 3) !== constants.O_RDONLY;
+    this.mode = { directIo: node.isQueue, noFlush: !this.writable };
     node.open_.add(this);
   }
   override read(offset: number, into: Buffer): number {
@@ -539,6 +539,7 @@ export class OrdinaryHandle extends Handle {
   }
   touched(atMs: number = Date.now()): void {
     if (this.#sinceMs === 0) this.#sinceMs = atMs;
+    if (this.mode.noFlush === true) this.mode = { ...this.mode, noFlush: false };
   }
   /** Told as the change of whoever opened it: any child that inherited it closes it too. */
   override flush(): void | Slow<null> {

@@ -82,6 +82,7 @@ export interface OpenMode {
   readonly keepCache?: boolean;
   readonly nonSeekable?: boolean;
   readonly cacheDir?: boolean;
+  /** Its close says nothing, so that nobody waits for it: who is killed is gone at once, also while the daemon hangs. */
   readonly noFlush?: boolean;
 }
 

@@ -1,6 +1,7 @@
 import { chmod, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { mountAt } from '../../mount/mount-table.ts';
@@ -13,6 +14,13 @@ afterEach(() => mounted.end());
 
 const SESSION = 'coder/default';
 const line = '{"role":"user","content":"hello"}\n';
+
+/** Holds what it is given open for reading, and says so. */
+const HOLDING = `
+import os, sys, time
+held = [os.open(path, os.O_RDONLY) for path in sys.argv[1:]]
+print('held', flush=True)
+time.sleep(600)`;
 
 async function pidOf(): Promise<number> {
   const { stdout } = await mounted.ctx(['status', '--json']);
@@ -109,7 +117,16 @@ describe('ctx mount and umount', () => {
   it('a daemon that does not answer hangs nobody: verbs say so, and umount ends it', async () => {
     mounted = await mountStore('hung');
     const pid = await pidOf();
+    await mounted.must(`ctx new coder/held && mkdir shared/x && echo held > shared/x/file`);
+    // Who only reads tells the daemon nothing when it is killed, whatever it holds open.
+    const session = join(mounted.agents, 'coder/session/held');
+    const files = ['messages.jsonl', 'latest.md', 'state', 'context/pack.json', '../../../../../../shared/x/file', '.'];
+    const reader = spawn('python3', ['-c', HOLDING, ...files.map((file) => join(session, file))]);
+    await once(reader.stdout, 'data');
     process.kill(pid, 'SIGSTOP');
+    const killed = once(reader, 'exit');
+    reader.kill('SIGKILL');
+    await killed;
     const status = await mounted.ctx(['status']);
     expect(status.code).toBe(3);
     const { code, stderr } = await mounted.ctx(['umount']);
