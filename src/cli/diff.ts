@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 
 import { isOfInstance } from '../image/snapshot.ts';
+import type { JournalDiff } from '../image/transcript-diff.ts';
 import { DIFF_PARTS, diffSides, type DiffPart, type DiffSide, type ImageDiff, type Recorded } from '../image/diff.ts';
 import { diffLines } from './diff-lines.ts';
 import { asBegun, imageSide, isInitial, sessionSide } from './diff-side.ts';
@@ -36,9 +37,15 @@ export function registerDiff(program: Command, shell: Shell): void {
       const [one, other] = [await sideOf(shell, a), await sideOf(shell, b)];
       const [left, right] = await alike(one.side, other.side);
       const diff: ImageDiff = await diffSides(left, right, parts, recordedBy(one, other));
-      if (options.json === true) shell.terminal.json({ a: left.name, b: right.name, ...diff });
+      if (options.json === true) shell.terminal.json({ a: left.name, b: right.name, ...diff, ...transcriptJson(diff) });
       else for (const line of diffLines(left.name, right.name, diff, shell.terminal)) shell.terminal.line(line);
     });
+}
+
+function transcriptJson({ transcript }: ImageDiff): Record<string, unknown> {
+  if (transcript === undefined) return {};
+  const shown = ({ commonBytes, ...rest }: JournalDiff): unknown => ({ ...rest, common_bytes: commonBytes });
+  return { transcript: { messages: shown(transcript.messages), events: shown(transcript.events) } };
 }
 
 interface Side {

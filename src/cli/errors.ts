@@ -24,6 +24,15 @@ const ERRNO_WORDS: Readonly<Record<string, string>> = {
 };
 
 const NEXT: Readonly<Record<string, string>> = {
+  ENOENT: 'check the name',
+  EEXIST: 'choose another name',
+  EACCES: 'ask its owner, or name another place',
+  EPERM: 'check what it is: history only grows, and derived files are written by ctx',
+  EINVAL: 'see docs/cli.md for what it may be',
+  EFBIG: 'write less at once',
+  ENOTDIR: 'check the name',
+  EISDIR: 'name a file in it',
+  EROFS: 'name another place',
   ENOTCONN: 'run: ctx mount',
   ECONNABORTED: 'run: ctx mount, then try again',
   ETIMEDOUT: 'run it again, or watch: ctx status',
@@ -37,11 +46,11 @@ export function asCtxError(error: unknown, where?: string): unknown {
   const { code, path } = error as NodeJS.ErrnoException;
   if (code === undefined || !/^E[A-Z0-9]+$/.test(code)) return error;
   const place = where ?? path;
-  const next = NEXT[code];
+  const next = NEXT[code] ?? 'run: ctx doctor';
   return new CtxError(`cli.${code.toLowerCase()}`, code as ErrnoName, ERRNO_WORDS[code] ?? `failed with ${code}`, {
     cause: error,
     ...(place === undefined ? {} : { where: place }),
-    ...(next === undefined ? {} : { next }),
+    next,
   });
 }
 

@@ -38,9 +38,9 @@ export function registerLs(program: Command, shell: Shell): void {
       const mounted = await requireMount(shell);
       const rows = await sessions(mounted, agent);
       const { terminal } = shell;
-      if (options.json === true) terminal.json(rows.map((row) => ({ ...row, updated: new Date(row.updatedMs).toISOString() })));
+      if (options.json === true) terminal.json(rows.map(shown));
       else if (options.names === true) for (const row of rows) terminal.line(row.reference);
-      else table(shell, rows);
+      else table(shell, rows, agent);
     });
 }
 
@@ -91,10 +91,15 @@ async function names(directory: string): Promise<string[]> {
   }
 }
 
-function table(shell: Shell, rows: readonly Row[]): void {
+function shown({ reference, path, state, updatedMs, historyBytes }: Row): Record<string, unknown> {
+  return { reference, path, state, updated: new Date(updatedMs).toISOString(), history_bytes: historyBytes };
+}
+
+function table(shell: Shell, rows: readonly Row[], agent: string | undefined): void {
   const { terminal } = shell;
   if (rows.length === 0) {
-    terminal.note('no sessions yet; run: ctx new AGENT/SESSION, or ctx import FILE --session AGENT/SESSION');
+    const of = agent === undefined ? 'no sessions yet; run:' : `no sessions of ${agent}; run: ctx ls, or`;
+    terminal.note(`${of} ctx new ${agent ?? 'AGENT'}/SESSION, or ctx import FILE --session ${agent ?? 'AGENT'}/SESSION`);
     return;
   }
   const width = Math.max(7, ...rows.map((row) => row.reference.length));

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { CommanderError, type Command } from 'commander';
 
-import { describeFailure } from './errors.ts';
+import type { CtxError } from '../abi/errors.ts';
+import { describeFailure, usageError } from './errors.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { createProgram } from './program.ts';
 import type { Shell } from './shell.ts';
@@ -21,7 +22,7 @@ export async function run(args: readonly string[]): Promise<void> {
   };
   const program = await createProgram(shell, packageVersion(), args);
   await loadWikiVerbs(program, shell, args[0]);
-  settings(program);
+  settings(program, program.name());
   try {
     if (args.length === 0) {
       program.outputHelp();
@@ -41,9 +42,18 @@ export async function run(args: readonly string[]): Promise<void> {
 }
 
 // Commander prints its own message and then throws: its exit code 1 for wrong usage becomes ours.
-function settings(command: Command): void {
-  command.exitOverride().configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'ctx: cli.usage: ')) });
-  for (const inner of command.commands) settings(inner);
+function settings(command: Command, path: string): void {
+  command.exitOverride().configureOutput({ outputError: (text, write) => write(`ctx: ${describeFailure(misused(text, path), false)}\n`) });
+  for (const inner of command.commands) settings(inner, `${path} ${inner.name()}`);
+}
+
+/** CLI-6: one line, with the next step. `text` may be two: the error, and what was meant perhaps. */
+function misused(text: string, path: string): CtxError {
+  const [what = '', ...more] = text
+    .replace(/^error: /, '')
+    .trim()
+    .split(/\.?\s*\n\s*/);
+  return usageError([what, ...more].join(' '), `see: ${path} --help`);
 }
 
 function packageVersion(): string {

@@ -60,7 +60,6 @@ export async function createProgram(shell: Shell, version: string, args: readonl
     .version(version, '-V, --version')
     .helpOption('-h, --help', 'show help')
     .helpCommand(false)
-    .showHelpAfterError('(ctx --help shows what there is)')
     .configureHelp({ showGlobalOptions: false })
     .addHelpText(
       'after',

@@ -16,7 +16,7 @@ export function registerRm(program: Command, shell: Shell): void {
     .argument('<session>', 'AGENT/SESSION, a path on the mount, or an image')
     .option('--force', 'delete even where context/gc.policy keeps history; all names of a digest')
     .option('-y, --yes', 'do not ask')
-    .option('--json', 'print an object (images)')
+    .option('--json', 'print what was removed')
     .addHelpText(
       'after',
       examples(
@@ -35,6 +35,7 @@ export function registerRm(program: Command, shell: Shell): void {
         return shell.exit(EXIT.failed);
       }
       await ask(mounted.root, { verb: 'rm', session: path, force: options.force === true });
+      if (options.json === true) return shell.terminal.json({ removed: path });
       shell.terminal.note(`deleted ${path}`);
     });
 }

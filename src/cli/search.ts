@@ -5,6 +5,7 @@ import { ask } from './control-client.ts';
 import { usageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
 import { requireSession } from './mounted.ts';
+import { whileBuilding } from './rebuilt.ts';
 import { searchDocuments, showDocuments } from './search-documents.ts';
 import { examples, type Shell } from './shell.ts';
 import { plain } from './wiki/place.ts';
@@ -47,12 +48,13 @@ export function registerSearch(program: Command, shell: Shell): void {
         if (hits.length === 0) shell.exit(EXIT.failed);
         return;
       }
-      const hits = (await ask(mounted.root, { verb: 'search', session: path, query: words.join(' '), limit })) as readonly Hit[];
+      const request = { verb: 'search', session: path, query: words.join(' '), limit } as const;
+      const hits = (await whileBuilding(shell, () => ask(mounted.root, request))) as readonly Hit[];
       if (options.json === true) terminal.json(hits);
       else
         for (const hit of hits)
           terminal.line(
-            `${terminal.style('cyan', `messages:${hit.line}`)} ${terminal.style('dim', hit.role)} ${hit.excerpt.replace(/\s+/g, ' ')}`,
+            `${terminal.style('cyan', `messages:${hit.line}`)} ${terminal.style('dim', plain(hit.role))} ${plain(hit.excerpt.replace(/\s+/g, ' '))}`,
           );
       // As grep: finding nothing is told by the exit code.
       if (hits.length === 0) shell.exit(EXIT.failed);

@@ -15,6 +15,7 @@ const SGR: Readonly<Record<Style, readonly [number, number]>> = {
 
 /** One line on stderr that is redrawn; nothing at all when stderr is not a terminal. */
 export interface Progress {
+  readonly shown: boolean;
   update(text: string): void;
   done(): void;
 }
@@ -59,22 +60,29 @@ export function openTerminal(env: NodeJS.ProcessEnv = process.env): Terminal {
     note: (text) => void process.stderr.write(`${text}\n`),
     progress: () => progressOn(process.stderr),
     style: (style, text) => (colour ? `\u001b[${SGR[style][0]}m${text}\u001b[${SGR[style][1]}m` : text),
-    columns: process.stdout.columns ?? 100,
+    columns: columnsOf(process.stdout, 100),
     interactive: process.stdin.isTTY === true && process.stderr.isTTY === true,
   };
 }
 
+/** A terminal that has no size says 0. */
+function columnsOf(stream: NodeJS.WriteStream, otherwise: number): number {
+  const { columns } = stream as { columns?: number };
+  return columns === undefined || columns === 0 ? otherwise : columns;
+}
+
 function progressOn(stream: NodeJS.WriteStream): Progress {
-  if (stream.isTTY !== true) return { update: () => undefined, done: () => undefined };
+  if (stream.isTTY !== true) return { shown: false, update: () => undefined, done: () => undefined };
   let lastMs = 0;
   let drawn = false;
   return {
+    shown: true,
     update(text) {
       const nowMs = Date.now();
       if (nowMs - lastMs < 100) return;
       lastMs = nowMs;
       drawn = true;
-      stream.write(`\r\u001b[K${text.slice(0, (stream.columns ?? 80) - 1)}`);
+      stream.write(`\r\u001b[K${text.slice(0, columnsOf(stream, 80) - 1)}`);
     },
     done() {
       if (drawn) stream.write('\r\u001b[K');

@@ -60,18 +60,27 @@ function tryLock(path: string, note?: string, operation: number = LOCK_EX): Lock
     throw error;
   }
   if (note !== undefined) {
-    fs.ftruncateSync(fd, 0);
-    fs.writeSync(fd, note, 0);
+    // On a full disk it is held all the same, and does not say by whom.
+    attempt(() => fs.ftruncateSync(fd, 0));
+    attempt(() => fs.writeSync(fd, note, 0));
   }
   let held = true;
   return {
     release(): void {
       if (!held) return;
       held = false;
-      if (note !== undefined) fs.ftruncateSync(fd, 0);
+      if (note !== undefined) attempt(() => fs.ftruncateSync(fd, 0));
       fs.closeSync(fd);
     },
   };
+}
+
+function attempt(action: () => void): void {
+  try {
+    action();
+  } catch {
+    // Said where it is called.
+  }
 }
 
 /** On a file that is open: false when another open file description holds it; closing it releases the lock. */

@@ -14,7 +14,9 @@ export function explained(name: string, { engine, pack, history }: CachedParts['
   return {
     file: `context/${name}`,
     ...lastRun(name, engine),
-    ...(isPack ? { epoch: { start: epoch.start, cut: epoch.cut, reason: epoch.reason } } : {}),
+    ...(isPack
+      ? { epoch: { start: { messages: epoch.start.line, events: epoch.start.eventLine }, cut: epoch.cut, reason: epoch.reason } }
+      : {}),
     ...(memory === undefined ? {} : { memory: explainChoice(memory) }),
     ...(isPack && memoryError !== undefined ? { memory_error: memoryError } : {}),
     recent: engine.log

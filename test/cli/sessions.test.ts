@@ -45,7 +45,7 @@ describe('ctx new, append, cat, ls', () => {
     ]);
     expect(await read('context/pinned/hostname')).toBe(await readFile('/etc/hostname', 'utf8'));
     const again = await mounted.ctx(['new', 'coder/options']);
-    expect([again.code, again.stderr]).toEqual([1, 'ctx: cli.eexist: coder/options exists already\n']);
+    expect([again.code, again.stderr]).toEqual([1, 'ctx: cli.eexist: coder/options exists already; choose another name\n']);
   });
 
   it('a control value that is not valid, or a file that is not there, is refused by its name, and leaves no session', async () => {
@@ -53,7 +53,7 @@ describe('ctx new, append, cat, ls', () => {
     expect(code).toBe(1);
     expect(stderr).toContain('context/budget is not an unsigned integer');
     const missing = await mounted.ctx(['new', 'coder/badbudget', '--pin', 'nothing.md']);
-    expect([missing.code, missing.stderr]).toEqual([4, 'ctx: cli.enoent: nothing.md does not exist\n']);
+    expect([missing.code, missing.stderr]).toEqual([4, 'ctx: cli.enoent: nothing.md does not exist; check the name\n']);
     await expect(stat(join(mounted.agents, 'coder/session/badbudget'))).rejects.toThrow('ENOENT');
   });
 
@@ -108,7 +108,13 @@ describe('ctx new, append, cat, ls', () => {
     await mounted.must('ctx new lister/a && ctx new lister/b && ctx append lister/b x && sleep 0.05 && ctx append lister/a xyz');
     expect(await mounted.must('ctx ls lister --names')).toBe('lister/a\nlister/b\n');
     const rows = (await json(['ls', 'lister', '--json'])) as readonly Record<string, unknown>[];
-    expect(rows[0]).toMatchObject({ reference: 'lister/a', state: 'active', historyBytes: 32 });
+    expect(rows[0]).toMatchObject({ reference: 'lister/a', state: 'active', history_bytes: 32 });
+    expect(Object.keys(rows[0] ?? {})).toEqual(['reference', 'path', 'state', 'updated', 'history_bytes']);
+    expect(await mounted.ctx(['ls', 'nobody'])).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: expect.stringMatching(/^no sessions of nobody; /) as string,
+    });
     expect(await mounted.must('ctx cat .', { cwd: join(mounted.agents, 'lister/session/a/context') })).toBe(
       '{"role":"user","content":"xyz"}\n',
     );

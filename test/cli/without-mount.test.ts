@@ -45,11 +45,16 @@ describe('ctx without a mount', () => {
   ] as const)('ctx %j ends with exit code %i', async (args, code) => {
     const outcome = await ctx(args, { env });
     expect(outcome.code).toBe(code);
+    // CLI-6; without a verb there is the help.
+    if (code !== 0 && args.length > 0) expect(outcome.stderr).toMatch(/^ctx: [a-z_.]+: [^\n]+; [^\n]+\n$/);
   });
 
   it('a failure is one line that names what, where and the next step', async () => {
     const { stderr } = await ctx(['status'], { env });
     expect(stderr).toBe(`ctx: cli.not_mounted: ${env['CTX_ROOT']} is not a live ctx mount; run: ctx mount, or set CTX_ROOT\n`);
+    const said = async (...args: readonly string[]): Promise<string> => (await ctx(args, { env })).stderr;
+    expect(await said('mout')).toBe("ctx: cli.usage: unknown command 'mout' (Did you mean mount?); see: ctx --help\n");
+    expect(await said('model', 'use')).toBe("ctx: cli.usage: missing required argument 'name'; see: ctx model use --help\n");
   });
 
   it('output that is no terminal has no escape sequence', async () => {
