@@ -169,7 +169,7 @@ except OSError as error:
       await must(`ctx mount && ctx new a/s && echo '${LINE}' >> ${mounted.agents}/a/session/s/messages.jsonl && ctx umount`);
       await must(`mount -o remount,ro ${mounted.store}`);
       const refused = await mounted.ctx(['mount']);
-      expect([refused.code, refused.stderr]).toEqual([1, `ctx: cli.erofs: ${mounted.store} is read-only\n`]);
+      expect([refused.code, refused.stderr]).toEqual([1, `ctx: cli.erofs: ${mounted.store} is read-only; name another place\n`]);
       expect(await must('ctx cat a/s --store $CTX_STORE && ctx fsck --store $CTX_STORE')).toBe(`${LINE}\n`);
     } finally {
       await must(`umount -l ${mounted.store}`);
