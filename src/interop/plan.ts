@@ -74,6 +74,13 @@ export async function* planImport(source: TranscriptSource, known: ImportState, 
 /** Format, layout, identity and facts, from the head of a source. */
 export function describeSource(head: Uint8Array, path: string, options: ImportOptions & { complete?: boolean } = {}): SourceDescription {
   const detected = detectFormat(head, path, options);
+  // Codex compresses the rollouts of a week ago.
+  const compressed = options.from === undefined ? compressionOf(head) : undefined;
+  if (compressed !== undefined)
+    throw new CtxError('interop.compressed', 'EINVAL', `is compressed with ${compressed}`, {
+      where: path,
+      next: `unpack it first (${compressed} -d), or import from a pipe: ctx import <(${compressed} -dc FILE) --session AGENT/SESSION`,
+    });
   // INT-1: what nobody named and nothing recognizes is text only if it can be read.
   if (detected.format === 'text' && options.from !== 'text' && head.includes(0))
     throw new CtxError('interop.binary', 'EINVAL', 'is no transcript: it holds binary data', {
@@ -86,6 +93,11 @@ export function describeSource(head: Uint8Array, path: string, options: ImportOp
   const facts = named === undefined ? found : { ...found, session: named };
   const settled = detected.format !== 'claude-code' || found.firstKey !== undefined;
   return { ...detected, facts, settled, source: facts.session === undefined ? `path:${path}` : `${detected.format}:${facts.session}` };
+}
+
+function compressionOf(head: Uint8Array): string | undefined {
+  const magic = Buffer.from(head.subarray(0, 4)).toString('hex');
+  return magic === '28b52ffd' ? 'zstd' : magic.startsWith('1f8b') ? 'gzip' : undefined;
 }
 
 function headOf(layout: Layout, text: string): readonly Json[] {

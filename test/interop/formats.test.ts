@@ -337,3 +337,13 @@ test('an original whose lines were lost is refused', async () => {
   session.messages.splice(3, 1);
   await expect(session.original()).rejects.toMatchObject({ code: 'interop.not_identical' });
 });
+
+test.each([
+  ['zstd', 'KLUv/SQDGQAAYWIK0sC0hg=='],
+  ['gzip', 'H4sIAAAAAAAAA0tMSuYCAEqn/LEDAAAA'],
+])('INT-1: a transcript that is compressed with %s is refused with what unpacks it', (name, bytes) => {
+  const describe = (from?: 'text'): unknown =>
+    describeSource(Buffer.from(bytes, 'base64'), `/rollout-x.jsonl.${name}`, from === undefined ? {} : { from });
+  expect(describe).toThrow(`is compressed with ${name}`);
+  expect(describe('text')).toMatchObject({ format: 'text' });
+});
