@@ -55,11 +55,10 @@ function pick({ digest, size }: Pick<Descriptor, 'digest' | 'size'>): Pick<Descr
 export async function findImage(store: ImageStore, text: string): Promise<Descriptor | undefined> {
   const entries = await store.entries();
   const short = /^(?:image:)?sha256:([0-9a-f]{8,64})$/.exec(text)?.[1];
-  if (short !== undefined)
-    return onlyOne(
-      text,
-      entries.filter(({ digest }) => digest.startsWith(`sha256:${short}`)),
-    );
+  if (short !== undefined) {
+    const found = entries.filter(({ digest }) => digest.startsWith(`sha256:${short}`));
+    return onlyOne(text, found.length > 0 ? found : await unnamed(store, short));
+  }
   const reference = tryImageReference(text);
   if (reference === undefined) return undefined;
   const tagged = entries.find((entry) => entry.annotations?.[REF_NAME] === tagKey(reference));
@@ -68,6 +67,21 @@ export async function findImage(store: ImageStore, text: string): Promise<Descri
   if (reference.digest === undefined) return tagged;
   if (reference.tag !== undefined && tagged?.digest !== reference.digest) return undefined;
   return entries.find(({ digest }) => digest === reference.digest);
+}
+
+/** Images that have lost their names, and are whole still: until gc takes them. Reads manifests of that digest only. */
+async function unnamed(store: ImageStore, hex: string): Promise<readonly Descriptor[]> {
+  const found: Descriptor[] = [];
+  for (const digest of await store.blobsFrom(hex)) {
+    const size = await store.sizeOf(digest);
+    const manifest = size === undefined ? undefined : await store.manifest({ digest, size }).catch(() => undefined);
+    if (size === undefined || manifest?.artifactType !== MEDIA.image) continue;
+    const sizes = await Promise.all(
+      [manifest.config, ...manifest.layers].map(async (blob) => (await store.sizeOf(blob.digest)) === blob.size),
+    );
+    if (sizes.every(Boolean)) found.push({ mediaType: MEDIA.manifest, artifactType: MEDIA.image, digest, size });
+  }
+  return found;
 }
 
 /** How a found image is called on: by the name that was asked for, or its digest where it was found by that. */

@@ -74,6 +74,12 @@ export class ImageStore {
     return (await fs.stat(this.blobPath(digest)).catch(() => undefined))?.size;
   }
 
+  /** Digests of blobs whose hex begins so. */
+  async blobsFrom(hex: string): Promise<readonly OciDigest[]> {
+    const names = await fs.readdir(join(this.directory, 'blobs/sha256'));
+    return names.map((name): OciDigest => `sha256:${name}`).filter((digest) => isOciDigest(digest) && digest.startsWith(`sha256:${hex}`));
+  }
+
   /** Stores bytes by their digest: temporary name, digest on the way, fsync, rename. */
   async put(bytes: Uint8Array | AsyncIterable<Uint8Array>, expected: Expected = {}): Promise<Written> {
     return this.#withSpace(() => this.#put(bytes, expected));

@@ -124,6 +124,21 @@ test('IMG-1 a digest is taken as ctx images shows it', async () => {
   expect(kept?.[0]).toBe(4);
 });
 
+test('IMG-1 an image that has lost its name is had by its digest, until gc takes it', async () => {
+  const forgotten = JSON.parse(await mounted.must('ctx fork quilt/review:1 lost/one --json')) as { digest: string; instance: string };
+  const short = forgotten.digest.slice(0, 'sha256:'.length + 12);
+  const [untagged, shown, tagged, again] = await said([
+    'ctx rm lost/one --yes',
+    `ctx inspect ${short} | sed -n 's/^name: //p'`,
+    `ctx tag ${short} lost/found`,
+    `ctx rm lost/found --yes && ctx rm session:${forgotten.instance} --force --yes > /dev/null && ctx gc > /dev/null && ctx tag ${short} lost/found`,
+  ]);
+  expect(untagged?.[1]).toContain('came from it');
+  expect(shown).toEqual([0, 'lost/one:latest']);
+  expect(tagged).toEqual([0, `lost/found:latest@${forgotten.digest}`]);
+  expect(again?.[0]).toBe(4);
+});
+
 test('IMG-26 the sources that ctx inspect shows begin with the histories', async () => {
   const shown = await mounted.must('ctx inspect quilt/review:1');
   const messages = await mounted.must(
