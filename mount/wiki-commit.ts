@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import { QueueFile } from '../src/wiki/queue-file.ts';
-import type { QueuedChange } from '../src/wiki/queue.ts';
+import { QUEUE_PATH, type QueuedChange } from '../src/wiki/queue.ts';
 import type { WikiKeeper } from './wiki-keeper.ts';
 
 const LIMIT_MS = 60_000;
@@ -20,7 +20,12 @@ export async function commitWiki(keeper: WikiKeeper, place: string): Promise<voi
   const owner = fs.lstatSync(keeper.root);
   if (!isOwn(`${keeper.root}/.git`, owner) || !isOwn(`${keeper.root}/.git/config`, owner)) return;
   const git = (...args: readonly string[]): Promise<string> => run(place, owner, args);
-  await git('add', '--all', '--', '.', ':(exclude).update-queue');
+  // git adds nothing and fails where it is told to leave out what it ignores.
+  const ignored = await git('check-ignore', '--quiet', QUEUE_PATH).then(
+    () => true,
+    () => false,
+  );
+  await git('add', '--all', '--', '.', ...(ignored ? [] : [`:(exclude)${QUEUE_PATH}`]));
   const changed = (await git('diff', '--cached', '--name-only', '-z')).split('\0').filter((path) => path !== '');
   if (changed.length === 0) return;
   // Who made a change that came meanwhile may not be known yet; that change has its own commit coming, with this in it.

@@ -28,7 +28,10 @@ export interface FixInput extends LintInput {
 }
 
 export function fixes(findings: readonly Finding[], input: FixInput): readonly FileFix[] {
-  return [...linkFixes(findings, input), ...indexFix(findings, input), ...rotationFixes(findings, input), ...queueFix(input)];
+  const links = linkFixes(findings, input);
+  const [index] = indexFix(findings, input, links);
+  const rest = index === undefined ? links : [...links.filter(({ path }) => path !== index.path), index];
+  return [...rest, ...rotationFixes(findings, input), ...queueFix(input)];
 }
 
 function linkFixes(findings: readonly Finding[], { index, text }: FixInput): readonly FileFix[] {
@@ -41,6 +44,8 @@ function linkFixes(findings: readonly Finding[], { index, text }: FixInput): rea
     const before = text(path);
     const page = index.get(path);
     if (before === undefined || page === undefined || digestOf(before) !== page.facts.digest) continue;
+    // Of the log nothing is edited: an entry would be another one, and tell of what came after it.
+    if (page.place === 'log') continue;
     const lines = before.split('\n');
     const what: string[] = [];
     for (const { line, target } of list) {
@@ -94,12 +99,14 @@ function relativePath(directory: string, to: string): string {
 const UNSORTED = '## Not yet sorted';
 
 /** Links to pages that the index lacks, and the day of this lint on its first lines. */
-function indexFix(findings: readonly Finding[], { index, text, today }: FixInput): readonly FileFix[] {
+function indexFix(findings: readonly Finding[], { index, text, today }: FixInput, links: readonly FileFix[]): readonly FileFix[] {
   const [entry] = index.special('index');
-  const before = entry === undefined ? undefined : text(entry.path);
-  if (entry === undefined || before === undefined || digestOf(before) !== entry.facts.digest) return [];
+  const read = entry === undefined ? undefined : text(entry.path);
+  if (entry === undefined || read === undefined || digestOf(read) !== entry.facts.digest) return [];
+  const spelt = links.find(({ path }) => path === entry.path);
+  const before = spelt?.text ?? read;
   const missing = findings.filter(({ rule }) => rule === 'unindexed').map(({ file }) => file);
-  const what = missing.map((path) => `links to ${path}`);
+  const what = [...(spelt?.what ?? []), ...missing.map((path) => `links to ${path}`)];
   let after = stampHeartbeat(before, today);
   what.push(`last lint: ${today}`);
   if (missing.length > 0) {
@@ -114,7 +121,7 @@ function indexFix(findings: readonly Finding[], { index, text, today }: FixInput
         ? `${base}\n${UNSORTED}\n\n${list}`
         : `${base.slice(0, at + UNSORTED.length + 1)}\n${list}${base.slice(at + UNSORTED.length + 1).replace(/^\n/, '')}`;
   }
-  return after === before ? [] : [{ path: entry.path, base: entry.facts.digest, text: after, what }];
+  return after === read ? [] : [{ path: entry.path, base: entry.facts.digest, text: after, what }];
 }
 
 /** Puts the day of a lint on the first lines of an index page. */

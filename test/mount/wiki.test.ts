@@ -260,7 +260,7 @@ describe.skipIf(!canMount)('a wiki on the mount', { timeout: LIMIT_MS }, () => {
     const wiki = `home/${TEAM}/wiki`;
     const made = await as(
       TEAM,
-      `mkdir -p home/${TEAM} && cd ${wiki} && git init -q && mkdir .wiki && echo 'commit: auto' > .wiki/config.yaml && echo '# Index' > INDEX.md && CTX_SESSION=coder/x bash -c 'echo hello > page.md; until grep -q page.md .update-queue; do sleep 0.1; done'`,
+      `mkdir -p home/${TEAM} && cd ${wiki} && git init -q && echo .update-queue > .gitignore && mkdir .wiki && echo 'commit: auto' > .wiki/config.yaml && echo '# Index' > INDEX.md && CTX_SESSION=coder/x bash -c 'echo hello > page.md; until grep -q page.md .update-queue; do sleep 0.1; done'`,
     );
     expect(made).toMatchObject({ code: 0 });
     const message = await until(
@@ -277,12 +277,14 @@ describe.skipIf(!canMount)('a wiki on the mount', { timeout: LIMIT_MS }, () => {
       () => waiting(wiki),
       (left) => left.length > 1,
     );
-    await as(TEAM, `cd ${wiki} && chmod 644 .git/config && echo again >> page.md`);
+    await as(TEAM, `cd ${wiki} && chmod 644 .git/config && rm .gitignore && echo again >> page.md`);
     const commits = await until(
       async () => (await as(TEAM, `cd ${wiki} && git log -p --format=%h -- page.md`)).stdout,
       (text) => text.includes('+again'),
     );
     expect(commits).toContain('+more\n+again');
+    // Ignored or not: the queue is nothing that a clone is to have.
+    expect((await as(TEAM, `cd ${wiki} && git ls-files`)).stdout.split('\n')).not.toContain('.update-queue');
   });
 
   it('WIK-45 WIK-46 WIK-47 done is refused, by a write and by a rename, until the log, the checks and the checklist allow it', async () => {

@@ -76,8 +76,8 @@ describe('fixes', () => {
 
   it('WIK-16 what needs no judgment is put right, and a second pass has nothing to do', () => {
     const root = scratch({
-      'INDEX.md': '# I\n\n- [b](sub/b.md)\n',
-      'log.md': `# Log\n\n## 2024-01-01 old\n\n- a\n- Judgment: x\n\n## 2025-02-02 older\n\n- Judgment: y\n\n## 2026-01-01 new\n\n- Judgment: z\n`,
+      'INDEX.md': '# I\n\n- [b](Sub/b.md)\n',
+      'log.md': `# Log\n\n## 2024-01-01 old\n\n- a\n- Judgment: x\n\n## 2025-02-02 older\n\n- Judgment: y\n\n## 2026-01-01 new\n\n- [a](A.md)\n- Judgment: z\n`,
       'a.md': page(
         'type: x',
         '[one](SUB/b.md#b) and [two](b.md#b "t") but [three](c.md), `[four](SUB/b.md)`\n\n[five](./two%20Words.md)\n',
@@ -92,14 +92,14 @@ describe('fixes', () => {
     const text = (path: string): string => readFileSync(join(root, path), 'utf8');
     expect(text('a.md')).toContain('[two](sub/b.md#b "t") but [three](c.md), `[four](SUB/b.md)`\n\n[five](two%20words.md)');
     expect(text('a.md')).toContain('[one](sub/b.md#b)');
-    expect(text('INDEX.md')).toContain(`Last lint: ${TODAY}\n`);
+    expect(text('INDEX.md')).toContain(`Last lint: ${TODAY}\n\n- [b](sub/b.md)\n`);
     expect(text('INDEX.md')).toContain(
       '## Not yet sorted\n\n- [a b\\\\](<50%25 (what%3F) %231.md>)\n- [a.md](a.md)\n- [\\[x\\] \\<y> \\`z](./c:d.md)\n- [t](<two words.md>)\n',
     );
     expect([text('log/2024.md'), text('log/2025.md'), text('log.md')]).toEqual([
       '# Log of 2024\n\n## 2024-01-01 old\n\n- a\n- Judgment: x\n',
       '# Log of 2025\n\n## 2025-02-02 older\n\n- Judgment: y\n',
-      '# Log\n\n## 2026-01-01 new\n\n- Judgment: z\n',
+      '# Log\n\n## 2026-01-01 new\n\n- [a](A.md)\n- Judgment: z\n',
     ]);
     expect(fixed(root)).toEqual([]);
     expect(

@@ -45,8 +45,8 @@ export function registerInit(wiki: Command, shell: Shell): void {
           else
             await gitCommit(
               root,
-              files.map(({ path }) => path),
               'wiki: begin',
+              files.map(({ path }) => path),
             );
         }
       }

@@ -46,10 +46,7 @@ export function registerStatus(wiki: Command, shell: Shell): void {
         if (git.changed.length > 0) await keepGaps(shell, place);
         const message =
           options.commit === true ? `wiki: ${git.changed.slice(0, 3).join(', ')}${git.changed.length > 3 ? ', …' : ''}` : options.commit;
-        if (
-          git.changed.length > 0 &&
-          !(await gitCommit(place.root, git.changed, `${message}\n\nCommitted-by: ctx wiki status, for ${author(shell)}`))
-        )
+        if (git.changed.length > 0 && !(await gitCommit(place.root, `${message}\n\nCommitted-by: ctx wiki status, for ${author(shell)}`)))
           throw new CtxError('wiki.git', 'EIO', 'git did not commit', { where: place.root, next: 'run: git status' });
         git = await gitState(place.root);
       }
