@@ -324,18 +324,14 @@ export class KernelServer {
     if ((flags & WRITE_CACHE) !== 0 && handle.mode.directIo === true) throw fail('EPERM', 'this file is not written through a mapping');
     if ((flags & WRITE_KILL_SUIDGID) !== 0) handle.dropSetId();
     const count = handle.write(this.#u64(12), this.#in.subarray(start, start + size), owner, words[18] as number);
-    return this.#when(
-      unique,
-      count,
-      (taken) => {
-        this.#out.word(0, taken);
-        this.#out.word(1, 0);
-        return 8;
-      },
-      () => {},
-      false,
-    );
+    return count instanceof Slow ? this.#when(unique, count, this.#written, () => {}, false) : this.#written(count);
   }
+
+  readonly #written = (taken: number): number => {
+    this.#out.word(0, taken);
+    this.#out.word(1, 0);
+    return 8;
+  };
 
   /** A lock owner as text; the same writer comes again and again. */
   #owner(low: number, high: number): string {

@@ -1,5 +1,6 @@
 // Journal records as they are understood (never as they are stored: lines are stored verbatim).
 import { isUtf8 } from 'node:buffer';
+import { isPlain } from './plain-line.ts';
 
 export const ROLES = ['system', 'developer', 'user', 'assistant', 'tool'] as const;
 export type Role = (typeof ROLES)[number];
@@ -15,6 +16,7 @@ const MAY_START_JSON: readonly boolean[] = Array.from({ length: 256 }, (_, byte)
 
 /** JRN: why one line (without its newline) may not be stored in `messages.jsonl` or `events.jsonl`; undefined when it may. */
 export function lineFault(journal: 'messages' | 'events', line: Buffer): LineFault | undefined {
+  if (isPlain(journal, line)) return undefined;
   // Refusing is as cheap as it can be: a WRITE may hold a million bad lines.
   if (!MAY_START_JSON[line[0] ?? 0]) return unreadable(line);
   let value: unknown;

@@ -1,7 +1,7 @@
 // The few calls that touch the disk, passed in so that tests can record writes and fsyncs or make one fail.
 import * as fs from 'node:fs';
 import { CtxError, type ErrnoName } from '../abi/errors.ts';
-import { endOfFile } from './flock.ts';
+import { endOfFile, writeThrough } from './flock.ts';
 
 export type Disk = Pick<
   typeof fs,
@@ -29,7 +29,7 @@ export type Disk = Pick<
   readonly sizeOf?: (fd: number) => number;
 };
 
-export const nodeDisk: Disk = { ...fs, openSync: openBounded, sizeOf: endOfFile };
+export const nodeDisk: Disk = { ...fs, openSync: openBounded, writeSync: writeQuick as typeof fs.writeSync, sizeOf: endOfFile };
 
 /** JRN-44: a FIFO or device that lies in the store in place of a file is an error and never waited for. Costs an fstat. */
 function openBounded(path: fs.PathLike, flags: fs.OpenMode, mode?: fs.Mode | null): number {
@@ -39,6 +39,15 @@ function openBounded(path: fs.PathLike, flags: fs.OpenMode, mode?: fs.Mode | nul
   if (stat === undefined || stat.isFile() || stat.isDirectory()) return fd;
   fs.closeSync(fd);
   throw Object.assign(new Error(`EIO: not a regular file, open '${String(path)}'`), { code: 'EIO' });
+}
+
+/** Every appended line comes through here. What fails is tried once more by Node, which says why. */
+function writeQuick(fd: number, bytes: Uint8Array, offset = 0, length: number = bytes.length - offset, position?: number | null): number {
+  if (offset === 0 && length === bytes.length && typeof position !== 'number') {
+    const wrote = writeThrough(fd, bytes);
+    if (wrote >= 0) return wrote;
+  }
+  return fs.writeSync(fd, bytes, offset, length, position);
 }
 
 export function syncDirectory(disk: Disk, directory: string): void {

@@ -73,4 +73,34 @@ for name in ['budget', 'summary.md']:
     );
     expect(stdout).toBe('budget 1\nsummary.md 1\n32000\n');
   });
+
+  it('a daemon that is given one CPU, and all of them again, takes every line and goes on to hear of changed pages', async () => {
+    // Where it may use one CPU only, a read of /dev/fuse blocks.
+    const line = `
+pid=$(sed -n 's/^pid=//p' status)
+all=$(taskset -p -c "$pid" | sed 's/.*: //')
+journal=${join(mounted.agents, 'a/session/s/messages.jsonl')}
+page=${join(mounted.agents, '../wiki/page.md')}
+before=$(wc -l < "$journal")
+serves() {
+  for ((try = 0; try < 600; try++)); do
+    for ((read = 0; read < 70; read++)); do [ -s "$journal" ]; done
+    flags=$(for fd in /proc/$pid/fd/*; do if [ "$(readlink "$fd")" = /dev/fuse ]; then sed -n 's/^flags:\\t*//p' "/proc/$pid/fdinfo/\${fd##*/}"; fi; done | head -1)
+    if ((( 8#$flags & 04000 ) == $1)); then return 0; fi
+  done
+  echo "flags $flags are not those of $2" >&2
+  return 1
+}
+append() { for ((i = 0; i < 100; i++)); do echo '${LINE.trim()}' >> "$journal"; done; }
+taskset -a -p -c "\${all%%[,-]*}" "$pid" > /dev/null
+serves 0 'one CPU'
+for writer in 1 2 3 4; do append & done; wait
+echo kept > "$page" || exit
+serves 0 'one CPU'
+taskset -a -p -c "$all" "$pid" > /dev/null
+if [ "$(nproc)" -gt 1 ]; then serves 04000 'several CPUs'; fi
+append
+echo "$(( $(wc -l < "$journal") - before )) $(cat "$page")"`;
+    expect(await mounted.must(line)).toBe('500 kept\n');
+  });
 });
