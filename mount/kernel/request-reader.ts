@@ -12,8 +12,6 @@ const PAUSE_MS = 0.2;
 const PREEMPTED_MS = 0.2;
 /** How long nothing is polled then: the shortest, doubled each time up to the longest. */
 const REST_MS = [20, 1_000] as const;
-/** Polling in vain after so few that were not is left off as well: whoever is to ask waits for this CPU, or writes slowly. */
-const FEW_HITS = 4;
 /** How often it is looked whether there is one CPU or more. */
 const LOOK_MS = 100;
 const READS_BETWEEN_LOOKS = 64;
@@ -43,7 +41,6 @@ export class RequestReader {
   #restUntil = 0;
   #restMs: number = REST_MS[0];
   #calm = 0;
-  #hits = 0;
   readonly #cpus: Buffer = Buffer.alloc(128);
   #alone = false;
   #lookAt = 0;
@@ -117,14 +114,9 @@ export class RequestReader {
     for (let last = since; this.#calls.poll(this.#fds, 1, 0) === 0;) {
       const now = performance.now();
       if (now - last > PREEMPTED_MS) return this.#rest(now);
-      if (now - since > PAUSE_MS) {
-        const few = this.#hits < FEW_HITS;
-        this.#hits = 0;
-        return few ? this.#rest(now) : false;
-      }
+      if (now - since > PAUSE_MS) return false;
       last = now;
     }
-    this.#hits += 1;
     if (++this.#calm > CALM_POLLS) this.#restMs = REST_MS[0];
     return true;
   }
