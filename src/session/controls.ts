@@ -21,6 +21,35 @@ export function validateControl(path: string, bytes: Uint8Array): void {
   rule(text, path);
 }
 
+/** Whether nothing that is written behind it can make it valid: JSON that is whole or wrong before its end, a key that nobody knows. */
+export function isBeyondMending(path: string, text: string): boolean {
+  const refused = refusal(path, text);
+  if (refused === undefined) return false;
+  if (path.endsWith('.json')) return !isUnfinishedJson(text);
+  return refused.includes('unknown key') && refused === refusal(path, `${text}x`);
+}
+
+function refusal(path: string, text: string): string | undefined {
+  try {
+    validateControl(path, Buffer.from(text));
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** JSON that only lacks its end: more may come before the close, which validates the whole. */
+export function isUnfinishedJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return false;
+  } catch (error) {
+    const { message } = error as Error;
+    const at = Number(/at position (\d+)/.exec(message)?.[1] ?? -1);
+    return /Unexpected end|Unterminated/.test(message) || at >= text.length;
+  }
+}
+
 export function isControlFile(path: string): boolean {
   return RULES.has(path);
 }

@@ -2,7 +2,14 @@
 import * as fs from 'node:fs';
 import { constants } from 'node:fs';
 import { freshSyncKey } from '../journal/sync-work.ts';
-import { initialControls, isControlFile, MAX_CONTROL_BYTES, validateControl } from '../session/controls.ts';
+import {
+  initialControls,
+  isBeyondMending,
+  isControlFile,
+  isUnfinishedJson,
+  MAX_CONTROL_BYTES,
+  validateControl,
+} from '../session/controls.ts';
 import { isUnfinishedPolicy } from '../context/policy.ts';
 import { lstat, lstatOrFail, toAttr } from './backing.ts';
 import { readControl, refuseOther, writeControl } from './control-file.ts';
@@ -13,6 +20,9 @@ import { askWiki } from './wiki-client.ts';
 
 /** Files whose every write must be valid by itself; the structured ones may arrive in pieces. */
 const STRUCTURED = new Set(['meta.json', 'context/tools.json', 'context/policy.yaml', 'context/gc.policy']);
+
+/** Of a piece without its last newline: a few milliseconds of the serving thread. */
+const MOST_JUDGED_BYTES = 16 << 10;
 
 export class ControlNode extends TreeNode {
   override readonly attrTtlMs = 0;
@@ -154,7 +164,7 @@ class ControlHandle extends Handle {
       this.#taken = undefined;
       this.#before = undefined;
     }
-    if (this.#mayGoOn(bytes, next)) {
+    if (this.#mayGoOn(bytes, next, start)) {
       this.#bytes = next;
       this.#dirty = true;
       return bytes.length;
@@ -206,11 +216,16 @@ class ControlHandle extends Handle {
    * More may come before the close, which validates the whole: stdio sends full 4 KiB blocks while there is more; anything
    * else that ends a line is taken as whole, unless it only lacks its end.
    */
-  #mayGoOn(bytes: Buffer, next: Buffer): boolean {
+  #mayGoOn(bytes: Buffer, next: Buffer, start: number): boolean {
     const { relative } = this.node;
     if (!STRUCTURED.has(relative)) return false;
-    if (bytes.length % 4096 === 0 || bytes[bytes.length - 1] !== 0x0a) return true;
-    return relative.endsWith('.json') ? isUnfinishedJson(next) : relative.endsWith('.yaml') && isUnfinishedPolicy(next.toString('utf8'));
+    if (bytes.length % 4096 === 0) return true;
+    // bash passes over what close(2) says: what a first piece can never become is refused now. Of further pieces it would cost the square.
+    if (bytes[bytes.length - 1] !== 0x0a)
+      return start > 0 || next.length > MOST_JUDGED_BYTES || !isBeyondMending(relative, next.toString('utf8'));
+    return relative.endsWith('.json')
+      ? isUnfinishedJson(next.toString('utf8'))
+      : relative.endsWith('.yaml') && isUnfinishedPolicy(next.toString('utf8'));
   }
 
   override flush(): void {
@@ -244,15 +259,5 @@ class ControlHandle extends Handle {
         ticket,
       );
     });
-  }
-}
-
-/** JSON that only lacks its end: more may come before the close, which validates the whole. */
-function isUnfinishedJson(bytes: Buffer): boolean {
-  try {
-    JSON.parse(bytes.toString('utf8'));
-    return false;
-  } catch (error) {
-    return /Unexpected end|Unterminated/.test((error as Error).message);
   }
 }

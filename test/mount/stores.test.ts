@@ -84,13 +84,19 @@ describe.skipIf(!canMount)('stores', () => {
       `printf 'low_water: 0.7\\nlow_watr: 0.8\\n' > context/policy.yaml`,
       `printf 'pack_ttl=1d\\npack_ttl=9d\\n' > context/gc.policy`,
       `printf 'idle\\nidle\\n' > state`,
+      // bash does not ask what close(2) says.
+      `printf 'x: 1' > context/policy.yaml`,
+      `printf '{"scope":"all"}' > meta.json`,
     ];
     for (const line of refused) expect([line, (await mounted.sh(line, at)).code]).toEqual([line, 1]);
     expect(await mounted.must('cat state context/policy.yaml context/gc.policy', at)).toBe('done\nlow_water: 0.6\npack_ttl=2d\n');
     expect(await mounted.must(`jq -r 'select(.type == "error") | .target + ": " + .reason' events.jsonl`, at)).toBe(
       'context/policy.yaml: unknown key low_watr (known: tokenizer, shares, low_water, max_line_bytes, compact, remote, memory, gate)\n' +
-        'context/gc.policy: pack_ttl is given twice\nstate: holds more than one line\n',
+        'context/gc.policy: pack_ttl is given twice\nstate: holds more than one line\n' +
+        'context/policy.yaml: unknown key x (known: tokenizer, shares, low_water, max_line_bytes, compact, remote, memory, gate)\n' +
+        'meta.json: scope is not private, shared or temp\n',
     );
+    await mounted.must(`(printf 'low_wa'; printf 'ter: 0.65') > context/policy.yaml && grep -q 0.65 ${policy}`, at);
     await mounted.must(`printf 'shares: {\\n  recall: 0.2\\n}\\n' > context/policy.yaml && grep -q recall ${policy}`, at);
 
     // TRE-20: nothing that is no control file is read, waited for, or followed.

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { CONTEXT_CONTROLS, SESSION_CONTROLS } from '../../src/abi/session-files.ts';
 import type { CtxError } from '../../src/abi/errors.ts';
 import { DEFAULT_POLICY, parsePolicy } from '../../src/context/policy.ts';
-import { initialControls, isControlFile, parseBudget, validateControl } from '../../src/session/controls.ts';
+import { isBeyondMending, initialControls, isControlFile, parseBudget, validateControl } from '../../src/session/controls.ts';
 
 const CASES: Readonly<Record<string, { readonly valid: readonly string[]; readonly invalid: readonly string[] }>> = {
   state: {
@@ -98,6 +98,27 @@ const CASES: Readonly<Record<string, { readonly valid: readonly string[]; readon
     ],
   },
 };
+
+test.each([
+  ['context/policy.yaml', 'x: 1', true],
+  ['context/policy.yaml', 'shares:\n  x: 1', true],
+  ['context/policy.yaml', 'low_water: 0.', false],
+  ['context/policy.yaml', 'low_wat', false],
+  ['context/policy.yaml', 'tokenizer: o200k', false],
+  ['context/policy.yaml', 'shares: {', false],
+  ['context/gc.policy', 'ttl=1', true],
+  ['context/gc.policy', 'pack_t', false],
+  ['context/gc.policy', 'pack_ttl=', false],
+  ['meta.json', '{"scope":"all"}', true],
+  ['meta.json', '{"a" 1', true],
+  ['meta.json', '{"a":1', false],
+  ['meta.json', '{"a":1}', false],
+  ['meta.json', '{"a":1\n', false],
+  ['meta.json', '{"a"', false],
+  ['context/tools.json', '[{"nam', false],
+])('CTF-1: of %s, %j: whether nothing behind it can make it valid is %s', (path, text, beyond) => {
+  expect(isBeyondMending(path, text)).toBe(beyond);
+});
 
 describe.each(Object.entries(CASES))('%s', (path, { valid, invalid }) => {
   test.each(valid)('CTF-1: %j may be written', (text) => {
