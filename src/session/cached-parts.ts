@@ -1,5 +1,5 @@
 // Everything of a session that is read from or written to `context/.cache`: opened, closed, saved and thrown away as one.
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { cpSync, existsSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { CACHE_DIR } from '../abi/session-files.ts';
 import { PACK_RULE_VERSION } from '../context/pack-policy.ts';
@@ -15,6 +15,7 @@ import { SectionFolds } from './section-folds.ts';
 import type { DeriverServices } from './services.ts';
 import { SessionHistory } from './session-history.ts';
 import { Sources } from './sources.ts';
+import { takesAgain, takeSparePlace } from './spare-place.ts';
 import { SwapFiles } from './swap-files.ts';
 
 /** Opened again after garbage collection and after damage: hold on to `CachedParts`, not to these. */
@@ -54,6 +55,9 @@ export function isFull(error: unknown): boolean {
 
 const FULL: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'SQLITE_FULL', 'SQLITE_READONLY']);
 
+/** So often it is looked whether the disk takes something again. */
+const SPARE_TRY_MS = 2000;
+
 /** Inode numbers are used again; with the time of birth they are not. */
 function identityOf(directory: string): string {
   const stats = statSync(directory, { bigint: true, throwIfNoEntry: false });
@@ -62,7 +66,10 @@ function identityOf(directory: string): string {
 
 export class CachedParts {
   readonly directory: string;
-  readonly cache: string;
+  readonly #home: string;
+  /** Where the cache lies while the disk takes nothing. */
+  #spare: string | undefined;
+  #triedMs = 0;
   readonly #services: DeriverServices;
   readonly #place: string;
   #parts: Parts | undefined;
@@ -70,15 +77,19 @@ export class CachedParts {
 
   constructor(directory: string, services: DeriverServices) {
     this.directory = directory;
-    this.cache = join(directory, CACHE_DIR);
+    this.#home = join(directory, CACHE_DIR);
     this.#services = services;
     this.#place = identityOf(directory);
-    this.#parts = this.#open();
+    this.#parts = this.#openSomewhere();
   }
 
-  /** Opened again when they were closed: that fails while the disk takes nothing. */
+  /** Opened again when they were closed. */
   get now(): Parts {
-    return (this.#parts ??= this.#open());
+    return (this.#parts ??= this.#openSomewhere());
+  }
+
+  get cache(): string {
+    return this.#spare === undefined ? this.#home : join(this.#spare, basename(CACHE_DIR));
   }
 
   get opened(): Parts | undefined {
@@ -91,12 +102,43 @@ export class CachedParts {
 
   /** DRV-11: damage in the cache costs a rebuild of all of it. */
   startFromNothing(): void {
-    this.close();
+    this.#closeParts();
     rmSync(this.cache, { recursive: true, force: true });
   }
 
-  /** DRV-16: also what is left after a failed write: what memory says of the files may be wrong then, what they hold is checked. */
+  /**
+   * DRV-16: the disk took nothing. What memory says of the files may be wrong now; what they hold is checked when they are
+   * opened, in a place in memory. False where there is none, or where this was the place in memory.
+   */
+  moveAside(): boolean {
+    this.#closeParts();
+    if (this.#spare !== undefined) return false;
+    const spare = takeSparePlace(this.directory);
+    if (spare === undefined) return false;
+    this.#services.log(`derive.full: the disk takes nothing; what is derived lies in ${spare} meanwhile: ${this.directory}`);
+    this.#spare = spare;
+    this.#triedMs = this.#services.now();
+    clearUnusual(this.#home);
+    if (existsSync(this.#home)) cpSync(this.#home, this.cache, { recursive: true });
+    return true;
+  }
+
+  /** Between turns: back to the disk as soon as it takes again what lies in memory. */
+  moveBack(): void {
+    const spare = this.#spare;
+    const now = this.#services.now();
+    if (spare === undefined || now - this.#triedMs < SPARE_TRY_MS) return;
+    this.#triedMs = now;
+    if (takesAgain(this.directory, this.#home, spare)) this.close();
+  }
+
   close(): void {
+    this.#closeParts();
+    if (this.#spare !== undefined) rmSync(this.#spare, { recursive: true, force: true });
+    this.#spare = undefined;
+  }
+
+  #closeParts(): void {
     const parts = this.#parts;
     this.#parts = undefined;
     if (parts === undefined) return;
@@ -127,6 +169,15 @@ export class CachedParts {
     });
     history.save();
     engine.save();
+  }
+
+  #openSomewhere(): Parts {
+    try {
+      return this.#open();
+    } catch (error) {
+      if (!isFull(error) || !this.moveAside()) throw error;
+      return this.#open();
+    }
   }
 
   #open(): Parts {

@@ -91,6 +91,7 @@ class Deriver implements InspectableDeriver {
       directory,
       mustBeOpen: () => this.#mustBeOpen(),
       counted: () => this.#cached.now.inputs.update(),
+      begin: () => this.#cached.moveBack(),
       failed: (error, work) => this.#fromNothing(error, work),
       done: () => {
         if (!this.#closed) this.#saving.soon();
@@ -257,10 +258,9 @@ class Deriver implements InspectableDeriver {
     if (this.#closed) throw new CtxError('derive.closed', 'ESTALE', 'the session is closed', { where: this.#directory });
   }
 
-  /** DRV-11: once for each who asks. */
+  /** DRV-11, DRV-16: once for each who asks. */
   #fromNothing<T>(error: unknown, work: () => Promise<T>): Promise<T> {
-    // DRV-16: indexes say in memory what the disk did not take: the next reader opens what is really there.
-    if (isFull(error)) this.#cached.close();
+    if (isFull(error) && !this.#closed && this.#cached.moveAside()) return work();
     if (!isDamage(error) || this.#closed) throw error;
     this.#services.log(`derive.cache: ${(error as Error).message}; everything is built again: ${this.#directory}`);
     this.#cached.startFromNothing();

@@ -18,6 +18,8 @@ export interface TurnHooks {
   mustBeOpen(): void;
   /** Which tokenizer counts may be known only now. */
   counted(): void;
+  /** Before every turn. */
+  begin(): void;
   /** What a failed turn does: throw the error, or the work from nothing. */
   failed<T>(error: unknown, work: () => Promise<T>): Promise<T>;
   /** After every turn. */
@@ -65,6 +67,7 @@ export class Turns {
     const turn = this.#queue.then(async () => {
       this.#building = what;
       try {
+        this.#hooks.begin();
         return await work().catch((error: unknown) => this.#hooks.failed(error, work));
       } finally {
         this.#building = '';
