@@ -67,3 +67,11 @@ export class CtxError extends Error {
     return `${this.code}: ${where}${this.message}${next}`;
   }
 }
+
+const TAKES_NOTHING: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 'EROFS']);
+
+/** The disk takes nothing now: it is full, a quota is used up, or it can only be read. */
+export function isFull(error: unknown): boolean {
+  const { code, errno } = (error ?? {}) as { readonly code?: unknown; readonly errno?: unknown };
+  return TAKES_NOTHING.has(code) || TAKES_NOTHING.has(errno);
+}

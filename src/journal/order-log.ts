@@ -3,7 +3,7 @@
 import { constants, fdatasync } from 'node:fs';
 import { join } from 'node:path';
 import { digestOf } from '../abi/digest.ts';
-import { CtxError } from '../abi/errors.ts';
+import { CtxError, isFull } from '../abi/errors.ts';
 import type { JournalFile } from '../abi/session-files.ts';
 import { ACTIVE_OF, chainName, FEW_SEGMENTS, finishChain, readChain, sealChain, type ChainKind } from './chain-segments.ts';
 import { guarded, nodeDisk, syncDirectory, writeFully, type Disk } from './disk.ts';
@@ -145,17 +145,17 @@ class Log implements OrderLog {
       this.#cover(note.file, last.endBytes, last.timeMs);
       first = end;
     }
-    this.#writeBatch();
+    this.#tryBatch();
   }
 
   catchUp(messagesBytes: number, eventsBytes: number): void {
-    // Records that a full disk kept back are tried again, and refused again in the same words.
+    // Records that a full disk kept back are tried again.
     if (this.#batch.length === 0 && messagesBytes <= this.#last.messagesEnd && eventsBytes <= this.#last.eventsEnd) return;
     const now = this.#now();
     guarded(this.#directory, () => {
       this.#cover('messages.jsonl', messagesBytes, now);
       this.#cover('events.jsonl', eventsBytes, now);
-      this.#writeBatch();
+      this.#tryBatch();
     });
   }
 
@@ -353,6 +353,16 @@ class Log implements OrderLog {
     this.#last = record;
     this.#length++;
     this.#batch.push(encoded);
+  }
+
+  /** DRV-16: what is acknowledged is there: on a full disk its records are read from memory. Lost, they are made again. */
+  #tryBatch(): void {
+    try {
+      this.#writeBatch();
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      this.#pages.setLength(this.#length - this.#batch.length, [...this.#batch]);
+    }
   }
 
   /** At explicit positions: a short write is written over by the next one, and a torn end is cut on open. */

@@ -17,7 +17,10 @@ export class OrderPages {
   #sealed: readonly ChainSegment[] = [];
   #first = 0;
   readonly #pages: Map<number, Buffer> = new Map<number, Buffer>();
+  /** Records in files, */
   #length = 0;
+  /** and those that a full disk keeps in memory. */
+  #unwritten: readonly Buffer[] = [];
 
   /** Missing file: an empty log. */
   constructor(directory: string, disk: Disk = nodeDisk) {
@@ -27,7 +30,7 @@ export class OrderPages {
   }
 
   get length(): number {
-    return this.#length;
+    return this.#length + this.#unwritten.length;
   }
   /** Records that are sealed. */
   get first(): number {
@@ -77,7 +80,7 @@ export class OrderPages {
     else if (this.#fd !== undefined)
       this.setLength(this.#first + Math.max(0, Math.floor((this.#disk.fstatSync(this.#fd).size - HEADER_BYTES) / RECORD_BYTES)));
     else this.setLength(this.#first);
-    return this.#length;
+    return this.length;
   }
 
   #inodeNow(): number | undefined {
@@ -91,7 +94,8 @@ export class OrderPages {
   }
 
   /** Pages that were partial, or lie past a cut, are read again. */
-  setLength(length: number): void {
+  setLength(length: number, unwritten: readonly Buffer[] = []): void {
+    this.#unwritten = unwritten;
     if (length === this.#length) return;
     const first = Math.floor(Math.min(length, this.#length) / PAGE_RECORDS);
     for (const page of this.#pages.keys()) if (page >= first) this.#pages.delete(page);
@@ -105,12 +109,14 @@ export class OrderPages {
   /** Decoded record; index -1 is the start of everything. */
   at(index: number): RawRecord {
     if (index === -1) return START;
+    if (index >= this.#length) return decodeRecord(this.#inMemory(index), 0);
     const page = this.#page(index);
     return decodeRecord(page, (index % PAGE_RECORDS) * RECORD_BYTES);
   }
 
   /** The record's 48 bytes. */
   bytesAt(index: number): Buffer {
+    if (index >= this.#length) return this.#inMemory(index);
     const at = (index % PAGE_RECORDS) * RECORD_BYTES;
     return this.#page(index).subarray(at, at + RECORD_BYTES);
   }
@@ -118,7 +124,7 @@ export class OrderPages {
   /** First index whose value is past `value`; `length` when none is. The values must not fall with the index. */
   firstPast(value: number, of: (record: RawRecord) => number): number {
     let low = 0;
-    let high = this.#length;
+    let high = this.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (of(this.at(middle)) > value) high = middle;
@@ -133,7 +139,7 @@ export class OrderPages {
   }
 
   #page(index: number): Buffer {
-    if (index < 0 || index >= this.#length) throw new RangeError(`order record ${index} of ${this.#length}`);
+    if (index < 0) throw this.#beyond(index);
     const number = Math.floor(index / PAGE_RECORDS);
     let page = this.#pages.get(number);
     if (page !== undefined) {
@@ -148,6 +154,16 @@ export class OrderPages {
     if (this.#pages.size >= PAGES_KEPT) this.#pages.delete(this.#pages.keys().next().value as number);
     this.#pages.set(number, page);
     return page;
+  }
+
+  #inMemory(index: number): Buffer {
+    const record = this.#unwritten[index - this.#length];
+    if (record === undefined) throw this.#beyond(index);
+    return record;
+  }
+
+  #beyond(index: number): RangeError {
+    return new RangeError(`order record ${index} of ${this.length}`);
   }
 
   /** Records may lie in several files. A piece is open only for the read: there may be many. */

@@ -1,6 +1,7 @@
 // Everything of a session that is read from or written to `context/.cache`: opened, closed, saved and thrown away as one.
 import { cpSync, existsSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { isFull } from '../abi/errors.ts';
 import { CACHE_DIR } from '../abi/session-files.ts';
 import { PACK_RULE_VERSION } from '../context/pack-policy.ts';
 import { Engine } from '../derive/engine.ts';
@@ -47,13 +48,11 @@ export function isDamage(error: unknown): boolean {
   );
 }
 
-/** The disk takes nothing now: what was to be kept in the cache is built again. */
-export function isFull(error: unknown): boolean {
-  const { code, errno } = (error ?? {}) as { readonly code?: unknown; readonly errno?: unknown };
-  return [code, errno].some((each) => typeof each === 'string' && FULL.has(each));
+/** The disk takes nothing now: what was to be kept in the cache is built again. SQLite says so in its own words. */
+export function takesNothing(error: unknown): boolean {
+  const { code } = (error ?? {}) as { readonly code?: unknown };
+  return isFull(error) || code === 'SQLITE_FULL' || code === 'SQLITE_READONLY';
 }
-
-const FULL: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'SQLITE_FULL', 'SQLITE_READONLY']);
 
 /** So often it is looked whether the disk takes something again. */
 const SPARE_TRY_MS = 2000;
@@ -147,7 +146,7 @@ export class CachedParts {
         parts[part].close();
       } catch (error) {
         // It could not write what it still held.
-        if (!isDamage(error) && !isFull(error)) throw error;
+        if (!isDamage(error) && !takesNothing(error)) throw error;
       }
   }
 
@@ -175,7 +174,7 @@ export class CachedParts {
     try {
       return this.#open();
     } catch (error) {
-      if (!isFull(error) || !this.moveAside()) throw error;
+      if (!takesNothing(error) || !this.moveAside()) throw error;
       return this.#open();
     }
   }

@@ -10,7 +10,7 @@ import type { Content } from '../derive/types.ts';
 import type { CommitNote, OrderLog } from '../journal/types.ts';
 import { terms } from '../search/terms.ts';
 import { planCacheGc, removeCacheFiles } from './cache-gc.ts';
-import { CachedParts, isDamage, isFull } from './cached-parts.ts';
+import { CachedParts, isDamage, takesNothing } from './cached-parts.ts';
 import { DerivedFiles } from './derived-files.ts';
 import { explainedUnbuilt } from './explained-unbuilt.ts';
 import { explained } from './explained.ts';
@@ -118,13 +118,11 @@ class Deriver implements InspectableDeriver {
   }
 
   async fetch(name: string, revision: Revision): Promise<Content> {
-    await this.#catchUp(revision);
-    return this.#turns.take(name, () => this.#files.fetch(name));
+    return this.#asOf(revision, name, () => this.#files.fetch(name));
   }
 
   async list(directory: 'swap/chunk' | 'dedup/blob', revision: Revision): Promise<readonly string[]> {
-    await this.#catchUp(revision);
-    return this.#turns.take(directory, async () => {
+    return this.#asOf(revision, directory, async () => {
       await this.#files.ready();
       if (directory === 'dedup/blob') return this.#cached.now.swap.blobDigests();
       await this.#files.advancePack();
@@ -146,8 +144,7 @@ class Deriver implements InspectableDeriver {
     limit: number,
     revision: Revision,
   ): Promise<readonly { line: number; score: number; role: string; excerpt: string }[]> {
-    await this.#catchUp(revision);
-    return this.#turns.take('search', async () => {
+    return this.#asOf(revision, 'search', async () => {
       await this.#files.ready();
       const { history } = this.#cached.now;
       const { lines } = history.messages;
@@ -163,8 +160,7 @@ class Deriver implements InspectableDeriver {
   }
 
   async packAt(at: string, revision: Revision): Promise<Record<string, unknown>> {
-    await this.#catchUp(revision);
-    return this.#turns.take(`pack at ${at}`, async () => {
+    return this.#asOf(revision, `pack at ${at}`, async () => {
       await this.#files.ready();
       const { identity, cache, now } = this.#cached;
       const found = findPackPosition(now.history, at);
@@ -223,7 +219,7 @@ class Deriver implements InspectableDeriver {
       this.#cached.save();
     } catch (error) {
       // DRV-16: a session can be closed, and so taken away, on a full disk.
-      if (!isFull(error)) throw error;
+      if (!takesNothing(error)) throw error;
     } finally {
       this.#cached.close();
     }
@@ -254,13 +250,24 @@ class Deriver implements InspectableDeriver {
     this.#cached.now.inputs.update();
   }
 
+  /** In a turn. What begins again may do so with an order log that was opened anew. */
+  async #asOf<T>(revision: Revision, what: string, work: () => Promise<T>): Promise<T> {
+    await this.#catchUp(revision);
+    let begun = false;
+    return this.#turns.take(what, async () => {
+      if (begun) await this.#catchUp(revision);
+      begun = true;
+      return work();
+    });
+  }
+
   #mustBeOpen(): void {
     if (this.#closed) throw new CtxError('derive.closed', 'ESTALE', 'the session is closed', { where: this.#directory });
   }
 
   /** DRV-11, DRV-16: once for each who asks. */
   #fromNothing<T>(error: unknown, work: () => Promise<T>): Promise<T> {
-    if (isFull(error) && !this.#closed && this.#cached.moveAside()) return work();
+    if (takesNothing(error) && !this.#closed && this.#cached.moveAside()) return work();
     if (!isDamage(error) || this.#closed) throw error;
     this.#services.log(`derive.cache: ${(error as Error).message}; everything is built again: ${this.#directory}`);
     this.#cached.startFromNothing();

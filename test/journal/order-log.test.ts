@@ -53,24 +53,43 @@ describe('order', () => {
     log.close();
   });
 
-  test('records that a full disk kept back are tried again by the next reader, and refused in the same words', () => {
+  test('DRV-16 records that a full disk kept back are read from memory, and written by the next reader', () => {
     let full = false;
     const writeSync = ((fd: number, bytes: Buffer, offset: number, length: number, position?: number | null): number => {
       if (full) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
       return nodeDisk.writeSync(fd, bytes, offset, length, position);
     }) as typeof nodeDisk.writeSync;
     const opened = openFixture();
-    opened.journals.messages.write('1:a', Buffer.from(user('a')));
+    const [a, b, c] = ['a', 'b', 'c'].map(user) as [string, string, string];
+    opened.journals.messages.write('1:a', Buffer.from(a));
     const log = openOrderLog(opened.directory, { disk: { ...nodeDisk, writeSync } });
-    opened.journals.messages.write('1:a', Buffer.from(user('b')));
+    const catchUp = (): void => log.catchUp(opened.journals.messages.sizeBytes, 0);
+    const sizeBytes = (): number => fs.statSync(join(opened.directory, 'order.log')).size;
+    catchUp();
+    const before = sizeBytes();
     full = true;
-    const catchUp = (): unknown => outcome(() => log.catchUp(opened.journals.messages.sizeBytes, 0));
-    expect([catchUp(), catchUp()]).toEqual(['ENOSPC', 'ENOSPC']);
+    for (const line of [b, c]) {
+      opened.journals.messages.write('1:a', Buffer.from(line));
+      catchUp();
+    }
+    const look = (): unknown => [
+      Array.from({ length: log.length }, (_, index) => log.at(index).messagesEnd),
+      log.indexOfMessagesOffset(a.length),
+      log.indexOfMessagesOffset(a.length + b.length),
+      log.revision(),
+    ];
+    const inMemory = look();
+    expect([log.last()?.messageLines, sizeBytes()]).toEqual([3, before]);
+    expect(inMemory).toEqual([[a.length, a.length + b.length, a.length + b.length + c.length], 1, 2, log.revision()]);
+    expect(() => log.at(3)).toThrow(RangeError);
     full = false;
     catchUp();
-    expect(kinds(log).length).toBe(log.length);
-    expect(log.last()?.messageLines).toBe(2);
+    expect(look()).toEqual(inMemory);
+    expect(sizeBytes()).toBeGreaterThan(before);
     log.close();
+    const again = openOrderLog(opened.directory);
+    expect([again.length, again.revision()]).toEqual([3, (inMemory as unknown[])[3]]);
+    again.close();
   });
 
   test('commits of one journal coalesce, up to a second and never across the other journal', () => {
