@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 
 import { ask } from './control-client.ts';
+import { gone } from './gone.ts';
 import { requireSession } from './mounted.ts';
 import { outline } from './explain.ts';
 import { examples, type Shell } from './shell.ts';
@@ -16,6 +17,7 @@ export function registerArchive(program: Command, shell: Shell): void {
     .action(async (reference: string, options: { json?: boolean }) => {
       const { path, mounted } = await requireSession(shell, reference);
       const result = await ask(mounted.root, { verb: 'archive', session: path });
+      await gone(mounted.root, path);
       if (options.json === true) shell.terminal.json(result);
       else for (const line of outline(result ?? 'archived')) shell.terminal.line(line);
     });

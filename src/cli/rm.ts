@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 
 import { ask } from './control-client.ts';
+import { gone } from './gone.ts';
 import { confirm } from './confirm.ts';
 import { usageError } from './errors.ts';
 import { EXIT } from './exit-codes.ts';
@@ -35,6 +36,7 @@ export function registerRm(program: Command, shell: Shell): void {
         return shell.exit(EXIT.failed);
       }
       await ask(mounted.root, { verb: 'rm', session: path, force: options.force === true });
+      await gone(mounted.root, path);
       if (options.json === true) return shell.terminal.json({ removed: path });
       shell.terminal.note(`deleted ${path}`);
     });

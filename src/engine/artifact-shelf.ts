@@ -167,7 +167,9 @@ export class ArtifactShelf {
     try {
       await fs.rename(saved.path, path);
       // The rename was the last to move the ctime.
-      meta = makeMeta(model, fingerprint, tokens, saved, lookOfWritten(saved.written, await fs.stat(path, { bigint: true })));
+      const stats = await missing(fs.stat(path, { bigint: true }));
+      // Another process may have evicted it already: then what follows is swept with it.
+      meta = makeMeta(model, fingerprint, tokens, saved, stats === undefined ? undefined : lookOfWritten(saved.written, stats));
       await replaceWhole(artifactPath(directory, key, 'tok'), await this.temporary(model), tokenBytes(tokens));
       await replaceWhole(artifactPath(directory, key, 'json'), await this.temporary(model), `${JSON.stringify(meta)}\n`);
     } catch (error) {

@@ -15,7 +15,13 @@ export function explained(name: string, { engine, pack, history }: CachedParts['
     file: `context/${name}`,
     ...lastRun(name, engine),
     ...(isPack
-      ? { epoch: { start: { messages: epoch.start.line, events: epoch.start.eventLine }, cut: epoch.cut, reason: epoch.reason } }
+      ? {
+          epoch: {
+            start: { messages: epoch.start.line, events: epoch.start.eventLine, order: epoch.start.order },
+            cut: epoch.cut,
+            reason: epoch.reason,
+          },
+        }
       : {}),
     ...(memory === undefined ? {} : { memory: explainChoice(memory) }),
     ...(isPack && memoryError !== undefined ? { memory_error: memoryError } : {}),
