@@ -1,5 +1,5 @@
 // DRV-16: where a session's cache lies while its disk takes nothing: in memory, for as long as it is needed.
-import { mkdtempSync, readdirSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readdirSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -60,7 +60,10 @@ function filesBytes(directory: string): number {
 function sweep(place: string): void {
   for (const name of readdirSync(place)) {
     const pid = Number(new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1] ?? 0);
-    if (pid > 0 && !isAlive(pid)) rmSync(join(place, name), { recursive: true, force: true });
+    const path = join(place, name);
+    // Others may write here too: what is theirs could change while it is removed.
+    if (pid > 0 && !isAlive(pid) && lstatSync(path, { throwIfNoEntry: false })?.uid === process.getuid?.())
+      rmSync(path, { recursive: true, force: true });
   }
 }
 
